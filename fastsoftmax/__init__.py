@@ -1,0 +1,38 @@
+"""Softmax, its derivatives and its losses at the speed of the memory, from Python, on a CPU."""
+
+from fastsoftmax import njit, reference
+from fastsoftmax._version import __version__
+from fastsoftmax.functional import (
+    cross_entropy,
+    cross_entropy_value_and_grad,
+    dense,
+    dense_vjp,
+    log_softmax,
+    log_softmax_jvp,
+    log_softmax_vjp,
+    logsumexp,
+    softmax,
+    softmax_jvp,
+    softmax_vjp,
+    squared_error,
+    squared_error_value_and_grad,
+)
+
+__all__ = [
+    "__version__",
+    "cross_entropy",
+    "cross_entropy_value_and_grad",
+    "dense",
+    "dense_vjp",
+    "log_softmax",
+    "log_softmax_jvp",
+    "log_softmax_vjp",
+    "logsumexp",
+    "njit",
+    "reference",
+    "softmax",
+    "softmax_jvp",
+    "softmax_vjp",
+    "squared_error",
+    "squared_error_value_and_grad",
+]

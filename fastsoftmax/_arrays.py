@@ -1,0 +1,272 @@
+"""The gate: what users hand in becomes what kernels take, or a clear error before anything is computed.
+
+Kernels want C-contiguous, aligned, native float32 or float64 matrices whose rows lie along the axis of the operation.
+`Rows` makes such matrices of any real arrays and brings a result back into the caller's shape, dtype and `out`; the
+functions below it check targets, weights and numbers. Every error message that speaks of an argument is written here.
+"""
+
+import functools
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsoftmax.kernels import first_bad_label
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Axis = int | tuple[int, ...] | None
+
+_OVERLAP_WORK = 100_000  # np.shares_memory gives up after this much; then the arrays count as overlapping
+_NO_LABEL = np.iinfo(np.int64).min
+
+
+def real_array(name: str, value: ArrayLike) -> Array:
+    """The value as a plain array of bool, integer or float of at most 64 bits, in whatever layout it has."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: hand in its data, and ~mask as where= if the call has it")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise ValueError(f"{name} must be an array: {error}") from None
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must hold real numbers (float16, 32 or 64, integers or bool), got {array.dtype}")
+    return array
+
+
+@functools.cache
+def answer_dtypes(*dtypes: np.dtype[Any]) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The dtype of the answer to arguments of these dtypes, and the dtype that kernels compute it in.
+
+    The answer has the widest float of the arguments, an integer or bool counting as float64. float16 is computed in
+    float32.
+    """
+    answer = np.result_type(*[d if d.kind == "f" else np.float64 for d in dtypes]).newbyteorder("=")
+    return answer, np.dtype(np.float32) if answer == np.float16 else answer
+
+
+def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array itself where a kernel can read it, else a clean copy in the dtype."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return array
+    return np.array(array, dtype=dtype, order="C")
+
+
+def check_shape(name: str, array: Array, shape: Shape) -> None:
+    """Raise unless the array has the shape."""
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+
+
+def check_out(out: Array | None, shape: Shape, dtype: np.dtype[Any], inputs: dict[str, Array]) -> None:
+    """Raise unless `out` can take the answer: shape, dtype, writable, and no input itself or apart from all of them."""
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+    check_shape("out", out, shape)
+    if out.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array")
+    for name, array in inputs.items():
+        if np.may_share_memory(out, array) and not _same_elements(out, array) and _overlap(out, array):
+            raise ValueError(f"out must not partly overlap {name}")
+
+
+def kernel_target(out: Array | None, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """An array for a kernel to fill: `out` itself (as a plain array) if the kernel can write there, else a new one."""
+    if out is not None and contiguous(out, dtype) is out:
+        return np.asarray(out)
+    return np.empty(shape, dtype)
+
+
+def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Array:
+    """What a kernel filled, C-contiguous in the dtype of the answer, or in `out`."""
+    if out is None:
+        return contiguous(filled, dtype) if dtype != np.float16 else to_half(filled)
+    if not _same_elements(filled, out):
+        out[...] = filled if dtype != np.float16 else to_half(filled)
+    return out
+
+
+def to_half(values: Array) -> Array:
+    """As float16; what is too large for it becomes infinite without a warning, as a result of softmax's kin may be."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16)
+
+
+def _same_elements(a: Array, b: Array) -> bool:
+    start_a, start_b = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
+    return (start_a, a.shape, a.strides, a.dtype) == (start_b, b.shape, b.strides, b.dtype)
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Non-negative axes in increasing order; None is all of them. A scalar counts as having one axis, as in torch."""
+    if axis is None:
+        return tuple(range(ndim))
+    if ndim == 0 and axis in (-1, 0):
+        return ()
+    try:
+        given = [operator.index(a) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    except TypeError:
+        raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
+    for a in given:
+        if not -ndim <= a < ndim:
+            raise np.exceptions.AxisError(a, ndim)
+    axes = tuple(sorted({a % ndim for a in given}))
+    if len(axes) != len(given):
+        raise ValueError(f"axis must not name one axis twice, got {axis!r}")
+    return axes
+
+
+class Rows:
+    """Arrays of one shape, as matrices whose rows run along the axes; and the way back.
+
+    Attributes
+    ----------
+    shape, dtype : of the answer
+    compute : the dtype of the matrices
+    n_rows, n_columns : their shape
+    inputs : the matrices, in the order of the arguments
+    """
+
+    def __init__(self, axis: Axis, /, **arrays: ArrayLike) -> None:
+        self._arrays = {name: real_array(name, value) for name, value in arrays.items()}
+        first, *others = self._arrays.values()
+        self.shape: Shape = first.shape
+        for name, array in self._arrays.items() if others else ():
+            check_shape(name, array, self.shape)
+        self.dtype, self.compute = answer_dtypes(*[array.dtype for array in self._arrays.values()])
+        ndim = first.ndim
+        axes = (ndim - 1,) if axis == -1 and ndim else normalize_axis(axis, ndim)
+        self._kept = tuple([a for a in range(ndim) if a not in axes])
+        self._order = self._kept + axes
+        self._moved = axes != tuple(range(ndim - len(axes), ndim))
+        self.n_rows = math.prod([self.shape[a] for a in self._kept])
+        self.n_columns = math.prod([self.shape[a] for a in axes])
+        self.inputs = [self.matrix(array, self.compute) for array in self._arrays.values()]
+
+    def matrix(self, array: Array, dtype: np.dtype[Any]) -> Array:
+        """An array of the callers' shape as an (n_rows, n_columns) matrix; a view where a kernel can read it."""
+        ready = contiguous(array.transpose(self._order) if self._moved else array, dtype)
+        return ready if ready.shape == (self.n_rows, self.n_columns) else ready.reshape(self.n_rows, self.n_columns)
+
+    def mask(self, where: ArrayLike | None) -> Array | None:
+        """where= as a matrix of bool."""
+        if where is None:
+            return None
+        mask = np.asarray(where)
+        if mask.dtype != np.bool_:
+            raise TypeError(f"where must hold bool, got {mask.dtype}")
+        try:
+            mask = np.broadcast_to(mask, self.shape)
+        except ValueError:
+            raise ValueError(f"where must broadcast to shape {self.shape}, got {mask.shape}") from None
+        self._arrays["where"] = mask
+        return self.matrix(mask, mask.dtype)
+
+    def target(self, out: Array | None) -> Array:
+        """The matrix for the kernel to fill: the memory of `out` itself where a kernel can write there."""
+        check_out(out, self.shape, self.dtype, self._arrays)
+        matrix = kernel_target(None if self._moved else out, self.shape, self.compute)
+        return matrix.reshape(self.n_rows, self.n_columns)
+
+    def deliver(self, filled: Array, out: Array | None) -> Any:
+        """The filled matrix in the callers' shape and dtype, in `out` if there is one; a 0-d answer as a scalar."""
+        if self._moved:
+            filled = filled.reshape([self.shape[a] for a in self._order]).transpose(np.argsort(self._order))
+        elif filled.shape != self.shape:
+            filled = filled.reshape(self.shape)
+        result = deliver(filled, self.dtype, out)
+        return result if self.shape or out is not None else result[()]
+
+    def deliver_reduced(self, values: Array, keepdims: bool) -> Any:
+        """One value a row, in the callers' shape less the axes (or with axes of length 1) and dtype."""
+        shape = [n if a in self._kept else 1 for a, n in enumerate(self.shape) if keepdims or a in self._kept]
+        return deliver(values.reshape(shape), self.dtype)[()]
+
+
+def read_targets(value: ArrayLike, rows: Rows, ignore_index: int | None) -> Array:
+    """Labels as int64 (n_rows,) with -1 at ignored rows, or distributions as a matrix."""
+    array = real_array("targets", value)
+    soft = array.ndim == len(rows.shape) and (array.dtype.kind == "f" or array.shape == rows.shape)
+    check_shape("targets", array, rows.shape if soft else rows.shape[:-1])
+    if soft:
+        return rows.matrix(array, rows.compute)
+    if array.dtype.kind == "f":
+        integral = np.isfinite(array) & (array == np.floor(array))
+        labels = np.where(integral, array, _NO_LABEL).astype(np.int64).reshape(-1)
+    else:
+        labels = array.astype(np.int64, order="C", copy=False).reshape(-1)
+    ignored = None if ignore_index is None else _integer("ignore_index", ignore_index)
+    bad = first_bad_label(labels, rows.n_columns, ignored)
+    if bad >= 0:
+        classes = f"{rows.n_columns} classes, 0 to {rows.n_columns - 1}" if rows.n_columns else "no classes"
+        raise ValueError(f"{_element('targets', array, bad)} is not a class: logits have {classes}")
+    return labels if ignored is None else np.where(labels == ignored, -1, labels)
+
+
+def read_weights(name: str, value: ArrayLike | None, shape: Shape) -> Array | None:
+    """Non-negative finite weights of the shape, as a flat float64 array."""
+    if value is None:
+        return None
+    array = real_array(name, value)
+    check_shape(name, array, shape)
+    flat = array.astype(np.float64).reshape(-1)
+    bad = ~((flat >= 0) & (flat < np.inf))
+    if bad.any():
+        raise ValueError(
+            f"{_element(name, array, int(bad.argmax()))} is not a weight: it must be finite and at least 0"
+        )
+    return flat
+
+
+def _element(name: str, array: Array, position: int) -> str:
+    index = ", ".join(str(i) for i in np.unravel_index(position, array.shape))
+    return f"{name}[{index}] = {array.flat[position]}" if index else f"{name} = {array.flat[position]}"
+
+
+def _integer(name: str, value: Any) -> int:
+    """The value as an int."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
+def read_temperature(value: float, dtype: np.dtype[Any]) -> Any:
+    """The temperature as a scalar of the dtype; None for 1, which kernels compile away."""
+    number = _number("temperature", value)
+    if number == 1:
+        return None
+    with np.errstate(all="ignore"):
+        scalar = dtype.type(number)
+    if not 0 < scalar < np.inf:
+        raise ValueError(f"temperature must be positive and finite in {dtype}, got {value!r}")
+    return scalar
+
+
+def read_smoothing(value: float) -> float:
+    """The label smoothing as a float between 0 and 1."""
+    number = _number("label_smoothing", value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"label_smoothing must be between 0 and 1, got {value!r}")
+    return number
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None

@@ -1,0 +1,220 @@
+"""Cross-entropy and squared error on softmax, with their gradients with respect to the logits.
+
+The four functions are one computation, `_evaluate`, for two losses, with the gradient or without it.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastsoftmax import kernels
+from fastsoftmax._arrays import Array, Rows, contiguous, deliver, read_smoothing, read_targets, read_weights
+
+Reduction = Literal["none", "sum", "mean"]
+
+
+def cross_entropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+) -> Any:
+    r"""Cross-entropy of softmax(logits) and the targets, :math:`-\sum_c t_c \log p_c` a row, as torch defines it.
+
+    Parameters
+    ----------
+    logits : array_like (..., C)
+        Classes along the last axis; usually (N, C).
+    targets : array_like (...) or (..., C)
+        The class of each row, 0 to C - 1, or a distribution over the classes for each row.
+    sample_weight : array_like (...), optional
+        Weight of each row, at least 0. A row of weight 0 counts as absent.
+    class_weight : array_like (C,), optional
+        Weight w of each class: :math:`t_c` is multiplied by :math:`w_c`.
+    label_smoothing : float in [0, 1], default 0.0
+        This much of each target is spread evenly over the classes.
+    ignore_index : int, optional
+        Rows with this label are left out: loss and gradient 0.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides the sum by the sum of the weights that took part: for labels, sample weight times the label's
+        class weight; for distributions, sample weight alone. It is NaN if no row takes part. "none" gives each row's
+        loss.
+
+    Returns
+    -------
+    scalar or ndarray (...)
+        In logits' dtype (float64 for integers); sums are accumulated in float64.
+
+    Raises
+    ------
+    TypeError
+        An argument that does not hold real numbers.
+    ValueError
+        A label that is not a class (the first, with its row), weights that are negative or not finite or, with "mean",
+        all zero, a shape that does not fit.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> round(float(fs.cross_entropy([[2.0, 0.0], [0.0, 0.0]], [0, 1])), 6)
+    0.410038
+    """
+    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
+    return _evaluate(kernels.cross_entropy_rows, logits, *options)[0]
+
+
+def cross_entropy_value_and_grad(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
+) -> tuple[Any, Array]:
+    r"""`cross_entropy` and its gradient with respect to the logits, in one pass over them.
+
+    With softmax the chain rule collapses: :math:`\partial L/\partial z_c = p_c \sum_k t_k - t_c`, which is p - y for a
+    one-hot target; no probability is divided by, so it is right even where p is 0.
+
+    Parameters
+    ----------
+    out : ndarray, optional
+        Takes grad_logits; of logits' shape and the result's dtype. May be logits itself.
+    others
+        As `cross_entropy`.
+
+    Returns
+    -------
+    loss : scalar or ndarray (...)
+        As `cross_entropy`.
+    grad_logits : ndarray (..., C)
+        Gradient of the loss; with reduction "none", of each row's own loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy`, before anything is written.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> loss, grad_logits = fs.cross_entropy_value_and_grad([[0.0, 0.0]], [1])
+    >>> grad_logits
+    array([[ 0.5, -0.5]])
+    """
+    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
+    return _evaluate(kernels.cross_entropy_rows, logits, *options, with_grad=True, out=out)
+
+
+def squared_error(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+) -> Any:
+    r"""Squared error of softmax(logits) and the targets, :math:`\sum_c (p_c - t_c)^2` a row (the Brier score).
+
+    Parameters, returns and errors are those of `cross_entropy`, but that class_weight weighs rows: with the weight of
+    the label, or :math:`\sum_c w_c t_c` for a distribution; "mean" divides by the sum of those weights.
+
+    Notes
+    -----
+    Source: Brier (1950), "Verification of forecasts expressed in terms of probability".
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> float(fs.squared_error([[0.0, 0.0]], [1]))
+    0.5
+    """
+    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
+    return _evaluate(kernels.squared_error_rows, logits, *options)[0]
+
+
+def squared_error_value_and_grad(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
+) -> tuple[Any, Array]:
+    r"""`squared_error` and its gradient with respect to the logits, in one pass over them.
+
+    :math:`\partial L/\partial z_j = p_j (g_j - \sum_k g_k p_k)` with :math:`g = 2 (p - t)`: the softmax
+    Jacobian does not cancel here. Parameters, returns and errors are those of `cross_entropy_value_and_grad`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> loss, grad_logits = fs.squared_error_value_and_grad([[0.0, 0.0]], [1])
+    >>> grad_logits
+    array([[ 0.5, -0.5]])
+    """
+    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
+    return _evaluate(kernels.squared_error_rows, logits, *options, with_grad=True, out=out)
+
+
+def _evaluate(
+    kernel: Callable[..., None],
+    logits: ArrayLike,
+    targets: ArrayLike,
+    sample_weight: ArrayLike | None,
+    class_weight: ArrayLike | None,
+    label_smoothing: float,
+    ignore_index: int | None,
+    reduction: str,
+    with_grad: bool = False,
+    out: Array | None = None,
+) -> tuple[Any, Any]:
+    """Check everything, then run the kernel and reduce: (loss, None or grad_logits)."""
+    rows = Rows(-1, logits=logits)
+    if not rows.shape:
+        raise ValueError("logits must have shape (n_samples, n_classes), got ()")
+    if reduction not in ("none", "sum", "mean"):
+        raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
+    smoothing = read_smoothing(label_smoothing)
+    answers = read_targets(targets, rows, ignore_index)
+    by_row = read_weights("sample_weight", sample_weight, rows.shape[:-1])
+    by_class = read_weights("class_weight", class_weight, (rows.n_columns,))
+    if by_class is not None:
+        by_class = contiguous(by_class, rows.compute)
+    scale = 1.0
+    if reduction == "mean":
+        counts_class = answers.ndim == 1 or kernel is kernels.squared_error_rows
+        scale = _one_over_weight(answers, by_row, by_class if counts_class else None)
+    grad = rows.target(out) if with_grad else None
+    losses = np.empty(rows.n_rows)
+    kernel(rows.inputs[0], answers, by_row, by_class, smoothing, 0.0 if math.isnan(scale) else scale, losses, grad)
+    grad_logits = None if grad is None else rows.deliver(grad, out)
+    if reduction == "none":
+        return rows.deliver_reduced(losses, keepdims=False), grad_logits
+    return deliver(np.array(kernels.sum_row(losses) * scale), rows.dtype)[()], grad_logits
+
+
+def _one_over_weight(answers: Array, by_row: Array | None, by_class: Array | None) -> float:
+    """1 / (sum of the weights that take part in a mean); NaN if no row does."""
+    present, total = kernels.weight_taking_part(answers, by_row, by_class)
+    if total > 0:
+        return 1.0 / total
+    if present and (by_row is not None or by_class is not None):
+        name = "sample_weight" if by_row is not None and not by_row.any() else "class_weight"
+        raise ValueError(f'{name} must not be zero for all rows with reduction="mean"')
+    return math.nan

@@ -1,0 +1,230 @@
+"""softmax, log_softmax and logsumexp along any axis, and their products with a tangent or a cotangent.
+
+logits -> Rows (a matrix whose rows run along the axis) -> kernel -> the caller's shape, dtype and out
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastsoftmax import kernels
+from fastsoftmax._arrays import Array, Axis, Rows, read_temperature
+
+
+def softmax(
+    logits: ArrayLike,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    where: ArrayLike | None = None,
+    out: Array | None = None,
+) -> Any:
+    r"""Probabilities, :math:`p_i = \exp(z_i / T) / \sum_k \exp(z_k / T)`.
+
+    Parameters
+    ----------
+    logits : array_like, any shape
+        float16, float32 or float64; integers and bool are computed in float64.
+    axis : int, tuple of int or None, default -1
+        What sums to one: one axis, several together, or (None) all.
+    temperature : float, default 1.0
+        Above 1 evens the probabilities out, below 1 sharpens them.
+    where : array_like of bool, optional
+        Broadcast to logits. Elements where it is False are left out, and get 0; a row with none left is all 0.
+    out : ndarray, optional
+        Takes the result; of logits' shape and the result's dtype. May be logits itself.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array of logits' shape and dtype (float64 for integers).
+
+    Raises
+    ------
+    TypeError
+        logits or where of another kind of dtype.
+    ValueError
+        A temperature that is not positive; where or out that does not fit.
+
+    Notes
+    -----
+    The maximum is taken off first, so nothing overflows; the relative error of a probability is at most
+    :math:`(|z - \max z| + 8)\,\epsilon`. A row with NaN or +inf, or of -inf alone, is NaN, as in SciPy, torch and JAX.
+    Formula: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs".
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.softmax([[1e4, 0.0, -1e4], [1.0, 1.0, 2.0]]).round(3)
+    array([[1.   , 0.   , 0.   ],
+           [0.212, 0.212, 0.576]])
+    """
+    return _softmax_like(kernels.softmax_rows, logits, axis, temperature, where, out)
+
+
+def log_softmax(
+    logits: ArrayLike,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    where: ArrayLike | None = None,
+    out: Array | None = None,
+) -> Any:
+    r"""Log-probabilities, :math:`\log p_i = z_i / T - \log \sum_k \exp(z_k / T)`, right where p itself is 0.
+
+    Parameters, returns and errors are those of `softmax`; what `where` leaves out gets -inf.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.log_softmax([1e4, 0.0])
+    array([     0., -10000.])
+    """
+    return _softmax_like(kernels.log_softmax_rows, logits, axis, temperature, where, out)
+
+
+def logsumexp(logits: ArrayLike, axis: Axis = -1, *, keepdims: bool = False, where: ArrayLike | None = None) -> Any:
+    r""":math:`\log \sum_k \exp(z_k)`, without overflow.
+
+    Parameters
+    ----------
+    logits : array_like, any shape
+        float16, float32 or float64; integers and bool are computed in float64.
+    axis : int, tuple of int or None, default -1
+        What to sum over.
+    keepdims : bool, default False
+        Keep the axes that were summed over, with length 1.
+    where : array_like of bool, optional
+        Broadcast to logits; elements where it is False are left out.
+
+    Returns
+    -------
+    ndarray or scalar
+        -inf for a sum over nothing, +inf where a logit is, NaN where one is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax`.
+
+    Notes
+    -----
+    Terms at the maximum are counted and the others go through log1p, so ``logsumexp([0, -40])`` is 4.2e-18 and not 0.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> float(fs.logsumexp([1000.0, 1000.0]))
+    1000.6931471805599
+    """
+    rows = Rows(axis, logits=logits)
+    mask = rows.mask(where)
+    values = np.empty(rows.n_rows, rows.compute)
+    kernels.logsumexp_rows(rows.inputs[0], mask, values)
+    return rows.deliver_reduced(values, keepdims)
+
+
+def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+    r"""J v, for the Jacobian of softmax :math:`J_{ij} = p_i (\delta_{ij} - p_j)`, without building J.
+
+    :math:`(J v)_i = p_i (v_i - \sum_k p_k v_k)`: how the probabilities move when the logits move along v.
+
+    Parameters
+    ----------
+    probs : array_like, any shape
+        What `softmax` returned.
+    tangent : array_like, the shape of probs
+        v, a direction in the space of the logits.
+    axis : int, tuple of int or None, default -1
+        The axis that softmax was taken along.
+    out : ndarray, optional
+        Takes the result; may be probs or tangent itself.
+
+    Returns
+    -------
+    ndarray
+        Of probs' shape, in the wider dtype of the two.
+
+    Raises
+    ------
+    TypeError
+        An argument that does not hold real numbers.
+    ValueError
+        Shapes that differ; an out that does not fit.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.softmax_jvp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
+    array([ 0.25 , -0.125, -0.125])
+    """
+    return _product(kernels.softmax_jvp_rows, Rows(axis, probs=probs, tangent=tangent), out)
+
+
+def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+    r"""J^T u: the gradient of a loss with respect to the logits, from its gradient with respect to the probabilities.
+
+    :math:`\partial L/\partial z_j = p_j (u_j - \sum_k p_k u_k)` with :math:`u = \partial L/\partial p`. J is symmetric,
+    so this is the same map as `softmax_jvp`, and has its parameters, with `cotangent` for `tangent`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.softmax_vjp([0.5, 0.25, 0.25], [-2.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
+    array([-0.5 ,  0.25,  0.25])
+    """
+    return _product(kernels.softmax_vjp_rows, Rows(axis, probs=probs, cotangent=cotangent), out)
+
+
+def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+    r"""J v for log_softmax: :math:`(J v)_i = v_i - \sum_k p_k v_k`, with p = exp(log_probs).
+
+    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
+    `probs`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastsoftmax as fs
+    >>> fs.log_softmax_jvp(np.log([0.5, 0.5]), [1.0, 0.0])
+    array([ 0.5, -0.5])
+    """
+    return _product(kernels.log_softmax_jvp_rows, Rows(axis, log_probs=log_probs, tangent=tangent), out)
+
+
+def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+    r"""J^T u for log_softmax: :math:`\partial L/\partial z_j = u_j - p_j \sum_k u_k`, with p = exp(log_probs).
+
+    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
+    `probs` and `cotangent` for `tangent`. The cotangent of an element that `where` left out should be 0.
+
+    Examples
+    --------
+    >>> import numpy as np, fastsoftmax as fs
+    >>> fs.log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [-1.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
+    array([-0.5 ,  0.25,  0.25])
+    """
+    return _product(kernels.log_softmax_vjp_rows, Rows(axis, log_probs=log_probs, cotangent=cotangent), out)
+
+
+def _softmax_like(
+    kernel: Callable[..., None],
+    logits: ArrayLike,
+    axis: Axis,
+    temperature: float,
+    where: ArrayLike | None,
+    out: Array | None,
+) -> Any:
+    rows = Rows(axis, logits=logits)
+    scalar = read_temperature(temperature, rows.compute)
+    mask = rows.mask(where)
+    filled = rows.target(out)
+    kernel(rows.inputs[0], scalar, mask, filled)
+    return rows.deliver(filled, out)
+
+
+def _product(kernel: Callable[..., None], rows: Rows, out: Array | None) -> Any:
+    filled = rows.target(out)
+    kernel(*rows.inputs, filled)
+    return rows.deliver(filled, out)

@@ -1,0 +1,131 @@
+"""How every kernel is compiled, and where its machine code is kept.
+
+Two decorators hold all JIT options. `kernel` may fuse a multiplication with an addition and nothing else;
+`reduction` may also reorder the additions of its loop, which is what lets a sum or a dot product vectorise.
+Never more than that: nnan and ninf would make NaN rows and masks undefined, and reassoc inside exp cancels
+the rounding trick that it is built on, so exp is compiled apart and keeps its own flags when LLVM inlines it.
+
+Machine code is kept in one file a function and signature, named by everything that the code depends on: the
+text of all kernel files, the versions of Numba, llvmlite and Python, the CPU, the options and the argument
+types. A changed source or machine therefore asks for another file: stale code cannot be run. There is no
+index that processes could race for; files appear by an atomic rename and carry a checksum, and whatever goes
+wrong with them means one more compilation, never an error.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba.core import caching, compiler, config, serialize
+from numba.misc.appdirs import AppDirs
+
+_HERE = Path(__file__).resolve().parent
+
+
+def kernel(function):
+    """Compile for exact work: the order of additions stays as written."""
+    return _compile(function, {"contract"})
+
+
+def reduction(function):
+    """Compile a loop that adds many numbers, in whatever order is fastest."""
+    return _compile(function, {"contract", "reassoc"})
+
+
+def _compile(function, fastmath):
+    if config.DISABLE_JIT:
+        return function
+    dispatcher = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
+    dispatcher._cache = _MachineCode(f"{function.__module__}.{function.__qualname__}", fastmath)
+    return dispatcher
+
+
+class _MachineCode(caching._Cache):
+    """The compiled signatures of one function, on disk (the interface that a Numba dispatcher asks for)."""
+
+    def __init__(self, name, fastmath):
+        self._name = name
+        self._options = sorted(fastmath)
+
+    @property
+    def cache_path(self):
+        return str(_folders()[0]) if _folders() else ""
+
+    def load_overload(self, sig, target_context):
+        target_context.refresh()
+        name = self._file_name(sig, target_context.codegen())
+        for folder in _folders():
+            # Whatever a damaged file raises, the cure is the same: compile again.
+            with contextlib.suppress(Exception):
+                return compiler.CompileResult._rebuild(target_context, *_read(folder / name))
+        return None
+
+    def save_overload(self, sig, data):
+        if any(not lifted.can_cache for lifted in data.lifted) or data.library.has_dynamic_globals:
+            return
+        name = self._file_name(sig, data.codegen)
+        content = serialize.dumps(data._reduce())
+        for folder in _folders():
+            with contextlib.suppress(OSError):
+                _write(folder / name, content)
+                return
+
+    def _file_name(self, sig, codegen):
+        settings = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
+        key = (self._name, self._options, sig, codegen.magic_tuple(), settings)
+        return f"{self._name.rpartition('.')[2]}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}.nbc"
+
+    def enable(self):
+        """Nothing to do: this cache is always on, and harmless where it cannot write."""
+
+    disable = flush = enable
+
+
+@functools.cache
+def _folders():
+    """Where machine code may lie, best place first: NUMBA_CACHE_DIR, or beside the package, or the user's cache."""
+    sources = sorted(_HERE.glob("*.py"))
+    if not sources:  # imported from a zip or from bare .pyc files: nothing to tell stale code by
+        return ()
+    text = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, sys.version)).encode())
+    for source in sources:
+        text.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    place = hashlib.sha256(os.fsencode(_HERE)).hexdigest()[:8]
+    if config.CACHE_DIR:
+        roots = [Path(config.CACHE_DIR)]
+    else:
+        roots = [_HERE / "__pycache__", Path(AppDirs(appname="fastsoftmax", appauthor=False).user_cache_dir)]
+    return tuple(root / f"fastsoftmax-{place}" / text.hexdigest()[:16] for root in roots)
+
+
+def _read(path):
+    content = path.read_bytes()
+    digest, body = content[:32], content[32:]
+    if hashlib.sha256(body).digest() != digest:
+        raise ValueError(f"{path} is damaged")
+    return pickle.loads(body)
+
+
+def _write(path, body):
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
+        for other in path.parent.parent.iterdir():  # code of sources that are no longer here
+            if other != path.parent:
+                shutil.rmtree(other, ignore_errors=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(body).digest() + body)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,250 @@
+"""The public functions by the same name inside a user's own @njit code; importing fastsoftmax is enough.
+
+    @numba.njit
+    def predict(logits):
+        return fs.softmax(logits)
+
+They take 1-D and 2-D arrays of float32, float64, integers or bool, of any layout, along the last axis, with parallel
+on or off. out=, keepdims= and other axes are for Python only; where= must have the shape of its array. Each overload
+looks at Numba's types once, when the caller is compiled, and returns the code for them.
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import overload, register_jitable
+from numba.np.numpy_support import as_dtype, from_dtype
+
+from fastsoftmax import functional, kernels
+
+
+@overload(functional.softmax)
+def _softmax(logits, axis=-1, temperature=1.0, where=None, out=None):
+    return _softmax_like(kernels.softmax_rows, logits, temperature, where, out)
+
+
+@overload(functional.log_softmax)
+def _log_softmax(logits, axis=-1, temperature=1.0, where=None, out=None):
+    return _softmax_like(kernels.log_softmax_rows, logits, temperature, where, out)
+
+
+def _softmax_like(kernel, logits, temperature, where, out):
+    dtype = _float_of(logits)
+    if dtype is None or not _absent(out):
+        return None
+    read, read_mask, scaled = _reader(logits, dtype), _mask_reader(where), not _absent(temperature)
+
+    def implementation(logits, axis=-1, temperature=1.0, where=None, out=None):
+        _check_last_axis(axis, logits.ndim)
+        rows = read(logits)
+        result = np.empty(rows.shape, dtype)
+        if scaled:
+            if not (temperature > 0 and temperature < np.inf):
+                raise ValueError("temperature must be positive and finite")
+            kernel(rows, dtype(temperature), read_mask(where, logits), result)
+        else:
+            kernel(rows, None, read_mask(where, logits), result)
+        return result.reshape(logits.shape)
+
+    return implementation
+
+
+@overload(functional.logsumexp)
+def _logsumexp(logits, axis=-1, keepdims=False, where=None):
+    dtype = _float_of(logits)
+    if dtype is None or not _absent(keepdims):
+        return None
+    read, read_mask, finish = _reader(logits, dtype), _mask_reader(where), _row_values(logits)
+
+    def implementation(logits, axis=-1, keepdims=False, where=None):
+        _check_last_axis(axis, logits.ndim)
+        rows = read(logits)
+        values = np.empty(rows.shape[0], dtype)
+        kernels.logsumexp_rows(rows, read_mask(where, logits), values)
+        return finish(values, 1.0)
+
+    return implementation
+
+
+@overload(functional.softmax_jvp)
+def _softmax_jvp(probs, tangent, axis=-1, out=None):
+    product = _product(kernels.softmax_jvp_rows, probs, tangent, out)
+    return product and (lambda probs, tangent, axis=-1, out=None: product(probs, tangent, axis))
+
+
+@overload(functional.softmax_vjp)
+def _softmax_vjp(probs, cotangent, axis=-1, out=None):
+    product = _product(kernels.softmax_vjp_rows, probs, cotangent, out)
+    return product and (lambda probs, cotangent, axis=-1, out=None: product(probs, cotangent, axis))
+
+
+def _product(kernel, probs, vector, out):
+    dtype = _float_of(probs, vector)
+    if dtype is None or probs.ndim != vector.ndim or not _absent(out):
+        return None
+    read_probs, read_vector = _reader(probs, dtype), _reader(vector, dtype)
+
+    @register_jitable
+    def product(probs, vector, axis):
+        _check_last_axis(axis, probs.ndim)
+        if probs.shape != vector.shape:
+            raise ValueError("tangent or cotangent must have the shape of probs")
+        rows = read_probs(probs)
+        result = np.empty(rows.shape, dtype)
+        kernel(rows, read_vector(vector), result)
+        return result.reshape(probs.shape)
+
+    return product
+
+
+@overload(functional.cross_entropy, prefer_literal=True)
+def _cross_entropy(
+    logits, targets, sample_weight=None, class_weight=None, label_smoothing=0.0, ignore_index=None, reduction="mean"
+):
+    dtype = _float_of(logits)
+    reduction = getattr(reduction, "literal_value", getattr(reduction, "value", reduction))
+    if dtype is None or reduction not in ("none", "sum", "mean"):
+        return None
+    soft = isinstance(targets, types.Array) and targets.ndim == logits.ndim
+    read = _reader(logits, dtype)
+    read_targets = _distribution_reader(targets, dtype) if soft else _label_reader(targets, ignore_index)
+    read_row_weight, read_class_weight = _weight_reader(sample_weight, np.float64), _weight_reader(class_weight, dtype)
+    finish = _row_values(logits) if reduction == "none" else _summed(dtype)
+    mean = reduction == "mean"
+
+    def implementation(
+        logits, targets, sample_weight=None, class_weight=None, label_smoothing=0.0, ignore_index=None, reduction="mean"
+    ):
+        if not (label_smoothing >= 0 and label_smoothing <= 1):
+            raise ValueError("label_smoothing must be between 0 and 1")
+        rows = read(logits)
+        answers = read_targets(targets, rows, ignore_index)
+        by_row = read_row_weight(sample_weight, rows.shape[0])
+        by_class = read_class_weight(class_weight, rows.shape[1])
+        losses = np.empty(rows.shape[0], np.float64)
+        kernels.cross_entropy_rows(rows, answers, by_row, by_class, np.float64(label_smoothing), 1.0, losses, None)
+        scale = 1.0
+        if mean:
+            scale = _one_over_weight(kernels.weight_taking_part(answers, by_row, None if soft else by_class))
+        return finish(losses, scale)
+
+    return implementation
+
+
+def _float_of(*arrays):
+    """The scalar type to compute in for arrays of these Numba types; None if one of them is not taken."""
+    dtypes = []
+    for array in arrays:
+        if not isinstance(array, types.Array) or array.ndim not in (1, 2):
+            return None
+        if isinstance(array.dtype, types.Integer | types.Boolean):
+            dtypes.append(np.dtype(np.float64))
+        elif array.dtype in (types.float32, types.float64):
+            dtypes.append(as_dtype(array.dtype))
+        else:
+            return None
+    return np.result_type(*dtypes).type
+
+
+def _absent(argument):
+    """Whether an argument was left at its default or is None."""
+    return not isinstance(argument, types.Type) or isinstance(argument, types.Omitted | types.NoneType)
+
+
+def _reader(array, dtype):
+    """A jitted function from an array of this Numba type to the C-contiguous matrix that kernels take."""
+    if array.dtype == from_dtype(np.dtype(dtype)):
+        clean = register_jitable(lambda array: np.ascontiguousarray(array))
+    else:
+        clean = register_jitable(lambda array: np.ascontiguousarray(array).astype(dtype))
+    if array.ndim == 1:
+        return register_jitable(lambda array: clean(array).reshape((1, array.shape[0])))
+    return clean
+
+
+def _mask_reader(where):
+    if _absent(where):
+        return register_jitable(lambda where, logits: None)
+    read = _reader(where, np.bool_)
+
+    @register_jitable
+    def read_mask(where, logits):
+        if where.shape != logits.shape:
+            raise ValueError("where must have the shape of logits in @njit code")
+        return read(where)
+
+    return read_mask
+
+
+def _distribution_reader(targets, dtype):
+    read = _reader(targets, dtype)
+
+    @register_jitable
+    def read_distributions(targets, rows, ignore_index):
+        matrix = read(targets)
+        if matrix.shape != rows.shape:
+            raise ValueError("targets must have the shape of logits, or one label for each row")
+        return matrix
+
+    return read_distributions
+
+
+def _label_reader(targets, ignore_index):
+    ignores = not _absent(ignore_index)
+    if isinstance(targets, types.Integer):
+        as_array = register_jitable(lambda targets: np.array([targets], np.int64))
+    else:
+        as_array = register_jitable(lambda targets: targets.astype(np.int64))
+
+    @register_jitable
+    def read_labels(targets, rows, ignore_index):
+        labels = as_array(targets)
+        if labels.shape[0] != rows.shape[0]:
+            raise ValueError("targets must have one label for each row of logits")
+        if kernels.first_bad_label(labels, rows.shape[1], ignore_index if ignores else None) >= 0:
+            raise ValueError("targets must be classes, 0 to the number of columns of logits - 1")
+        if ignores:
+            labels[labels == ignore_index] = -1
+        return labels
+
+    return read_labels
+
+
+def _weight_reader(weight, dtype):
+    if _absent(weight):
+        return register_jitable(lambda weight, length: None)
+
+    @register_jitable
+    def read_weight(weight, length):
+        if weight.shape[0] != length:
+            raise ValueError("sample_weight must have one entry for each row of logits, class_weight for each column")
+        if not np.all((weight >= 0) & (weight < np.inf)):
+            raise ValueError("sample_weight and class_weight must be finite and at least 0")
+        return np.ascontiguousarray(weight).astype(dtype)
+
+    return read_weight
+
+
+def _row_values(array):
+    """From one value a row to what the caller gets: a scalar for a 1-D array."""
+    dtype = _float_of(array)
+    if array.ndim == 1:
+        return register_jitable(lambda values, scale: dtype(values[0]))
+    return register_jitable(lambda values, scale: values.astype(dtype))
+
+
+def _summed(dtype):
+    return register_jitable(lambda values, scale: dtype(kernels.sum_row(values) * scale))
+
+
+@register_jitable
+def _one_over_weight(taking_part):
+    present, total = taking_part
+    if present > 0 and total == 0.0:
+        raise ValueError('sample_weight or class_weight must not be zero for all rows with reduction="mean"')
+    return 1.0 / total if present > 0 else np.nan
+
+
+@register_jitable
+def _check_last_axis(axis, ndim):
+    if axis != -1 and axis != ndim - 1:
+        raise ValueError("axis must be the last one in @njit code")

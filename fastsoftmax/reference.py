@@ -1,0 +1,212 @@
+"""The same functions in plain NumPy, with the full Jacobian: slow, readable, what the fast ones are checked against.
+
+Every derivative here is the chain rule carried out as it is taught, with the matrices built:
+
+    J_ij = dp_i/dz_j = p_i (delta_ij - p_j)              softmax_jacobian, (..., C, C)
+    dL/dz_j = sum_i dL/dp_i J_ij                         a row of C numbers times a matrix of C x C
+
+Arguments mean what they mean in `fastsoftmax`; there is no out=, and checks are few.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Axis = int | tuple[int, ...] | None
+
+
+def softmax(logits: ArrayLike, axis: Axis = -1, *, temperature: float = 1.0, where: ArrayLike | None = None) -> Array:
+    """p_i = exp(z_i / T) / sum_k exp(z_k / T), the maximum taken off first."""
+    logits = _visible(logits, where)
+    with np.errstate(invalid="ignore"):
+        e = np.exp((logits - _max(logits, axis)) / temperature)
+        probs = e / e.sum(axis=axis, keepdims=True)
+    return probs if where is None else np.where(where, probs, 0).astype(probs.dtype)
+
+
+def log_softmax(
+    logits: ArrayLike, axis: Axis = -1, *, temperature: float = 1.0, where: ArrayLike | None = None
+) -> Array:
+    """Log p_i = z_i / T - log sum_k exp(z_k / T)."""
+    logits = _visible(logits, where)
+    with np.errstate(invalid="ignore"):
+        shifted = (logits - _max(logits, axis)) / temperature
+        log_probs = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return log_probs if where is None else np.where(where, log_probs, -np.inf).astype(log_probs.dtype)
+
+
+def logsumexp(logits: ArrayLike, axis: Axis = -1, *, keepdims: bool = False, where: ArrayLike | None = None) -> Array:
+    """Log sum_k exp(z_k)."""
+    logits = _visible(logits, where)
+    top = _max(logits, axis)
+    shift = np.where(np.isfinite(top), top, 0).astype(top.dtype)  # an infinite maximum is the answer without a shift
+    with np.errstate(divide="ignore"):
+        result = shift + np.log(np.exp(logits - shift).sum(axis=axis, keepdims=True))
+    return result if keepdims else result.squeeze(axis)
+
+
+def softmax_jacobian(probs: ArrayLike) -> Array:
+    """J_ij = p_i (delta_ij - p_j) along the last axis: probs (..., C) -> (..., C, C)."""
+    probs = _float(probs)
+    jacobian = -probs[..., :, None] * probs[..., None, :]
+    every = np.arange(probs.shape[-1])
+    jacobian[..., every, every] += probs
+    return jacobian
+
+
+def log_softmax_jacobian(log_probs: ArrayLike) -> Array:
+    """d(log p_i)/dz_j = delta_ij - p_j along the last axis: log_probs (..., C) -> (..., C, C)."""
+    probs = np.exp(_float(log_probs))
+    identity = np.eye(probs.shape[-1], dtype=probs.dtype)
+    return identity - np.broadcast_to(probs[..., None, :], (*probs.shape, probs.shape[-1]))
+
+
+def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: int = -1) -> Array:
+    """J v: (C, C) times (C,), for each row."""
+    return _along(axis, lambda p, v: (softmax_jacobian(p) @ v[..., None])[..., 0], probs, tangent)
+
+
+def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: int = -1) -> Array:
+    """u^T J: (C,) times (C, C), for each row."""
+    return _along(axis, lambda p, u: (u[..., None, :] @ softmax_jacobian(p))[..., 0, :], probs, cotangent)
+
+
+def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: int = -1) -> Array:
+    """J v with the Jacobian of log_softmax."""
+    return _along(axis, lambda lp, v: (log_softmax_jacobian(lp) @ v[..., None])[..., 0], log_probs, tangent)
+
+
+def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: int = -1) -> Array:
+    """u^T J with the Jacobian of log_softmax."""
+    return _along(axis, lambda lp, u: (u[..., None, :] @ log_softmax_jacobian(lp))[..., 0, :], log_probs, cotangent)
+
+
+def one_hot(targets: ArrayLike, n_classes: int, dtype: Any = np.float64) -> Array:
+    """Labels (...) as distributions (..., n_classes)."""
+    return (np.asarray(targets)[..., None] == np.arange(n_classes)).astype(dtype)
+
+
+def cross_entropy(logits: ArrayLike, targets: ArrayLike, **options: Any) -> Any:
+    """Mean over the rows of -sum_c t_c log p_c; options: see fastsoftmax.cross_entropy."""
+    logits = _float(logits)
+    t, weight, scale, reduced = _prepare(logits, targets, True, **options)
+    return _reduce(_cross_entropy_by_row(log_softmax(logits), t), weight, scale, reduced)
+
+
+def cross_entropy_value_and_grad(logits: ArrayLike, targets: ArrayLike, **options: Any) -> tuple[Any, Array]:
+    """The loss, and dL/dp times the Jacobian. Where p underflows to 0, this way back has nothing left to go by."""
+    logits = _float(logits)
+    t, weight, scale, reduced = _prepare(logits, targets, True, **options)
+    log_probs = log_softmax(logits)
+    probs = np.exp(log_probs)
+    grad_logits = softmax_vjp(probs, _weigh(cross_entropy_grad_probs(probs, t) * scale, weight))
+    return _reduce(_cross_entropy_by_row(log_probs, t), weight, scale, reduced), grad_logits
+
+
+def squared_error(logits: ArrayLike, targets: ArrayLike, **options: Any) -> Any:
+    """Mean over the rows of sum_c (p_c - t_c)^2; options: see fastsoftmax.squared_error."""
+    logits = _float(logits)
+    t, weight, scale, reduced = _prepare(logits, targets, False, **options)
+    return _reduce(((softmax(logits) - t) ** 2).sum(axis=-1), weight, scale, reduced)
+
+
+def squared_error_value_and_grad(logits: ArrayLike, targets: ArrayLike, **options: Any) -> tuple[Any, Array]:
+    """The loss, and dL/dp times the Jacobian."""
+    logits = _float(logits)
+    t, weight, scale, reduced = _prepare(logits, targets, False, **options)
+    probs = softmax(logits)
+    grad_logits = softmax_vjp(probs, _weigh(squared_error_grad_probs(probs, t) * scale, weight))
+    return _reduce(((probs - t) ** 2).sum(axis=-1), weight, scale, reduced), grad_logits
+
+
+def cross_entropy_grad_probs(probs: Array, targets: Array) -> Array:
+    """dL/dp_c = -t_c / p_c of one row's loss; p is kept from 0."""
+    return -targets / np.maximum(probs, np.finfo(probs.dtype).tiny)
+
+
+def squared_error_grad_probs(probs: Array, targets: Array) -> Array:
+    """dL/dp_c = 2 (p_c - t_c) of one row's loss."""
+    return 2 * (probs - targets)
+
+
+def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
+    """Z = X W^T + b."""
+    logits = np.asarray(X) @ np.asarray(weight).T
+    return logits if bias is None else logits + np.asarray(bias)
+
+
+def dense_vjp(X: ArrayLike, weight: ArrayLike, cotangent: ArrayLike) -> tuple[Array, Array, Array]:
+    """dL/dX = G W;  dL/dW = sum_n (outer product of G_n and X_n) = G^T X;  dL/db = sum_n G_n."""
+    X, weight, cotangent = np.asarray(X), np.asarray(weight), np.asarray(cotangent)
+    return cotangent @ weight, cotangent.T @ X, cotangent.sum(axis=0)
+
+
+def _float(value: ArrayLike) -> Array:
+    array = np.asarray(value)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _visible(logits: ArrayLike, where: ArrayLike | None) -> Array:
+    logits = _float(logits)
+    return logits if where is None else np.where(where, logits, -np.inf).astype(logits.dtype)
+
+
+def _max(logits: Array, axis: Axis) -> Array:
+    return logits.max(axis=axis, keepdims=True, initial=-np.inf)
+
+
+def _along(axis: int, product: Callable[[Array, Array], Array], first: ArrayLike, second: ArrayLike) -> Array:
+    """Apply a product that works on the last axis along another one."""
+    first, second = _float(first), _float(second)
+    return np.moveaxis(product(np.moveaxis(first, axis, -1), np.moveaxis(second, axis, -1)), -1, axis)
+
+
+def _cross_entropy_by_row(log_probs: Array, t: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        return -np.where(t == 0, 0, t * log_probs).sum(axis=-1)  # 0 log 0 is 0
+
+
+def _prepare(
+    logits: Array,
+    targets: ArrayLike,
+    classes_in_target: bool,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+) -> tuple[Array, Array | None, float, bool]:
+    """Distributions t (..., C), row weights (...) or None, what a row is multiplied by, and whether rows are summed."""
+    targets = np.asarray(targets)
+    labelled = targets.ndim < logits.ndim
+    weight = None if sample_weight is None else np.asarray(sample_weight, logits.dtype)
+    if labelled and ignore_index is not None:
+        weight = (targets != ignore_index) * (np.ones(targets.shape, logits.dtype) if weight is None else weight)
+    t = one_hot(targets, logits.shape[-1], logits.dtype) if labelled else targets.astype(logits.dtype)
+    taking_part = weight
+    if class_weight is not None:
+        by_class = np.asarray(class_weight, logits.dtype)
+        both = t @ by_class if weight is None else weight * (t @ by_class)
+        taking_part = both if labelled or not classes_in_target else weight
+        weight = weight if classes_in_target else both
+    if label_smoothing:
+        t = (1 - label_smoothing) * t + label_smoothing / logits.shape[-1]
+    if class_weight is not None and classes_in_target:
+        t = t * by_class
+    total = math.prod(logits.shape[:-1]) if taking_part is None else taking_part.sum()
+    scale = (1.0 / total if total else math.nan) if reduction == "mean" else 1.0
+    return t, weight, scale, reduction != "none"
+
+
+def _weigh(values: Array, weight: Array | None) -> Array:
+    return values if weight is None else np.where(weight[..., None] == 0, 0, weight[..., None] * values)
+
+
+def _reduce(by_row: Array, weight: Array | None, scale: float, reduced: bool) -> Any:
+    weighed = by_row if weight is None else np.where(weight == 0, 0, weight * by_row)
+    return (weighed.sum() * scale).astype(by_row.dtype)[()] if reduced else weighed
