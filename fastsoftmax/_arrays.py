@@ -143,19 +143,27 @@ class Rows:
 
     def __init__(self, axis: Axis, /, **arrays: ArrayLike) -> None:
         self._arrays = {name: real_array(name, value) for name, value in arrays.items()}
-        first, *others = self._arrays.values()
+        first = next(iter(self._arrays.values()))
         self.shape: Shape = first.shape
-        for name, array in self._arrays.items() if others else ():
-            check_shape(name, array, self.shape)
+        if len(arrays) > 1:
+            for name, array in self._arrays.items():
+                check_shape(name, array, self.shape)
         self.dtype, self.compute = answer_dtypes(*[array.dtype for array in self._arrays.values()])
         ndim = first.ndim
-        axes = (ndim - 1,) if axis == -1 and ndim else normalize_axis(axis, ndim)
-        self._kept = tuple([a for a in range(ndim) if a not in axes])
-        self._order = self._kept + axes
-        self._moved = axes != tuple(range(ndim - len(axes), ndim))
-        self.n_rows = math.prod([self.shape[a] for a in self._kept])
-        self.n_columns = math.prod([self.shape[a] for a in axes])
+        self._axes = (ndim - 1,) if axis == -1 and ndim else normalize_axis(axis, ndim)
+        leading = ndim - len(self._axes)
+        self._moved = self._axes != tuple(range(leading, ndim))
+        lengths = [self.shape[a] for a in self._order] if self._moved else self.shape
+        self.n_rows, self.n_columns = math.prod(lengths[:leading]), math.prod(lengths[leading:])
         self.inputs = [self.matrix(array, self.compute) for array in self._arrays.values()]
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        return tuple(a for a in range(len(self.shape)) if a not in self._axes)
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        return self._kept + self._axes
 
     def matrix(self, array: Array, dtype: np.dtype[Any]) -> Array:
         """An array of the callers' shape as an (n_rows, n_columns) matrix; a view where a kernel can read it."""
@@ -193,7 +201,8 @@ class Rows:
 
     def deliver_reduced(self, values: Array, keepdims: bool) -> Any:
         """One value a row, in the callers' shape less the axes (or with axes of length 1) and dtype."""
-        shape = [n if a in self._kept else 1 for a, n in enumerate(self.shape) if keepdims or a in self._kept]
+        kept = self._kept
+        shape = [n if a in kept else 1 for a, n in enumerate(self.shape) if keepdims or a in kept]
         return deliver(values.reshape(shape), self.dtype)[()]
 
 

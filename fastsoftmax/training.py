@@ -9,7 +9,7 @@ step        velocity = momentum velocity - learning_rate gradient;  parameter +=
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,9 +17,7 @@ from numpy.typing import ArrayLike
 from fastsoftmax import functional, reference
 from fastsoftmax._arrays import Array, check_shape, contiguous, real_array
 
-LossName = Literal["cross_entropy", "squared_error"]
-Way = Literal["jacobian", "vjp", "fused"]
-ActivationName = Literal["identity", "logistic", "tanh", "relu"]
+LOSSES = ("cross_entropy", "squared_error")
 
 
 def _jacobian(loss: str, logits: Array, labels: Array) -> tuple[float, Array]:
@@ -121,9 +119,9 @@ def train(
     *,
     n_classes: int | None = None,
     hidden_layer_sizes: Sequence[int] = (),
-    activation: ActivationName = "relu",
-    loss: LossName = "cross_entropy",
-    backward: Way = "fused",
+    activation: str = "relu",
+    loss: str = "cross_entropy",
+    backward: str = "fused",
     alpha: float = 0.0,
     learning_rate_init: float = 0.05,
     momentum: float = 0.9,
@@ -177,7 +175,7 @@ def train(
     samples, labels = _read_data(X, y)
     n_classes = int(labels.max()) + 1 if n_classes is None else n_classes
     sizes = [samples.shape[1], *hidden_layer_sizes, n_classes]
-    _check_choices(backward=(backward, BACKWARD), activation=(activation, ACTIVATIONS), loss=(loss, get_args(LossName)))
+    _check_choices(backward=(backward, BACKWARD), activation=(activation, ACTIVATIONS), loss=(loss, LOSSES))
     _check_positive(
         hidden_layer_sizes=min(sizes), learning_rate_init=learning_rate_init, batch_size=batch_size, max_iter=max_iter
     )

@@ -4,25 +4,20 @@ from your own @njit code; `fastsoftmax.softmax` and the others check their argum
 
 from fastsoftmax.kernels.dense import dense_grad_bias_rows, dense_grad_weight_rows, dense_grad_X_rows, dense_rows
 from fastsoftmax.kernels.losses import (
-    cross_entropy_row,
     cross_entropy_rows,
     first_bad_label,
-    squared_error_row,
     squared_error_rows,
     weight_taking_part,
 )
 from fastsoftmax.kernels.softmax import (
     log_softmax_jvp_row,
     log_softmax_jvp_rows,
-    log_softmax_row,
     log_softmax_rows,
     log_softmax_vjp_row,
     log_softmax_vjp_rows,
-    logsumexp_row,
     logsumexp_rows,
     softmax_jvp_row,
     softmax_jvp_rows,
-    softmax_row,
     softmax_rows,
     softmax_vjp_row,
     softmax_vjp_rows,
@@ -30,7 +25,6 @@ from fastsoftmax.kernels.softmax import (
 from fastsoftmax.kernels.vecmath import sum_row
 
 __all__ = [
-    "cross_entropy_row",
     "cross_entropy_rows",
     "dense_grad_X_rows",
     "dense_grad_bias_rows",
@@ -39,19 +33,15 @@ __all__ = [
     "first_bad_label",
     "log_softmax_jvp_row",
     "log_softmax_jvp_rows",
-    "log_softmax_row",
     "log_softmax_rows",
     "log_softmax_vjp_row",
     "log_softmax_vjp_rows",
-    "logsumexp_row",
     "logsumexp_rows",
     "softmax_jvp_row",
     "softmax_jvp_rows",
-    "softmax_row",
     "softmax_rows",
     "softmax_vjp_row",
     "softmax_vjp_rows",
-    "squared_error_row",
     "squared_error_rows",
     "sum_row",
     "weight_taking_part",

@@ -14,39 +14,46 @@ sample_weight; `grad` (N, C), or None, is also multiplied by `scale`, which is h
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, reduction
-from fastsoftmax.kernels.softmax import softmax_row
-from fastsoftmax.kernels.vecmath import dot_row, exp_row, max_row, row, select
+from fastsoftmax.kernels.softmax import block_size, exp_rows, scale_row
+from fastsoftmax.kernels.vecmath import dot_row, log1p, row, select
 
 
 @kernel
 def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
-    scratch = np.empty(logits.shape[1], logits.dtype)
-    for n in range(logits.shape[0]):
-        weight = 1.0 if sample_weight is None else sample_weight[n]
-        row_grad = None if grad is None else row(grad, n)
-        if _left_out(targets, n, weight):
-            losses[n] = _zero_row(row_grad)
-        elif targets.ndim == 1:
-            losses[n] = cross_entropy_row(
-                row(logits, n), targets[n], None, weight, class_weight, smoothing, scale, scratch, row_grad
-            )
-        else:
-            losses[n] = cross_entropy_row(
-                row(logits, n), None, row(targets, n), weight, class_weight, smoothing, scale, scratch, row_grad
-            )
+    size = block_size(logits)
+    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    log_sums = np.empty(size)
+    for first in range(0, logits.shape[0], size):
+        count = min(size, logits.shape[0] - first)
+        exp_rows(logits, first, count, None, None, scratch, tops, rests)
+        for r in range(count):
+            log_sums[r] = log1p(rests[r])
+        for r in range(count):
+            n = first + r
+            weight = 1.0 if sample_weight is None else sample_weight[n]
+            row_grad = None if grad is None else row(grad, n)
+            if _left_out(targets, n, weight):
+                losses[n] = _zero_row(row_grad)
+                continue
+            label = targets[n] if targets.ndim == 1 else None
+            target = None if targets.ndim == 1 else row(targets, n)
+            at_label, mass, distance = _target_moments(row(logits, n), tops[r], label, target, class_weight, smoothing)
+            losses[n] = weight * (mass * log_sums[r] + distance)
+            if grad is not None:
+                by_prob, by_target = scale * weight * mass / (1.0 + rests[r]), scale * weight
+                _cross_entropy_grad_row(
+                    row(scratch, r), label, target, class_weight, smoothing, at_label, by_prob, by_target, row_grad
+                )
 
 
 @kernel
-def cross_entropy_row(logits, label, target, weight, class_weight, smoothing, scale, scratch, grad):
-    # One of label and target (C,) is None. With M = sum_c t_c, and a distance being max z - z_c,
+def _target_moments(logits, top, label, target, class_weight, smoothing):
+    # One of label and target (C,) is None -> t at the label, M = sum_c t_c, and sum_c t_c (max z - z_c); then
     # loss = sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
-    # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing
-    top = max_row(logits)
-    rest = exp_row(logits, top, None, scratch)
-    mass, distance, at_label = 0.0, 0.0, 0.0
+    at_label, mass, distance = 0.0, 0.0, 0.0
     if target is not None or smoothing != 0.0:
-        mass, distance = _target_moments(logits, top, target, class_weight, smoothing)
+        mass, distance = _spread_moments(logits, top, target, class_weight, smoothing)
     if label is not None:
         at_label = 1.0 - smoothing
         if class_weight is not None:
@@ -54,55 +61,63 @@ def cross_entropy_row(logits, label, target, weight, class_weight, smoothing, sc
         if at_label != 0.0:  # a weight of 0 hides an infinite distance
             mass += at_label
             distance += at_label * (np.float64(top) - np.float64(logits[label]))
-    if grad is not None:
-        by_prob = logits.dtype.type(scale * weight * mass / (1.0 + rest))
-        if target is not None or smoothing != 0.0:
-            by_target = logits.dtype.type(scale * weight)
-            for c in range(grad.shape[0]):
-                grad[c] = by_prob * scratch[c] - by_target * _target_at(c, target, class_weight, smoothing, grad)
-        else:
-            for c in range(grad.shape[0]):
-                grad[c] = by_prob * scratch[c]
-        if label is not None:
-            grad[label] -= logits.dtype.type(scale * weight * at_label)
-    return weight * (mass * np.log1p(rest) + distance)
+    return at_label, mass, distance
+
+
+@kernel
+def _cross_entropy_grad_row(e, label, target, class_weight, smoothing, at_label, by_prob, by_target, grad):
+    # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing; e (C,) = exp(z - max z)
+    factor, share = e.dtype.type(by_prob), e.dtype.type(by_target)
+    if target is not None or smoothing != 0.0:
+        for c in range(grad.shape[0]):
+            grad[c] = factor * e[c] - share * _target_at(c, target, class_weight, smoothing, e)
+    else:
+        for c in range(grad.shape[0]):
+            grad[c] = factor * e[c]
+    if label is not None:
+        grad[label] -= e.dtype.type(by_target * at_label)
 
 
 @kernel
 def squared_error_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
-    scratch = np.empty((2, logits.shape[1]), logits.dtype)
-    for n in range(logits.shape[0]):
-        weight = 1.0 if sample_weight is None else sample_weight[n]
-        row_grad = None if grad is None else row(grad, n)
-        left_out = _left_out(targets, n, weight)
-        if class_weight is not None and not left_out:
-            weight *= _weight_of_target(targets, n, class_weight)
-        if left_out or weight == 0.0:
-            losses[n] = _zero_row(row_grad)
-        elif targets.ndim == 1:
-            losses[n] = squared_error_row(row(logits, n), targets[n], None, weight, smoothing, scale, scratch, row_grad)
-        else:
-            target = row(targets, n)
-            losses[n] = squared_error_row(row(logits, n), None, target, weight, smoothing, scale, scratch, row_grad)
+    size = block_size(logits)
+    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    difference = np.empty(logits.shape[1], logits.dtype)
+    for first in range(0, logits.shape[0], size):
+        count = min(size, logits.shape[0] - first)
+        exp_rows(logits, first, count, None, None, scratch, tops, rests)
+        for r in range(count):
+            n = first + r
+            weight = 1.0 if sample_weight is None else sample_weight[n]
+            if class_weight is not None and not _left_out(targets, n, weight):
+                weight *= _weight_of_target(targets, n, class_weight)
+            row_grad = None if grad is None else row(grad, n)
+            if _left_out(targets, n, weight):
+                losses[n] = _zero_row(row_grad)
+                continue
+            label = targets[n] if targets.ndim == 1 else None
+            target = None if targets.ndim == 1 else row(targets, n)
+            scale_row(row(scratch, r), logits.dtype.type(1.0 / (1.0 + rests[r])), row(scratch, r))
+            losses[n] = weight * _squared_error_row(
+                row(scratch, r), label, target, smoothing, scale * weight, difference, row_grad
+            )
 
 
 @kernel
-def squared_error_row(logits, label, target, weight, smoothing, scale, scratch, grad):
+def _squared_error_row(probs, label, target, smoothing, scale, difference, grad):
     # One of label and target (C,) is None. loss = sum_c (p_c - t_c)^2, g = dloss/dp = 2 (p - t),
     # dloss/dz_j = p_j (g_j - <g, p>)
-    probs, difference = row(scratch, 0), row(scratch, 1)
-    softmax_row(logits, None, difference, probs)
     for c in range(probs.shape[0]):
         difference[c] = probs[c] - _target_at(c, target, None, smoothing, probs)
     if label is not None:
-        difference[label] -= logits.dtype.type(1.0 - smoothing)
+        difference[label] -= probs.dtype.type(1.0 - smoothing)
     if grad is not None:
-        inner = logits.dtype.type(dot_row(probs, difference))
-        factor = logits.dtype.type(2.0 * scale * weight)
+        inner = probs.dtype.type(dot_row(probs, difference))
+        factor = probs.dtype.type(2.0 * scale)
         for c in range(grad.shape[0]):
             grad[c] = factor * probs[c] * (difference[c] - inner)
-    return weight * dot_row(difference, difference)
+    return dot_row(difference, difference)
 
 
 @kernel
@@ -163,7 +178,7 @@ def _target_at(c, target, class_weight, smoothing, like):
 
 
 @reduction
-def _target_moments(logits, top, target, class_weight, smoothing):
+def _spread_moments(logits, top, target, class_weight, smoothing):
     # sum_c t_c and sum_c t_c (max z - z_c), but for the label's own share; 0 times infinity is 0 here
     zero = logits.dtype.type(0)
     mass, distance = zero, zero

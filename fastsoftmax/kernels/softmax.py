@@ -1,84 +1,112 @@
 """softmax, log_softmax and logsumexp over the rows of a matrix, and their products with a vector.
 
-Every `_rows` kernel is a loop over rows around a `_row` kernel, which reads its row, works in a scratch row that
-stays in cache, and writes the result once; so out may be the input itself. Shapes: N rows, C columns, C-contiguous,
-one dtype for all. `where` and `temperature` may be None, which compiles them away.
-
-Hidden elements (where is False) become -inf before the row is worked on and get their fixed value after it.
+Shapes: N rows, C columns, C-contiguous, one dtype for all; `where` and `temperature` may be None, which compiles them
+away. Rows are worked on in blocks: exp_rows fills a scratch block, which stays in cache, with exp(z - max z), and each
+result is made of that and written once; so out may be the input itself. Hidden elements (where is False) count as -inf,
+and get their fixed value at the end.
 """
 
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel
-from fastsoftmax.kernels.vecmath import dot_row, exp, exp_row, max_row, row, select, sum_row
+from fastsoftmax.kernels.vecmath import (
+    CHUNK,
+    distance_row,
+    dot_row,
+    exp,
+    exp_each,
+    exp_row,
+    log1p,
+    max_row,
+    part,
+    rest_row,
+    row,
+    select,
+    sum_row,
+)
+
+BLOCK = 1024  # elements of a block of short rows: 4 or 8 KiB
 
 
 @kernel
 def softmax_rows(logits, temperature, where, out):
-    # logits (N, C) -> out (N, C)
-    scratch = np.empty((2, logits.shape[1]), logits.dtype)
-    for n in range(logits.shape[0]):
-        if where is None:
-            softmax_row(row(logits, n), temperature, row(scratch, 0), row(out, n))
-        else:
-            _hide_row(row(logits, n), row(where, n), row(scratch, 1))
-            softmax_row(row(scratch, 1), temperature, row(scratch, 0), row(out, n))
-            _blank_row(row(where, n), logits.dtype.type(0), row(out, n))
+    # p_j = e_j / sum_k e_k,  e_j = exp((z_j - max z) / T);  logits (N, C) -> out (N, C)
+    size = block_size(logits)
+    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    for first in range(0, logits.shape[0], size):
+        count = min(size, logits.shape[0] - first)
+        exp_rows(logits, first, count, temperature, where, scratch, tops, rests)
+        for r in range(count):
+            scale_row(row(scratch, r), logits.dtype.type(1.0 / (1.0 + rests[r])), row(out, first + r))
+            if where is not None:
+                _blank_row(row(where, first + r), logits.dtype.type(0), row(out, first + r))
 
 
 @kernel
 def log_softmax_rows(logits, temperature, where, out):
-    # logits (N, C) -> out (N, C)
-    scratch = np.empty((2, logits.shape[1]), logits.dtype)
-    for n in range(logits.shape[0]):
-        if where is None:
-            log_softmax_row(row(logits, n), temperature, row(scratch, 0), row(out, n))
-        else:
-            _hide_row(row(logits, n), row(where, n), row(scratch, 1))
-            log_softmax_row(row(scratch, 1), temperature, row(scratch, 0), row(out, n))
-            _blank_row(row(where, n), logits.dtype.type(-np.inf), row(out, n))
+    # log p_j = (z_j - max z) / T - log sum_k e_k;  logits (N, C) -> out (N, C)
+    size = block_size(logits)
+    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    for first in range(0, logits.shape[0], size):
+        count = min(size, logits.shape[0] - first)
+        exp_rows(logits, first, count, temperature, where, scratch, tops, rests)
+        log1p_each(part(rests, 0, count))
+        for r in range(count):
+            target = row(out, first + r)
+            distance_row(row(logits, first + r), tops[r], temperature, target)
+            _subtract_row(target, logits.dtype.type(rests[r]))
+            if where is not None:
+                _blank_row(row(where, first + r), logits.dtype.type(-np.inf), target)
 
 
 @kernel
 def logsumexp_rows(logits, where, out):
-    # logits (N, C) -> out (N,)
-    scratch = np.empty((2, logits.shape[1]), logits.dtype)
-    for n in range(logits.shape[0]):
+    # lse = max z + log sum_k e_k;  logits (N, C) -> out (N,). An infinite or NaN maximum is the answer itself.
+    size = block_size(logits)
+    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    for first in range(0, logits.shape[0], size):
+        count = min(size, logits.shape[0] - first)
+        exp_rows(logits, first, count, None, where, scratch, tops, rests)
+        log1p_each(part(rests, 0, count))
+        for r in range(count):
+            out[first + r] = np.float64(tops[r]) + rests[r] if np.isfinite(tops[r]) else tops[r]
+
+
+@kernel
+def block_size(logits):
+    # how many rows are worked on together
+    return max(1, min(logits.shape[0], BLOCK // max(1, logits.shape[1])))
+
+
+@kernel
+def exp_rows(logits, first, count, temperature, where, scratch, tops, rests):
+    # rows first .. first + count of logits (N, C) -> scratch (count, C): e_j = exp((z_j - max z) / T),
+    # tops (count,): max z, rests (count,): sum_j e_j - 1, float64. exp runs over all rows of the block at once: a short
+    # row alone would be too short to vectorise (rows of 10: 17 ns a row against 45).
+    short = logits.shape[1] <= CHUNK
+    for r in range(count):
+        e = row(scratch, r)
         if where is None:
-            out[n] = logsumexp_row(row(logits, n), row(scratch, 0))
+            tops[r] = max_row(row(logits, first + r))
         else:
-            _hide_row(row(logits, n), row(where, n), row(scratch, 1))
-            out[n] = logsumexp_row(row(scratch, 1), row(scratch, 0))
+            _hide_row(row(logits, first + r), row(where, first + r), e)
+            tops[r] = max_row(e)
+        source = row(logits, first + r) if where is None else e
+        if short:
+            distance_row(source, tops[r], temperature, e)
+        else:
+            rests[r] = exp_row(source, tops[r], temperature, e)
+    if short:
+        exp_each(part(scratch, 0, count * logits.shape[1]))
+        for r in range(count):
+            rests[r] = rest_row(row(scratch, r))
 
 
 @kernel
-def softmax_row(logits, temperature, scratch, out):
-    # p_j = exp((z_j - max z) / T) / sum_k exp((z_k - max z) / T)
-    rest = exp_row(logits, max_row(logits), temperature, scratch)
-    inverse = logits.dtype.type(1.0 / (1.0 + rest))
-    for j in range(scratch.shape[0]):
-        out[j] = scratch[j] * inverse
-
-
-@kernel
-def log_softmax_row(logits, temperature, scratch, out):
-    # log p_j = (z_j - max z) / T - log sum_k exp((z_k - max z) / T)
-    top = max_row(logits)
-    log_sum = logits.dtype.type(np.log1p(exp_row(logits, top, temperature, scratch)))
-    for j in range(logits.shape[0]):
-        distance = logits[j] - top
-        if temperature is not None:
-            distance = distance / temperature
-        out[j] = distance - log_sum
-
-
-@kernel
-def logsumexp_row(logits, scratch):
-    # lse = max z + log sum_k exp(z_k - max z), a float64; an infinite or NaN maximum is the answer itself
-    top = np.float64(max_row(logits))
-    if not np.isfinite(top):
-        return top
-    return top + np.log1p(exp_row(logits, logits.dtype.type(top), None, scratch))
+def log1p_each(x):
+    # x_j = log(1 + x_j)
+    for j in range(x.shape[0]):
+        x[j] = log1p(x[j])
 
 
 @kernel
@@ -138,6 +166,18 @@ def log_softmax_vjp_row(log_probs, cotangent, scratch, out):
 def _exp_each(x, out):
     for j in range(x.shape[0]):
         out[j] = exp(x[j])
+
+
+@kernel
+def scale_row(x, factor, out):
+    for j in range(x.shape[0]):
+        out[j] = x[j] * factor
+
+
+@kernel
+def _subtract_row(x, value):
+    for j in range(x.shape[0]):
+        x[j] = x[j] - value
 
 
 @kernel

@@ -1,9 +1,8 @@
-"""Branch-free primitives that vectorise, for float32 and float64: exp, maximum, and the reductions of one row.
+"""Branch-free primitives that vectorise, for float32 and float64: exp, log1p, maximum, and the reductions of one row.
 
-A constant of the wrong dtype would turn float32 arithmetic into float64, so each dtype has its own exp with
-its own constants. Sums run over chunks of CHUNK elements, in vector lanes, and the chunks are added in float64
-with compensation: the error of a sum does not grow with the length of the row, and its bits depend on nothing
-but the row.
+A constant of the wrong dtype would turn float32 arithmetic into float64, so each dtype has its own exp with its own
+constants. Sums run over chunks of CHUNK elements, in vector lanes, and the chunks are added in float64 with
+compensation: the error of a sum does not grow with the length of the row, and its bits depend on nothing but the row.
 """
 
 import numpy as np
@@ -95,6 +94,36 @@ def _exp_jitted(x):
     if x == types.float64:
         return lambda x: _exp_f64(x)
     return None
+
+
+# log1p(x) = log y + (x - (y - 1)) / y with y = 1 + x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), and, s = f / (2 + f),
+# log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 l(s^2)); l fitted as q above.
+_L_64 = (
+    0.66666666666667364183, 0.39999999999404346638, 0.2857142874431536638, 0.22222198399655023501,
+    0.18183572470135385936, 0.15313858533348901814, 0.14797746947610200058,
+)  # fmt: skip
+_SQRT_HALF_BITS_64 = np.int64(0x3FE6A09E667F3BCD)
+
+
+@kernel
+def log1p(x):
+    """log(1 + x) of a float64 of at least 0 and below infinity, or NaN; error below 1 ULP (tests/test_vecmath.py)."""
+    y = 1.0 + x
+    bits = np.float64(y).view(np.int64)
+    k = (bits - _SQRT_HALF_BITS_64) >> 52
+    f = np.int64(bits - (k << 52)).view(np.float64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    tail = _L_64[6]
+    tail = tail * z + _L_64[5]
+    tail = tail * z + _L_64[4]
+    tail = tail * z + _L_64[3]
+    tail = tail * z + _L_64[2]
+    tail = tail * z + _L_64[1]
+    tail = tail * z + _L_64[0]
+    half_square = 0.5 * f * f
+    low = k * _LN2_LOW_64 + (x - (y - 1.0)) / y
+    return k * _LN2_HIGH_64 - ((half_square - (s * (half_square + z * tail) + low)) - f)
 
 
 def maximum(a, b):
@@ -208,16 +237,53 @@ def dot_row(x, y):
 @kernel
 def exp_row(x, top, temperature, out):
     # x (C,), top its maximum, temperature a number or None -> out_j = e_j = exp((x_j - top) / temperature);
-    # returns sum_j e_j - 1, a float64. Elements at the top are counted and the others added up, so that
-    # log1p of it keeps the digits that 1 + tiny would lose. out must not be x itself.
+    # returns sum_j e_j - 1, a float64 (see rest_row). out may be x itself.
     total, lost = 0.0, 0.0
     for start in range(0, x.shape[0], CHUNK):
         count = min(CHUNK, x.shape[0] - start)
-        at_top, below = _exp_chunk(part(x, start, count), top, temperature, part(out, start, count))
-        if start == 0:
-            at_top -= 1
-        total, lost = _add(total, lost, np.float64(at_top) + np.float64(below))
+        chunk = part(out, start, count)
+        distance_row(part(x, start, count), top, temperature, chunk)
+        exp_each(chunk)
+        rest = rest_row(chunk)
+        total, lost = _add(total, lost, rest if start == 0 else rest + 1.0)
     return _finish(total, lost)
+
+
+@kernel
+def distance_row(x, top, temperature, out):
+    # out_j = (x_j - top) / temperature
+    for j in range(x.shape[0]):
+        out[j] = x[j] - top
+    if temperature is not None:
+        for j in range(x.shape[0]):
+            out[j] = out[j] / temperature
+
+
+@kernel
+def exp_each(x):
+    # x_j = exp(x_j)
+    for j in range(x.shape[0]):
+        x[j] = exp(x[j])
+
+
+@kernel
+def rest_row(e):
+    # e (C,), C <= CHUNK -> sum_j e_j - 1, a float64. The ones are counted and the others added up apart, so that log1p
+    # of it keeps the digits that 1 + tiny would lose.
+    if e.shape[0] == 0:
+        return 0.0  # a row of nothing: log1p of it is nothing to add
+    ones, others = _ones_and_others(e)
+    return (np.float64(ones) - 1.0) + np.float64(others)
+
+
+@reduction
+def _ones_and_others(e):
+    zero, one = e.dtype.type(0), e.dtype.type(1)
+    ones, others = zero, zero
+    for j in range(e.shape[0]):
+        ones += select(e[j] == one, one, zero)
+        others += select(e[j] == one, zero, e[j])
+    return ones, others
 
 
 @reduction
@@ -234,21 +300,6 @@ def _dot_chunk(x, y):
     for j in range(x.shape[0]):
         total += x[j] * y[j]
     return total
-
-
-@reduction
-def _exp_chunk(x, top, temperature, out):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    at_top, below = zero, zero
-    for j in range(x.shape[0]):
-        distance = x[j] - top
-        if temperature is not None:
-            distance = distance / temperature
-        e = exp(distance)
-        out[j] = e
-        at_top += select(distance == zero, one, zero)
-        below += select(distance == zero, zero, e)
-    return at_top, below
 
 
 @kernel
