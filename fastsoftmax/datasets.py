@@ -76,7 +76,12 @@ def _data_set(name: str, X: Array, labels: Array, path: Path | None = None) -> D
 def _read_csv(path: Path, label: str | None) -> tuple[Array, Array]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
-            lines = [(reader.line_num, cells) for reader in [csv.reader(file)] for cells in reader if cells]
+            lines = [
+                (reader.line_num, cells)
+                for reader in [csv.reader(file, skipinitialspace=True)]
+                for cells in reader
+                if cells
+            ]
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not a CSV text: {error}") from None
     if not lines:
@@ -125,7 +130,7 @@ def _is_number(cell: str) -> bool:
 
 def _read_npz(path: Path) -> tuple[Array, Array]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             missing = [name for name in ("X", "y") if name not in arrays]
             if missing:
                 raise DataError(f"{path}: no array {missing[0]}; it has {', '.join(arrays.files) or 'none'}")

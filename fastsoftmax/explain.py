@@ -108,8 +108,7 @@ def _back_to_logits(loss: str, probs: Array, targets: Array) -> Iterator[str]:
         "dL/dZ the fast way: put J_ij in, and the sum over i needs one inner product and no matrix",
         by_vjp,
         "(N, C)",
-        "dL/dz_j = p_j (dL/dp_j - <dL/dp, p>)",
-        "O(C) numbers for each sample and not O(C^2)",
+        "dL/dz_j = p_j (dL/dp_j - <dL/dp, p>)    O(C) steps for each sample, not O(C^2)",
     )
     yield _verdict("The two ways", by_jacobian, by_vjp)
 
@@ -133,7 +132,7 @@ def _squared_error_does_not(probs: Array, targets: Array) -> Iterator[str]:
 def _back_to_weights(X: Array, weight: Array, grad_logits: Array) -> Iterator[str]:
     grad_X, grad_weight, grad_bias = functional.dense_vjp(X, weight, grad_logits)
     yield from _title("4. Back to the weights, with G = dL/dZ of cross-entropy")
-    yield "In z_nc = sum_d X_nd W_cd + b_c each W_cd stands for every sample n, with the factor X_nd: so it sums over n."
+    yield "In z_nc = sum_d X_nd W_cd + b_c, W_cd stands for every sample n, with the factor X_nd: so it sums over n."
     outer = grad_logits[:, :, None] * X[:, None, :]
     yield from _step(
         "one outer product for each sample: column G_n times row X_n",
@@ -165,14 +164,15 @@ def _title(text: str) -> Iterator[str]:
 
 
 def _step(name: str, value: Array | None, shape: str, components: str = "", matrices: str = "") -> Iterator[str]:
-    numbers = ", ".join(str(n) for n in np.shape(value)) + ("," if np.ndim(value) == 1 else "")
+    value = np.asarray(value)
+    numbers = ", ".join(str(n) for n in value.shape) + ("," if value.ndim == 1 else "")
     yield ""
     yield f"{name}    {shape} = ({numbers})" if numbers else f"{name}    a scalar"
     if components:
         yield f"    in components    {components}"
     if matrices:
         yield f"    as matrices      {matrices}"
-    text = np.array2string(np.asarray(value), precision=4, suppress_small=True, floatmode="fixed")
+    text = np.array2string(value, precision=4, suppress_small=True, floatmode="fixed")
     yield from ("    " + line for line in text.splitlines())
 
 

@@ -113,6 +113,7 @@ class Network:
         return [array for layer in zip(self.weights, self.biases, strict=True) for array in layer]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is told by an error
 def train(
     X: ArrayLike,
     y: ArrayLike,

@@ -167,7 +167,8 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = -1, *, out:
     r"""J^T u: the gradient of a loss with respect to the logits, from its gradient with respect to the probabilities.
 
     :math:`\partial L/\partial z_j = p_j (u_j - \sum_k p_k u_k)` with :math:`u = \partial L/\partial p`. J is symmetric,
-    so this is the same map as `softmax_jvp`, and has its parameters, with `cotangent` for `tangent`.
+    so this is the same map as `softmax_jvp`: parameters, returns and errors are those of `softmax_jvp`, with
+    `cotangent` for `tangent`.
 
     Examples
     --------

@@ -1,0 +1,81 @@
+"""Tolerances from the dtype and the length of a row, the nasty arrays, the layouts, and a numerical derivative."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numba
+import numpy as np
+
+JIT = not numba.config.DISABLE_JIT
+FLOATS = (np.float32, np.float64)
+SHAPES = [(1, 1), (1, 2), (3, 10), (130, 10), (7, 37), (5, 512), (2, 513), (3, 1500)]  # one row, short rows in several
+# blocks, odd lengths, and the border of CHUNK, above which a row is summed in pieces
+SHAPES = SHAPES if JIT else [(1, 1), (3, 10), (2, 513)]
+
+
+def tolerance(dtype: Any, length: int) -> float:
+    """Relative error to allow in a result made of `length` rounded terms of order one."""
+    return float(np.finfo(dtype).eps) * (16 + 2 * np.sqrt(length))
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def uneven(shape: tuple[int, ...], dtype: Any = np.float64, seed: int = 0) -> np.ndarray:
+    """Random logits whose rows differ in scale and offset, so that rows mixed up would show."""
+    random = rng(seed)
+    scale = 10 ** random.uniform(-2, 1.5, (*shape[:-1], 1))
+    return (random.standard_normal(shape) * scale + 20 * random.standard_normal((*shape[:-1], 1))).astype(dtype)
+
+
+def nasty_rows() -> dict[str, list[float]]:
+    """Rows with what breaks careless code; the contract table of DESIGN.md says what comes of each."""
+    nan, inf = np.nan, np.inf
+    return {
+        "large": [1e4, 0.0, -1e4],
+        "equal": [3.0, 3.0, 3.0],
+        "nan": [0.0, nan, 1.0],
+        "plus_inf": [0.0, inf, 1.0],
+        "two_plus_inf": [inf, inf, 1.0],
+        "all_minus_inf": [-inf, -inf, -inf],
+        "some_minus_inf": [0.0, -inf, 1.0],
+        "inf_and_nan": [inf, nan, 0.0],
+        "subnormal": [1e-310, -1e-310, 0.0],
+        "tiny_apart": [0.0, -90.0, -100.0],
+        "huge": [3e38, 3e38, -3e38],
+    }
+
+
+def layouts(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The same values in every layout that NumPy has."""
+    yield "F order", np.asfortranarray(array)
+    yield "negative strides", array[::-1, ::-1].copy()[::-1, ::-1]
+    yield "every other", np.repeat(np.repeat(array, 2, axis=0), 2, axis=1)[::2, ::2]
+    yield "big-endian", array.astype(array.dtype.newbyteorder(">"))
+    buffer = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    buffer[:] = array
+    yield "misaligned", buffer
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    yield "read-only", read_only
+    with tempfile.TemporaryFile() as file:
+        mapped = np.memmap(file, array.dtype, shape=array.shape)
+    mapped[:] = array
+    yield "memmap", mapped
+    yield "list", array.tolist() if array.dtype == np.float64 else array
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Equal shape, dtype and bits; NaN equals NaN."""
+    a, b = np.asarray(a), np.asarray(b)
+    return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+def derivative(function: Callable[[np.ndarray], Any], x: np.ndarray, direction: np.ndarray, h: float = 1e-3) -> Any:
+    """Directional derivative of fourth order: the error is about h^4 times the fifth derivative."""
+    return (
+        8 * (function(x + h * direction) - function(x - h * direction))
+        - (function(x + 2 * h * direction) - function(x - 2 * h * direction))
+    ) / (12 * h)

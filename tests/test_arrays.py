@@ -1,0 +1,267 @@
+"""The gate: every layout gives the bits of its clean copy, and every bad input a clear error with nothing written."""
+
+import re
+
+import numpy as np
+import pytest
+from helpers import FLOATS, layouts, rng, same_bits, uneven
+
+import fastsoftmax as fs
+
+LABELS = np.array([2, 0, 1, 1])
+
+
+def calls(logits, vector):
+    """Every function that takes a matrix, as name -> result."""
+    yield "softmax", fs.softmax(logits)
+    yield "log_softmax", fs.log_softmax(logits)
+    yield "logsumexp", fs.logsumexp(logits)
+    for name in ("softmax_jvp", "softmax_vjp", "log_softmax_jvp", "log_softmax_vjp"):
+        yield name, getattr(fs, name)(logits, vector)
+    for name in ("cross_entropy_value_and_grad", "squared_error_value_and_grad"):
+        yield from enumerate(getattr(fs, name)(logits, LABELS))
+        yield from enumerate(getattr(fs, name)(logits, np.abs(vector)))
+    yield "dense", fs.dense(logits, vector)
+    yield from enumerate(fs.dense_vjp(logits, vector, np.asarray(logits) @ np.ones((3, 4))))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_every_layout_gives_the_bits_of_its_clean_copy_and_is_not_written(dtype):
+    logits, vector = -np.abs(uneven((4, 3), dtype)), uneven((4, 3), dtype, seed=1)
+    expected = list(calls(logits, vector))
+    for (name, x), (_, v) in zip(layouts(logits), layouts(vector), strict=True):
+        for (what, result), (_, clean) in zip(calls(x, v), expected, strict=True):
+            assert same_bits(result, clean), (name, what)
+        assert np.array_equal(x, logits), name
+        assert np.array_equal(v, vector), name
+    stretched = np.broadcast_to(logits[0], (4, 3))
+    for (what, result), (_, clean) in zip(
+        calls(stretched, stretched), calls(stretched.copy(), stretched.copy()), strict=True
+    ):
+        assert same_bits(result, clean), ("zero strides", what)
+
+
+class Float(np.ndarray):
+    """A subclass, whose own methods must not get in the way."""
+
+    def reshape(self, *shape):
+        raise AssertionError("the gate must not use a subclass's methods")
+
+
+def test_subclasses_and_other_array_likes_are_plain_arrays_inside():
+    logits = uneven((4, 3))
+    assert same_bits(fs.softmax(logits.view(Float)), fs.softmax(logits))
+    assert type(fs.softmax(logits.view(Float))) is np.ndarray
+
+
+BAD_DTYPES = [
+    np.ones((2, 2), np.longdouble),
+    np.ones((2, 2), complex),
+    np.ones((2, 2), object),
+    np.array([["a", "b"]]),
+    np.ones((2, 2), "m8[s]"),
+    None,
+]
+
+
+@pytest.mark.parametrize("bad", BAD_DTYPES, ids=["longdouble", "complex", "object", "str", "timedelta", "None"])
+def test_other_dtypes_are_a_type_error_that_names_the_argument(bad):
+    good = np.ones((2, 2))
+    dtype = np.asarray(bad).dtype
+    for name, call in (
+        ("logits", lambda: fs.softmax(bad)),
+        ("logits", lambda: fs.log_softmax(bad)),
+        ("logits", lambda: fs.logsumexp(bad)),
+        ("probs", lambda: fs.softmax_jvp(bad, good)),
+        ("tangent", lambda: fs.softmax_jvp(good, bad)),
+        ("cotangent", lambda: fs.log_softmax_vjp(good, bad)),
+        ("logits", lambda: fs.cross_entropy(bad, [0, 0])),
+        ("targets", lambda: fs.squared_error(good, bad)),
+        ("X", lambda: fs.dense(bad, good)),
+        ("weight", lambda: fs.dense_vjp(good, bad, good)),
+    ):
+        with pytest.raises(TypeError, match=f"^{name} must hold real numbers .*, got {re.escape(str(dtype))}$"):
+            call()
+
+
+def test_masked_and_ragged_arrays():
+    with pytest.raises(TypeError, match="logits must not be a masked array"):
+        fs.softmax(np.ma.masked_array([1.0, 2.0], [True, False]))
+    with pytest.raises(ValueError, match="logits must be an array"):
+        fs.softmax([[1.0, 2.0], [3.0]])
+
+
+def test_where():
+    with pytest.raises(TypeError, match="where must hold bool, got int64"):
+        fs.softmax([1.0, 2.0], where=np.array([1, 0]))
+    with pytest.raises(ValueError, match=r"where must broadcast to shape \(2,\), got \(3,\)"):
+        fs.softmax([1.0, 2.0], where=[True, False, True])
+
+
+def test_axis():
+    logits = np.ones((2, 3))
+    for bad in (2, -3, (0, 5)):
+        with pytest.raises(np.exceptions.AxisError, match="out of bounds for array of dimension 2"):
+            fs.softmax(logits, bad)
+    with pytest.raises(np.exceptions.AxisError):
+        fs.softmax(1.0, 1)
+    with pytest.raises(ValueError, match="axis must not name one axis twice"):
+        fs.softmax(logits, (0, -2))
+    for bad in (1.0, "last", [0, 1]):
+        with pytest.raises(TypeError, match="axis must be an integer, a tuple of integers or None"):
+            fs.softmax(logits, bad)
+
+
+def test_temperature():
+    for bad in (0, -1.0, np.nan, np.inf, 1e-60):
+        with pytest.raises(ValueError, match="temperature must be positive and finite"):
+            fs.softmax(np.ones(2, np.float32), temperature=bad)
+    with pytest.raises(TypeError, match="temperature must be a number, got 'hot'"):
+        fs.softmax([1.0], temperature="hot")
+
+
+def test_labels():
+    logits = np.zeros((4, 10))
+    for bad, value in (
+        ([0, 1, 2, 10], "10"),
+        ([0, 1, 2, -1], "-1"),
+        ([0, 1, 2, 1.5], "1.5"),
+        ([0, 1, 2, np.nan], "nan"),
+    ):
+        grad = np.full((4, 10), 7.0)
+        for name in ("cross_entropy", "squared_error"):
+            message = rf"^targets\[3\] = {value} is not a class: logits have 10 classes, 0 to 9$"
+            with pytest.raises(ValueError, match=message):
+                getattr(fs, name)(logits, bad)
+            with pytest.raises(ValueError, match=message):
+                getattr(fs, f"{name}_value_and_grad")(logits, bad, out=grad)
+            assert (grad == 7).all()
+    with pytest.raises(ValueError, match=r"targets\[1, 0\] = 12 is not a class"):
+        fs.cross_entropy(np.zeros((2, 2, 10)), [[0, 1], [12, 11]])
+    with pytest.raises(ValueError, match=r"targets = 3 is not a class: logits have 3 classes"):
+        fs.cross_entropy(np.zeros(3), 3)
+    with pytest.raises(ValueError, match=r"targets\[0\] = 18446744073709551615 is not"):
+        fs.cross_entropy(logits[:1], np.array([2**64 - 1], np.uint64))
+    with pytest.raises(ValueError, match="logits have no classes"):
+        fs.cross_entropy(np.empty((1, 0)), [0])
+    with pytest.raises(ValueError, match=r"targets\[2\] = -5 is not a class"):
+        fs.cross_entropy(logits, [0, -100, -5, 1], ignore_index=-100)
+    with pytest.raises(TypeError, match=r"ignore_index must be an integer, got 1\.5"):
+        fs.cross_entropy(logits, LABELS, ignore_index=1.5)
+    assert fs.cross_entropy(logits, [0.0, 1.0, 2.0, 9.0]) == fs.cross_entropy(logits, [0, 1, 2, 9])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "squared_error_value_and_grad"])
+def test_shapes_of_targets_and_weights(name):
+    call, logits = getattr(fs, name), np.zeros((8, 3))
+    labels = np.zeros(8, int)
+    for arguments, message in (
+        ({"targets": np.zeros((8, 1), int)}, r"targets must have shape \(8,\), got \(8, 1\)"),
+        ({"targets": np.zeros((8, 1))}, r"targets must have shape \(8, 3\), got \(8, 1\)"),
+        ({"targets": np.zeros(7, int)}, r"targets must have shape \(8,\), got \(7,\)"),
+        ({"targets": 0}, r"targets must have shape \(8,\), got \(\)"),
+        ({"targets": labels, "sample_weight": np.ones(7)}, r"sample_weight must have shape \(8,\), got \(7,\)"),
+        ({"targets": labels, "sample_weight": 2.0}, r"sample_weight must have shape \(8,\), got \(\)"),
+        ({"targets": labels, "class_weight": np.ones(4)}, r"class_weight must have shape \(3,\), got \(4,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call(logits, **arguments)
+    with pytest.raises(ValueError, match=r"logits must have shape \(n_samples, n_classes\), got \(\)"):
+        call(1.0, 0)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "squared_error_value_and_grad"])
+def test_weights(name):
+    call, logits = getattr(fs, name), np.zeros((4, 3))
+    for weight, size in (("sample_weight", 4), ("class_weight", 3)):
+        for bad in (-1.0, np.nan, np.inf):
+            values = np.ones(size)
+            values[2] = bad
+            with pytest.raises(ValueError, match=rf"^{weight}\[2\] = {bad} is not a weight: it must be finite"):
+                call(logits, LABELS, **{weight: values})
+        with pytest.raises(ValueError, match=f'{weight} must not be zero for all rows with reduction="mean"'):
+            call(logits, LABELS, **{weight: np.zeros(size)})
+        result = call(logits, LABELS, **{weight: np.zeros(size)}, reduction="sum")
+        assert np.all((result if name == "cross_entropy" else result[0]) == 0)
+
+
+def test_other_options():
+    logits = np.zeros((4, 3))
+    for bad in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match="label_smoothing must be between 0 and 1"):
+            fs.cross_entropy(logits, LABELS, label_smoothing=bad)
+    with pytest.raises(ValueError, match='reduction must be "none", "sum" or "mean", got \'avg\''):
+        fs.cross_entropy(logits, LABELS, reduction="avg")
+
+
+def test_products_need_one_shape():
+    for shape in ((2, 4), (3,), (1, 3)):
+        with pytest.raises(ValueError, match=re.escape(f"tangent must have shape (2, 3), got {shape}")):
+            fs.softmax_jvp(np.ones((2, 3)), np.ones(shape))
+
+
+def test_an_out_that_does_not_fit_is_refused_and_nothing_is_written():
+    logits = uneven((4, 6))
+    before = logits.copy()
+    read_only = np.empty((4, 6))
+    read_only.flags.writeable = False
+    wide = np.zeros((4, 12))
+    for out, kind, message in (
+        (np.empty((6, 4)), ValueError, r"out must have shape \(4, 6\), got \(6, 4\)"),
+        (np.empty((4, 6), np.float32), ValueError, "out must have dtype float64, got float32"),
+        (np.empty((4, 6), ">f8"), ValueError, "out must have dtype float64, got >f8"),
+        (read_only, ValueError, "out must be writable"),
+        (logits.tolist(), TypeError, "out must be a NumPy array, got list"),
+    ):
+        for call in (
+            lambda out: fs.softmax(logits, out=out),
+            lambda out: fs.softmax_vjp(logits, logits, out=out),
+            lambda out: fs.cross_entropy_value_and_grad(logits, LABELS, out=out),
+        ):
+            with pytest.raises(kind, match=message):
+                call(out)
+    buffer = np.arange(60.0)
+    for given, out in (
+        (buffer[:24].reshape(4, 6), buffer[6:30].reshape(4, 6)),
+        (buffer[:24].reshape(4, 6), buffer[:24].reshape(4, 6)[::-1]),
+        (buffer[:48].reshape(4, 12)[:, ::2], buffer[2:50].reshape(4, 12)[:, ::2]),
+    ):
+        kept = buffer.copy()
+        with pytest.raises(ValueError, match="out must not partly overlap logits"):
+            fs.softmax(given, out=out)
+        with pytest.raises(ValueError, match="out must not partly overlap cotangent"):
+            fs.softmax_vjp(np.ones((4, 6)), given, out=out)
+        assert np.array_equal(buffer, kept)
+    fs.softmax(wide[:, ::2], out=wide[:, 1::2])  # side by side in one buffer, but apart
+    assert np.allclose(wide[:, 1::2], 1 / 6)
+    assert np.array_equal(logits, before)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_out_in_any_layout(name):
+    logits = uneven((4, 6))
+    expected = getattr(fs, name)(logits)
+    for out in (
+        np.empty((4, 6), order="F"),
+        np.empty((8, 12))[::2, ::-2],
+        np.empty(193, np.uint8)[1:].view("f8").reshape(4, 6),
+    ):
+        assert getattr(fs, name)(logits, out=out) is out
+        assert np.array_equal(out, expected)
+    strided = np.asfortranarray(logits)
+    assert getattr(fs, name)(strided, out=strided) is strided
+    assert np.array_equal(strided, expected)
+    out = np.empty((4, 6))
+    assert getattr(fs, name)(logits, 0, out=out) is out
+    assert np.array_equal(out, getattr(fs, name)(logits, 0))
+    half = logits.astype(np.float16)
+    out = np.empty((4, 6), np.float16)
+    assert getattr(fs, name)(half, out=out) is out
+    assert np.array_equal(out, getattr(fs, name)(half))
+
+
+def test_no_function_hands_back_its_input():
+    logits = rng().standard_normal((3, 1))
+    for axis in (-1, 0, ()):
+        assert not np.shares_memory(fs.logsumexp(logits, axis), logits)
+        assert not np.shares_memory(fs.softmax(logits, axis), logits)

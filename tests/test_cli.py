@@ -1,0 +1,146 @@
+"""The command line: what goes to stdout and to stderr, the exit status, and no traceback."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from fastsoftmax import __version__, cli
+
+KEYS = [
+    "dataset", "backward", "n_samples", "n_features", "n_classes", "fit_seconds", "speedup", "accuracy", "loss",
+    "max_abs_diff",
+]  # fmt: skip
+QUICK = ["--epochs", "2", "--repeats", "1"]
+
+
+def run(capsys, *arguments):
+    """Exit status, stdout and stderr."""
+    try:
+        status = cli.main(list(arguments))
+    except SystemExit as stop:
+        status = stop.code
+    return status, *capsys.readouterr()
+
+
+def test_json_is_all_of_stdout(capsys):
+    status, out, err = run(capsys, "compare", "--dataset", "digits", "--json", "--repeats", "1")
+    results = json.loads(out)
+    assert status == 0
+    assert [list(r) for r in results] == [KEYS] * 3
+    assert [r["backward"] for r in results] == ["jacobian", "vjp", "fused"]
+    assert all(r["accuracy"] > 0.93 for r in results)
+    assert np.ptp([r["accuracy"] for r in results]) < 0.01
+    assert max(r["max_abs_diff"] for r in results) < 1e-10
+    assert "digits: machine code ready" in err
+
+
+def test_the_table(capsys):
+    status, out, err = run(capsys, "compare", "--dataset", "all", *QUICK)
+    assert status == 0
+    for word in (*cli.DATA_SETS, "jacobian", "vjp", "fused", "speed-up", "test accuracy", "largest difference"):
+        assert word in out
+    assert "iris: trained 1 times" in err
+    assert "trained" not in out
+
+
+def test_every_option(capsys):
+    status, out, _ = run(
+        capsys, "compare", "--dataset", "wine", "--hidden", "6,5", "--activation", "tanh", "--loss", "squared_error",
+        "--alpha", "0.5", "--learning-rate", "0.1", "--batch-size", "16", "--seed", "3", "--dtype", "float32", *QUICK,
+    )  # fmt: skip
+    assert status == 0
+    assert out.count("wine") == 3
+
+
+def test_classes(capsys):
+    status, out, _ = run(capsys, "compare", "--classes", "5,20", "--repeats", "1")
+    assert status == 0
+    for word in ("made-5", "made-20", "C = 20", "slope", "whole fit", "way back, a sample"):
+        assert word in out
+    status, out, _ = run(capsys, "compare", "--classes", "5,20", "--repeats", "1", "--json")
+    assert [r["n_classes"] for r in json.loads(out)] == [5] * 3 + [20] * 3
+    status, out, _ = run(capsys, "compare", "--classes", "5", "--repeats", "1")
+    assert status == 0
+    assert "slope" not in out.split("C = 5", 1)[1]
+
+
+def test_a_csv_file_of_the_users(capsys, tmp_path):
+    X, y = load_iris(return_X_y=True)
+    lines = ["kind,a,b,c,d", *(f"class {k},{','.join(map(str, x))}" for x, k in zip(X, y, strict=True))]
+    (tmp_path / "mine.csv").write_text("\n".join(lines))
+    status, out, _ = run(
+        capsys, "compare", "--dataset", str(tmp_path / "mine.csv"), "--label", "kind", "--json", *QUICK
+    )
+    assert status == 0
+    assert [(r["dataset"], r["n_samples"], r["n_classes"]) for r in json.loads(out)] == [("mine", 150, 3)] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,a\n3,b\n", "line 2 has 2 columns, the first has 3"),
+        ("", "empty"),
+        ("a,b,c\n1,2,x\n3,4,y\n", "no label column 'kind': line 1 has a, b, c"),
+    ],
+)
+def test_data_that_cannot_be_used_is_one_line_and_status_3(capsys, tmp_path, text, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    status, out, err = run(capsys, "compare", "--dataset", str(path), "--label", "kind" if "kind" in message else "0")
+    assert (status, out) == (3, "")
+    assert err == f"fastsoftmax: {path}: {message}\n"
+    status, _, err = run(capsys, "compare", "--dataset", str(tmp_path / "none.npz"))
+    assert (status, err.count("\n")) == (3, 1)
+
+
+def test_a_training_that_fails_is_one_line_and_status_1(capsys):
+    status, out, err = run(capsys, "compare", "--dataset", "iris", "--learning-rate", "1e308", *QUICK)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == "fastsoftmax: the loss is nan: a smaller learning_rate_init may help"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "", "frobnicate", "compare --dataset nothing", "compare --epochs 0", "compare --epochs x",
+        "compare --classes 1,,2", "compare --classes 5 --dataset iris", "compare --learning-rate 0",
+        "compare --alpha -1", "compare --alpha many", "compare --loss hinge", "compare --seed -1",
+        "explain --samples 0", "explain --nope",
+    ],
+)  # fmt: skip
+def test_bad_usage_is_status_2(capsys, arguments):
+    status, out, err = run(capsys, *arguments.split())
+    assert (status, out) == (2, "")
+    assert "usage: fastsoftmax" in err
+
+
+def test_explain(capsys):
+    status, out, err = run(capsys, "explain", "--samples", "3", "--features", "2", "--classes", "4", "--seed", "1")
+    assert (status, err) == (0, "")
+    assert out.startswith("Softmax regression on a batch of N = 3 samples with D = 2 features, C = 4 classes.")
+
+
+def test_version_and_help(capsys):
+    assert run(capsys, "--version")[:2] == (0, f"fastsoftmax {__version__}\n")
+    assert run(capsys, "compare", "--help")[0] == 0
+
+
+def test_an_interrupt_is_status_130(capsys, monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_explain", interrupted)
+    assert run(capsys, "explain") == (130, "", "interrupted\n")
+
+
+def test_python_dash_m():
+    done = subprocess.run([sys.executable, "-m", "fastsoftmax", "explain"], capture_output=True, text=True, check=True)
+    assert "G^T X" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "fastsoftmax", "compare", "--dataset", "x"], capture_output=True, text=True
+    )
+    assert done.returncode == 2

@@ -1,0 +1,189 @@
+"""The cache of machine code: filled once and used, never stale, and never in the way."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import JIT
+
+import fastsoftmax
+from fastsoftmax.kernels import vecmath
+from fastsoftmax.kernels._jit import kernel, reduction
+
+pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no machine code to keep")
+
+FIRST_CALL = """
+import numpy as np, fastsoftmax as fs
+from fastsoftmax import kernels
+print(fs.softmax(np.array([[0.0, 1.0]]))[0, 1])
+stats = kernels.softmax_rows.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the package that tests may change, with no machine code in it."""
+    source = Path(fastsoftmax.__file__).parent
+    shutil.copytree(source, tmp_path / "fastsoftmax", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def first_call(copy, **environment):
+    """probability, cache hits and misses of a softmax in a new process that imports the copy."""
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "COV"))}
+    settings |= {
+        "PYTHONPATH": str(copy),
+        "HOME": str(copy / "home"),
+        "XDG_CACHE_HOME": str(copy / "home"),
+    } | environment
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL], env=settings, cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    probability, counts = done.stdout.splitlines()
+    hits, misses = counts.split()
+    return float(probability), int(hits), int(misses)
+
+
+def files_of(folder):
+    return sorted(folder.rglob("*.nbc"))
+
+
+RIGHT = pytest.approx(np.e / (1 + np.e))
+
+
+def test_a_second_process_compiles_nothing(copy):
+    assert first_call(copy) == (RIGHT, 0, 1)
+    assert files_of(copy / "fastsoftmax" / "kernels" / "__pycache__")
+    assert first_call(copy) == (RIGHT, 1, 0)
+
+
+@pytest.mark.parametrize("file", ["vecmath.py", "softmax.py"])
+def test_a_changed_callee_is_never_run_stale(copy, file):
+    """Exp is inlined into the machine code of softmax_rows, which stands in another file."""
+    assert first_call(copy) == (RIGHT, 0, 1)
+    path = copy / "fastsoftmax" / "kernels" / file
+    before = path.stat()
+    text = path.read_text()
+    if file == "vecmath.py":
+        changed = text.replace("return (y * power_a) * power_b", "return (y * power_a) + power_b")
+    else:
+        changed = text.replace("1.0 / (1.0 + rests[r])", "3.0 / (1.0 + rests[r])")
+    assert len(changed) == len(text)
+    assert changed != text
+    path.write_text(changed)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size and time: only the text tells
+    shutil.rmtree(copy / "fastsoftmax" / "kernels" / "__pycache__" / "nothing", ignore_errors=True)
+    for compiled in (copy / "fastsoftmax" / "kernels" / "__pycache__").glob("*.pyc"):
+        compiled.unlink()  # Python itself goes by size and time
+    probability, hits, misses = first_call(copy)
+    assert probability != RIGHT
+    assert (hits, misses) == (0, 1)
+    path.write_text(text)
+    for compiled in (copy / "fastsoftmax" / "kernels" / "__pycache__").glob("*.pyc"):
+        compiled.unlink()
+    assert first_call(copy)[0] == RIGHT
+
+
+def test_machine_code_of_old_sources_is_swept_away(copy):
+    first_call(copy)
+    old = files_of(copy)
+    with (copy / "fastsoftmax" / "kernels" / "dense.py").open("a") as file:
+        file.write("# changed\n")
+    first_call(copy)
+    assert len(files_of(copy)) == len(old)
+    assert not set(files_of(copy)) & set(old)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "other"])
+def test_a_damaged_file_is_compiled_again(copy, damage):
+    first_call(copy)
+    for path in files_of(copy):
+        content = path.read_bytes()
+        path.write_bytes(
+            {
+                "truncated": content[: len(content) // 2],
+                "empty": b"",
+                "flipped": content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
+                "other": b"something else entirely" * 10,
+            }[damage]
+        )
+    assert first_call(copy) == (RIGHT, 0, 1)
+    assert first_call(copy) == (RIGHT, 1, 0)  # and mended
+
+
+def test_a_place_that_cannot_be_written_does_not_stop_a_call(copy):
+    """Files where the folders should be: that stops even root."""
+    (copy / "home").write_text("")
+    cache = copy / "fastsoftmax" / "kernels" / "__pycache__"
+    cache.write_text("")
+    assert first_call(copy, PYTHONDONTWRITEBYTECODE="1") == (RIGHT, 0, 1)
+    assert first_call(copy, NUMBA_CACHE_DIR=str(copy / "home" / "deeper")) == (RIGHT, 0, 1)
+
+
+def test_the_users_cache_serves_where_the_package_cannot_be_written(copy):
+    (copy / "fastsoftmax" / "kernels" / "__pycache__").write_text("")
+    assert first_call(copy, PYTHONDONTWRITEBYTECODE="1") == (RIGHT, 0, 1)
+    assert files_of(copy / "home")
+    assert first_call(copy, PYTHONDONTWRITEBYTECODE="1") == (RIGHT, 1, 0)
+
+
+def test_numba_cache_dir_is_used(copy):
+    place = copy / "elsewhere"
+    assert first_call(copy, NUMBA_CACHE_DIR=str(place)) == (RIGHT, 0, 1)
+    assert files_of(place)
+    assert not files_of(copy / "fastsoftmax")
+    assert first_call(copy, NUMBA_CACHE_DIR=str(place)) == (RIGHT, 1, 0)
+
+
+def test_another_cpu_or_setting_asks_for_other_code(copy):
+    first_call(copy)
+    for setting in ({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, {"NUMBA_BOUNDSCHECK": "1"}):
+        assert first_call(copy, **setting) == (RIGHT, 0, 1)
+        assert first_call(copy, **setting) == (RIGHT, 1, 0)
+
+
+def test_processes_that_start_at_once_share_an_empty_cache(copy):
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "COV"))}
+    settings |= {"PYTHONPATH": str(copy)}
+    command = [sys.executable, "-c", FIRST_CALL]
+    several = [subprocess.Popen(command, env=settings, cwd=copy, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in several:
+        assert float(process.communicate(timeout=120)[0].split()[0]) == RIGHT
+        assert process.returncode == 0
+    assert not list(copy.rglob("*.tmp"))
+    assert first_call(copy) == (RIGHT, 1, 0)
+
+
+def test_two_jits_of_one_function_do_not_share_code():
+    def sums(x):
+        total = 0.0
+        for j in range(x.shape[0]):
+            total += x[j]
+        return total
+
+    exact, free = kernel(sums), reduction(sums)
+    x = np.random.default_rng(0).standard_normal(1000)
+    assert exact(x) != free(x)  # one adds in order, the other in vector lanes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loops_vectorise(dtype):
+    """Vector registers of the machine in the inner loops that the speed comes from; a scalar loop would have none."""
+    x = np.ones(64, dtype)
+    calls = {vecmath.max_row: (x,), vecmath.exp_each: (x,), vecmath._ones_and_others: (x,), vecmath._dot_chunk: (x, x)}
+    for function, arguments in calls.items():
+        fresh = (reduction if "chunk" in function.__name__ or "others" in function.__name__ else kernel)(
+            function.py_func
+        )
+        fresh._cache = type(
+            "NoCache", (type(fresh._cache),), {"load_overload": lambda *_: None, "save_overload": lambda *_: None}
+        )("", set())
+        fresh(*arguments)
+        (text,) = fresh.inspect_llvm().values()
+        kind = "float" if dtype == np.float32 else "double"
+        assert f" x {kind}>" in text, function.__name__

@@ -1,0 +1,256 @@
+"""cross_entropy and squared_error: exact values, oracles, derivatives, weights, and what is left out."""
+
+import mpmath
+import numpy as np
+import pytest
+from helpers import FLOATS, SHAPES, derivative, rng, same_bits, tolerance
+from sklearn.metrics import log_loss
+
+import fastsoftmax as fs
+
+LOSSES = ("cross_entropy", "squared_error")
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def problem(shape, dtype=np.float64, seed=0):
+    """Logits, labels and distributions."""
+    logits = rng(seed).standard_normal(shape).astype(dtype) * 3
+    labels = rng(seed + 1).integers(0, shape[1], shape[0])
+    return logits, labels, rng(seed + 2).dirichlet(np.ones(shape[1]), shape[0]).astype(dtype)
+
+
+def options(shape, seed=0):
+    """Every combination of the options, but for ignore_index."""
+    random = rng(seed)
+    for sample_weight in (None, random.uniform(0, 2, shape[0])):
+        for class_weight in (None, random.uniform(0.1, 2, shape[1])):
+            for label_smoothing in (0.0, 0.2, 1.0):
+                for reduction in REDUCTIONS:
+                    yield {
+                        "sample_weight": sample_weight,
+                        "class_weight": class_weight,
+                        "label_smoothing": label_smoothing,
+                        "reduction": reduction,
+                    }
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_option_equals_the_reference(loss, shape, dtype):
+    logits, labels, distributions = problem(shape, dtype)
+    for targets in (labels, distributions):
+        for chosen in options(shape):
+            value, grad = getattr(fs, f"{loss}_value_and_grad")(logits, targets, **chosen)
+            expected, expected_grad = getattr(fs.reference, f"{loss}_value_and_grad")(
+                logits.astype(np.float64), targets, **chosen
+            )
+            limit = 4 * tolerance(dtype, shape[1])
+            np.testing.assert_allclose(value, expected, rtol=limit, atol=limit)
+            np.testing.assert_allclose(grad, expected_grad, rtol=0, atol=limit * max(1, np.abs(expected_grad).max()))
+            assert np.asarray(value).dtype == grad.dtype == dtype
+            assert np.array_equal(value, getattr(fs, loss)(logits, targets, **chosen))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("shape", [(3, 2), (5, 10), (2, 600)])
+def test_gradients_equal_finite_differences(loss, shape):
+    logits, labels, distributions = problem(shape)
+    direction = rng(5).standard_normal(shape)
+    for targets in (labels, distributions):
+        for chosen in options(shape):
+            if chosen["reduction"] == "none":
+                continue
+            _, grad = getattr(fs, f"{loss}_value_and_grad")(logits, targets, **chosen)
+            numerical = derivative(lambda z, t=targets, o=chosen: getattr(fs, loss)(z, t, **o), logits, direction)
+            assert np.vdot(grad, direction) == pytest.approx(numerical, rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_cross_entropy_against_50_digits(dtype):
+    logits, labels, distributions = problem((6, 20), dtype)
+    eps = float(np.finfo(dtype).eps)
+    with mpmath.workdps(50):
+        for row, label, distribution in zip(logits, labels, distributions, strict=True):
+            log_sum = mpmath.log(mpmath.fsum(mpmath.exp(float(x)) for x in row))
+            exact = log_sum - float(row[label])
+            assert fs.cross_entropy(row, label) == pytest.approx(float(exact), rel=4 * eps)
+            exact = mpmath.fsum(float(t) * (log_sum - float(x)) for t, x in zip(distribution, row, strict=True))
+            assert fs.cross_entropy(row, distribution) == pytest.approx(float(exact), rel=16 * eps)
+
+
+def test_cross_entropy_equals_scikit_learns_log_loss():
+    logits, labels, _ = problem((50, 7))
+    weight = rng(3).uniform(0.1, 2, 50)
+    expected = log_loss(labels, fs.softmax(logits), sample_weight=weight, labels=range(7))
+    assert fs.cross_entropy(logits, labels, sample_weight=weight) == pytest.approx(expected, rel=1e-12)
+
+
+def test_losses_equal_torch():
+    torch = pytest.importorskip("torch", reason="torch is an optional peer")
+    logits, labels, distributions = problem((9, 5))
+    labels[4] = -100
+    for targets, extra in ((labels, {"ignore_index": -100}), (distributions, {})):
+        for chosen in options(logits.shape):
+            if chosen.pop("sample_weight") is not None:
+                continue
+            z = torch.tensor(logits, requires_grad=True)
+            weight = None if chosen["class_weight"] is None else torch.tensor(chosen["class_weight"])
+            expected = torch.nn.functional.cross_entropy(
+                z, torch.tensor(targets), weight, label_smoothing=chosen["label_smoothing"],
+                reduction=chosen["reduction"], **extra,
+            )  # fmt: skip
+            expected.sum().backward()
+            value, grad = fs.cross_entropy_value_and_grad(logits, targets, **chosen, **extra)
+            np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-12)
+            np.testing.assert_allclose(grad, z.grad.numpy(), atol=1e-14)
+
+
+def test_exact_values():
+    assert fs.cross_entropy([[1e4, 0.0]], [1]) == 1e4
+    assert fs.cross_entropy(np.float32([[1e4, 0, -1e4]]), [2]) == 2e4
+    assert fs.cross_entropy([[1e4, 0.0]], [0]) == 0
+    assert fs.cross_entropy([[0.0, -40.0]], [0]) == pytest.approx(4.248354255291589e-18, rel=1e-14)
+    assert fs.squared_error([[1e4, 0.0]], [1]) == 2
+    value, grad = fs.cross_entropy_value_and_grad([[1e4, 0.0]], [1])  # no p to divide by: the gradient is right
+    assert same_bits(grad, np.array([[1.0, -1.0]]))
+    value, grad = fs.cross_entropy_value_and_grad([[3.0]], [0])
+    assert value == 0
+    assert grad == [[0]]
+
+
+def test_cross_entropy_collapses_and_squared_error_does_not():
+    logits, labels, _ = problem((4, 5))
+    difference = fs.softmax(logits) - fs.reference.one_hot(labels, 5)
+    _, grad = fs.cross_entropy_value_and_grad(logits, labels, reduction="sum")
+    np.testing.assert_allclose(grad, difference, atol=1e-15)
+    _, grad = fs.squared_error_value_and_grad(logits, labels, reduction="sum")
+    np.testing.assert_allclose(grad, fs.softmax_vjp(fs.softmax(logits), 2 * difference), atol=1e-15)
+    assert np.abs(grad - 2 * difference).max() > 0.1
+
+
+def test_minus_infinity_in_the_logits():
+    value, grad = fs.cross_entropy_value_and_grad([[0.0, -np.inf, 1.0]], [0])
+    assert value == pytest.approx(np.log(1 + np.e))
+    assert np.isfinite(grad).all()
+    assert grad[0, 1] == 0
+    value, grad = fs.cross_entropy_value_and_grad([[0.0, -np.inf, 1.0]], [1])
+    assert value == np.inf
+    assert np.isfinite(grad).all()
+    assert fs.cross_entropy([[0.0, -np.inf]], [[1.0, 0.0]]) == 0  # 0 log 0 is 0
+    assert fs.cross_entropy([[0.0, -np.inf]], [1], class_weight=[1, 0], reduction="sum") == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_row_is_nan_and_its_neighbours_are_not(loss, bad):
+    logits, labels, distributions = problem((4, 6))
+    for targets in (labels, distributions):
+        clean = getattr(fs, f"{loss}_value_and_grad")(logits, targets, reduction="none")
+        broken = logits.copy()
+        broken[2, 3] = bad
+        result = getattr(fs, f"{loss}_value_and_grad")(broken, targets, reduction="none")
+        for before, after in zip(clean, result, strict=True):
+            assert np.isnan(after[2]).all()
+            assert same_bits(np.delete(before, 2, 0), np.delete(after, 2, 0))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_rows_left_out_count_for_nothing_whatever_they_hold(loss):
+    logits, labels, distributions = problem((6, 4))
+    call = getattr(fs, f"{loss}_value_and_grad")
+    kept = [0, 1, 3, 5]
+    logits[[2, 4]] = np.nan
+    for smoothing in (0.0, 0.1):
+        expected, expected_grad = call(logits[kept], labels[kept], label_smoothing=smoothing)
+        ignored = labels.copy()
+        ignored[[2, 4]] = -100
+        weight = np.isin(np.arange(6), kept).astype(float)
+        for arguments in ({"targets": ignored, "ignore_index": -100}, {"targets": labels, "sample_weight": weight}):
+            value, grad = call(logits, **arguments, label_smoothing=smoothing)
+            assert value == pytest.approx(expected, rel=1e-14)
+            np.testing.assert_allclose(grad[kept], expected_grad, rtol=1e-13)
+            assert (grad[[2, 4]] == 0).all()
+    value, grad = call(logits, distributions, sample_weight=weight)
+    np.testing.assert_allclose(value, call(logits[kept], distributions[kept])[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_integer_weights_equal_repeated_rows(loss):
+    logits, labels, distributions = problem((5, 3))
+    repeats = np.array([1, 3, 0, 2, 1])
+    for targets in (labels, distributions):
+        weighted = getattr(fs, loss)(logits, targets, sample_weight=repeats)
+        repeated = getattr(fs, loss)(np.repeat(logits, repeats, axis=0), np.repeat(targets, repeats, axis=0))
+        assert weighted == pytest.approx(repeated, rel=1e-14)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_hot_targets_equal_labels(loss):
+    logits, labels, _ = problem((5, 3))
+    for dtype in (np.float64, np.int64, np.bool_):
+        one_hot = fs.reference.one_hot(labels, 3, dtype)
+        for smoothing in (0.0, 0.3):
+            by_label = getattr(fs, f"{loss}_value_and_grad")(logits, labels, label_smoothing=smoothing)
+            by_row = getattr(fs, f"{loss}_value_and_grad")(logits, one_hot, label_smoothing=smoothing)
+            np.testing.assert_allclose(by_label[0], by_row[0], rtol=1e-14)
+            np.testing.assert_allclose(by_label[1], by_row[1], atol=1e-15)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nothing_to_average_is_nan_and_nothing_to_sum_is_0(loss):
+    call = getattr(fs, f"{loss}_value_and_grad")
+    for logits, targets in ((np.empty((0, 3)), np.empty(0, int)), (np.empty((0, 3)), np.empty((0, 3)))):
+        assert np.isnan(call(logits, targets)[0])
+        assert call(logits, targets, reduction="sum")[0] == 0
+        assert call(logits, targets, reduction="none")[0].shape == (0,)
+        assert call(logits, targets)[1].shape == (0, 3)
+    value, grad = call([[1.0, 2.0]], [7], ignore_index=7)
+    assert np.isnan(value)
+    assert (grad == 0).all()
+    assert call(np.empty((2, 0)), np.empty((2, 0)), reduction="sum")[0] == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_row_and_more_than_two_dimensions(loss):
+    logits, labels, _ = problem((6, 4))
+    call = getattr(fs, f"{loss}_value_and_grad")
+    value, grad = call(logits[0], labels[0])
+    assert same_bits(grad, call(logits[:1], labels[:1])[1][0])
+    assert np.shape(call(logits[0], labels[0], reduction="none")[0]) == ()
+    value, grad = call(logits.reshape(2, 3, 4), labels.reshape(2, 3), reduction="none")
+    assert value.shape == (2, 3)
+    assert same_bits(grad.reshape(6, 4), call(logits, labels, reduction="none")[1])
+
+
+def test_float16_losses():
+    logits, labels, _ = problem((6, 4))
+    half = logits.astype(np.float16)
+    value, grad = fs.cross_entropy_value_and_grad(half, labels)
+    assert value.dtype == grad.dtype == np.float16
+    expected = fs.cross_entropy_value_and_grad(half.astype(np.float32), labels)
+    assert same_bits(value, expected[0].astype(np.float16))
+    assert same_bits(grad, expected[1].astype(np.float16))
+    assert fs.cross_entropy(np.float16([[6e4, 0]] * 9), [1] * 9, reduction="sum") == np.inf
+
+
+def test_a_sum_over_many_rows_is_accumulated_in_float64():
+    logits = np.zeros((100_000, 2), np.float32)
+    value = fs.cross_entropy(logits, np.zeros(100_000, int), reduction="sum")
+    assert value == np.float32(100_000 * np.log(2))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("columns", [4, 600])
+def test_out_and_rows_by_themselves(loss, columns):
+    logits, labels, distributions = problem((7, columns))
+    call = getattr(fs, f"{loss}_value_and_grad")
+    for targets in (labels, distributions):
+        value, grad = call(logits, targets, reduction="none")
+        itself = logits.copy()
+        assert call(itself, targets, reduction="none", out=itself)[1] is itself
+        assert same_bits(itself, grad)
+        for n in range(7):
+            alone = call(logits[n], targets[n], reduction="none")
+            assert same_bits(alone[0], value[n])
+            assert same_bits(alone[1], grad[n])

@@ -1,0 +1,179 @@
+"""The public functions inside a user's @njit code: the same bits as from Python, with parallel off and on."""
+
+import numba
+import numpy as np
+import pytest
+from helpers import JIT, layouts, rng, same_bits, uneven
+from numba.core.errors import TypingError
+
+import fastsoftmax as fs
+from fastsoftmax import kernels
+
+pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no @njit code")
+
+LABELS = np.array([2, 0, 1, 1])
+
+
+@numba.njit
+def maps(logits):
+    return fs.softmax(logits), fs.log_softmax(logits, axis=-1, temperature=2.0), fs.logsumexp(logits)
+
+
+@numba.njit
+def products(probs, vector):
+    return fs.softmax_jvp(probs, vector), fs.softmax_vjp(probs, vector, -1)
+
+
+@numba.njit
+def masked(logits, where):
+    return fs.softmax(logits, where=where), fs.log_softmax(logits, where=where), fs.logsumexp(logits, where=where)
+
+
+@numba.njit
+def losses(logits, targets, sample_weight, class_weight):
+    return (
+        fs.cross_entropy(logits, targets),
+        fs.cross_entropy(logits, targets, sample_weight=sample_weight, class_weight=class_weight, reduction="sum"),
+        fs.cross_entropy(logits, targets, sample_weight=sample_weight, class_weight=class_weight),
+        fs.cross_entropy(logits, targets, label_smoothing=0.1, reduction="none"),
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_])
+@pytest.mark.parametrize("shape", [(4, 3), (5,), (2, 600), (0, 3), (3, 0)])
+def test_maps_and_products_give_the_bits_of_python(shape, dtype):
+    logits = uneven(shape).astype(dtype)
+    expected = fs.softmax(logits), fs.log_softmax(logits, temperature=2.0), fs.logsumexp(logits)
+    for result, clean in zip(maps(logits), expected, strict=True):
+        assert same_bits(np.asarray(result, np.asarray(clean).dtype), clean)
+    vector = uneven(shape, seed=1)
+    expected = fs.softmax_jvp(logits, vector), fs.softmax_vjp(logits, vector)
+    for result, clean in zip(products(logits, vector), expected, strict=True):
+        assert same_bits(result, clean)
+
+
+def test_every_layout():
+    logits = uneven((4, 3))
+    for name, x in layouts(logits):
+        if name not in ("big-endian", "misaligned", "list", "memmap"):  # not types that Numba code takes
+            for result, clean in zip(maps(x), maps(logits), strict=True):
+                assert same_bits(result, clean), name
+
+
+def test_where():
+    logits, where = uneven((4, 3)), np.array([[True, False, True], [False] * 3, [True] * 3, [False, True, True]])
+    expected = (f(logits, where=where) for f in (fs.softmax, fs.log_softmax, fs.logsumexp))
+    for result, clean in zip(masked(logits, where), expected, strict=True):
+        assert same_bits(result, clean)
+    for result, clean in zip(masked(logits[0], where[0]), masked(logits, where), strict=True):
+        assert same_bits(result, clean[0])
+
+
+def test_cross_entropy():
+    logits = rng().standard_normal((4, 3))
+    sample_weight, class_weight = np.array([1.0, 0.5, 2.0, 0.0]), np.array([0.5, 1.0, 2.0])
+    weights = {"sample_weight": sample_weight, "class_weight": class_weight}
+    for z, targets in (
+        (logits, LABELS),
+        (logits.astype(np.float32), LABELS.astype(np.int8)),
+        (np.asfortranarray(logits), fs.softmax(-logits)),
+    ):
+        expected = (
+            fs.cross_entropy(z, targets),
+            fs.cross_entropy(z, targets, **weights, reduction="sum"),
+            fs.cross_entropy(z, targets, **weights),
+            fs.cross_entropy(z, targets, label_smoothing=0.1, reduction="none"),
+        )
+        for result, clean in zip(losses(z, targets, sample_weight, class_weight), expected, strict=True):
+            assert same_bits(np.asarray(result, clean.dtype), clean)
+
+
+@numba.njit
+def one_row(logits, label):
+    return fs.cross_entropy(logits, label), fs.cross_entropy(logits, label, reduction="none")
+
+
+@numba.njit
+def ignoring(logits, targets):
+    return fs.cross_entropy(logits, targets, ignore_index=-100)
+
+
+def test_one_row_and_ignore_index():
+    logits = rng().standard_normal((4, 3))
+    assert one_row(logits[1], 2) == (fs.cross_entropy(logits[1], 2),) * 2
+    assert one_row(logits[1], fs.softmax(logits[0]))[0] == fs.cross_entropy(logits[1], fs.softmax(logits[0]))
+    targets = np.array([0, -100, 1, -100])
+    assert ignoring(logits, targets) == fs.cross_entropy(logits, targets, ignore_index=-100)
+    assert (targets == [0, -100, 1, -100]).all()
+    assert np.isnan(ignoring(logits, np.full(4, -100)))
+
+
+@numba.njit(parallel=True)
+def rows_in_parallel(logits, labels):
+    probs, loss = np.empty_like(logits), np.empty(len(logits))
+    for n in numba.prange(len(logits)):
+        probs[n] = fs.softmax(logits[n])
+        loss[n] = fs.cross_entropy(logits[n], labels[n])
+    return probs, loss, fs.logsumexp(logits)
+
+
+def test_in_a_parallel_loop():
+    logits, labels = uneven((500, 12)), rng().integers(0, 12, 500)
+    probs, loss, sums = rows_in_parallel(logits, labels)
+    assert same_bits(probs, fs.softmax(logits))
+    assert same_bits(loss, fs.cross_entropy(logits, labels, reduction="none"))
+    assert same_bits(sums, fs.logsumexp(logits))
+
+
+@numba.njit
+def by_kernels(logits, vector, out):
+    kernels.softmax_rows(logits, None, None, out)
+    kernels.softmax_vjp_rows(out, vector, out)
+
+
+def test_kernels_from_njit_code():
+    logits, vector, out = uneven((6, 5)), uneven((6, 5), seed=1), np.empty((6, 5))
+    by_kernels(logits, vector, out)
+    assert same_bits(out, fs.softmax_vjp(fs.softmax(logits), vector))
+
+
+@numba.njit
+def with_axis(logits, axis):
+    return fs.softmax(logits, axis)
+
+
+@numba.njit
+def with_temperature(logits, temperature):
+    return fs.softmax(logits, temperature=temperature)
+
+
+def test_values_that_are_refused():
+    logits, ones = np.zeros((4, 3)), np.ones(4)
+    assert same_bits(with_axis(logits, 1), fs.softmax(logits))
+    for call, message in (
+        (lambda: with_axis(logits, 0), "axis must be the last one"),
+        (lambda: with_temperature(logits, -1.0), "temperature must be positive"),
+        (lambda: products(logits, np.zeros((4, 4))), "must have the shape of probs"),
+        (lambda: masked(logits, np.ones((4, 1), bool)), "where must have the shape of logits"),
+        (lambda: losses(logits, LABELS + 1, ones, ones[:3]), "targets must be classes"),
+        (lambda: losses(logits, LABELS[1:], ones, ones[:3]), "one label for each row"),
+        (lambda: losses(logits, np.ones((4, 4)), ones, ones[:3]), "targets must have the shape of logits"),
+        (lambda: losses(logits, LABELS, -ones, ones[:3]), "must be finite and at least 0"),
+        (lambda: losses(logits, LABELS, ones[1:], ones[:3]), "one entry for each row"),
+        (lambda: losses(logits, LABELS, 0 * ones, ones[:3]), "must not be zero for all rows"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_types_that_are_refused_are_typing_errors():
+    for bad in (np.ones((2, 2), complex), np.ones((2, 2, 2)), 1.0):
+        with pytest.raises(TypingError):
+            maps(bad)
+
+    @numba.njit
+    def into(logits, out):
+        return fs.softmax(logits, out=out)
+
+    with pytest.raises(TypingError):
+        into(np.ones((2, 2)), np.ones((2, 2)))

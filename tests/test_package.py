@@ -1,0 +1,49 @@
+"""The package as a whole: its names, its docstrings, what importing it brings in."""
+
+import inspect
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+import fastsoftmax as fs
+from fastsoftmax import functional, kernels, reference
+
+FUNCTIONS = [name for name in fs.__all__ if inspect.isfunction(getattr(fs, name))]
+
+
+def test_the_public_names():
+    assert set(functional.__all__) == set(FUNCTIONS)
+    assert set(fs.__all__) == {*FUNCTIONS, "__version__", "njit", "reference"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_one_operation_has_one_name_everywhere(name):
+    """The reference has the same function, with the same arguments but for out= and the like."""
+    ours, naive = (inspect.signature(getattr(room, name)).parameters for room in (fs, reference))
+    if "options" not in naive:
+        assert [p for p in ours if p not in ("out", "with_grad_X")] == list(naive)
+    kernel = {"dense": "dense_rows", "dense_vjp": "dense_grad_weight_rows"}
+    assert kernel.get(name, name.removesuffix("_value_and_grad") + "_rows") in kernels.__all__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstrings_tell_the_formula_and_an_example(name):
+    text = getattr(fs, name).__doc__
+    assert "Examples\n" in text
+    assert ":math:" in text
+    if "those of `" not in text:
+        for section in ("Parameters", "Returns", "Raises"):
+            assert f"{section}\n" in text
+
+
+def test_importing_it_brings_in_no_more_than_numba_needs():
+    heavy = ("sklearn", "scipy.special", "rich", "matplotlib")
+    code = f"import sys, fastsoftmax; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_is_typed():
+    assert resources.files("fastsoftmax").joinpath("py.typed").is_file()

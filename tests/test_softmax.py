@@ -1,0 +1,348 @@
+"""softmax, log_softmax, logsumexp and their products: exact values, oracles, derivatives, axes, promises."""
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.special
+from helpers import FLOATS, JIT, SHAPES, derivative, nasty_rows, rng, same_bits, tolerance, uneven
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import fastsoftmax as fs
+from fastsoftmax import kernels
+
+MAPS = ("softmax", "log_softmax", "logsumexp")
+PRODUCTS = ("softmax_jvp", "softmax_vjp", "log_softmax_jvp", "log_softmax_vjp")
+
+
+def point(name, logits):
+    """What a product is taken at: probs, or log_probs."""
+    return fs.softmax(logits) if name.startswith("softmax") else fs.log_softmax(logits)
+
+
+# Against SciPy, the reference and mpmath
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_equal_scipy_and_the_reference(name, shape, dtype):
+    logits = uneven(shape, dtype)
+    result = getattr(fs, name)(logits)
+    rtol = 100 * tolerance(dtype, shape[-1])
+    atol = 0 if name == "softmax" else 4 * np.finfo(dtype).eps  # both oracles lose the digits of log(1 + tiny)
+    for oracle in (
+        getattr(scipy.special, name)(logits.astype(np.float64), axis=-1),
+        getattr(fs.reference, name)(logits),
+    ):
+        np.testing.assert_allclose(result, oracle, rtol=rtol, atol=atol)
+    assert result.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_equal_the_jacobian_built(name, shape, dtype):
+    logits, vector = uneven(shape, dtype), uneven(shape, dtype, seed=1)
+    at = point(name, logits)
+    expected = getattr(fs.reference, name)(at.astype(np.float64), vector.astype(np.float64))
+    scale = np.abs(vector).max(axis=-1, keepdims=True) * (1 if name != "log_softmax_vjp" else shape[-1])
+    result = getattr(fs, name)(at, vector)
+    assert (np.abs(result - expected) <= tolerance(dtype, shape[-1]) * scale).all()
+    assert result.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [2, 10, 100, 700])
+def test_relative_error_of_a_probability_keeps_its_promise(columns, dtype):
+    """At most (|x - max| + 8) eps, against 50 digits; row sums are 1 within C eps."""
+    eps = np.finfo(dtype).eps
+    logits = (rng(columns).standard_normal((4, columns)) * [[0.1], [1], [10], [25]]).astype(dtype)
+    probs = fs.softmax(logits)
+    with mpmath.workdps(50):
+        for row, values in zip(logits, probs, strict=True):
+            terms = [mpmath.exp(mpmath.mpf(float(x)) - mpmath.mpf(float(row.max()))) for x in row]
+            total = mpmath.fsum(terms)
+            for x, p, term in zip(row, values, terms, strict=True):
+                if term / total > np.finfo(dtype).tiny:
+                    error = abs(mpmath.mpf(float(p)) * total / term - 1)
+                    assert error <= (float(row.max()) - float(x) + 8) * eps
+    assert (np.abs(probs.astype(np.float64).sum(axis=1) - 1) <= max(columns, 2) * eps).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.skipif(not JIT, reason="as long a row as this is for compiled code")
+def test_long_rows_of_equal_elements_keep_the_promise(dtype):
+    """The sum's rounding errors all go one way here, which is what plain accumulation fails at."""
+    eps = np.finfo(dtype).eps
+    for value in (-0.3, -1.0, -2.7):
+        logits = np.full((1, 128_256), value, dtype)
+        logits[0, 0] = 0
+        below = mpmath.exp(mpmath.mpf(float(dtype(value))))
+        exact = 1 / (1 + (logits.shape[1] - 1) * below)
+        assert abs(mpmath.mpf(float(fs.softmax(logits)[0, 0])) / exact - 1) <= 8 * eps
+
+
+def test_log_values_keep_digits_that_one_plus_tiny_would_lose():
+    assert fs.logsumexp([0.0, -40.0]) == pytest.approx(4.248354255291589e-18, rel=1e-14)
+    assert fs.log_softmax([0.0, -40.0])[0] == pytest.approx(-4.248354255291589e-18, rel=1e-14)
+    assert fs.log_softmax(np.float32([0.0, -20.0]))[0] == pytest.approx(-2.0611536e-09, rel=1e-6)
+
+
+# Derivatives
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("shape", [(3, 2), (4, 10), (2, 40)])
+def test_products_equal_finite_differences(name, shape):
+    logits, tangent, cotangent = (rng(seed).standard_normal(shape) for seed in range(3))
+    function = getattr(fs, name)
+    at = function(logits)
+    jvp = getattr(fs, f"{name}_jvp")(at, tangent)
+    np.testing.assert_allclose(jvp, derivative(function, logits, tangent), rtol=1e-9, atol=1e-11)
+    vjp = getattr(fs, f"{name}_vjp")(at, cotangent)
+    assert np.vdot(cotangent, jvp) == pytest.approx(np.vdot(vjp, tangent), rel=1e-12)  # <u, J v> = <J^T u, v>
+
+
+@pytest.mark.parametrize("name", ["softmax_vjp", "log_softmax_vjp"])
+def test_a_gradient_to_the_logits_sums_to_zero(name):
+    """Adding a constant to the logits changes nothing."""
+    at = point(name, uneven((20, 30)))
+    cotangent = rng(1).standard_normal((20, 30))
+    np.testing.assert_allclose(getattr(fs, name)(at, cotangent).sum(axis=1), 0, atol=1e-12)
+
+
+# The contract table
+
+
+def test_exact_values():
+    assert same_bits(fs.softmax([1e4, 0.0, -1e4]), np.array([1.0, 0.0, 0.0]))
+    assert same_bits(fs.log_softmax([1e4, 0.0, -1e4]), np.array([0.0, -1e4, -2e4]))
+    assert same_bits(fs.softmax([7.0] * 4), np.full(4, 0.25))
+    assert same_bits(fs.softmax(np.float32([[5.0], [-3.0]])), np.ones((2, 1), np.float32))
+    assert same_bits(fs.softmax_vjp([[1.0], [1.0]], [[3.0], [4.0]]), np.zeros((2, 1)))
+    assert fs.logsumexp([1000.0, 1000.0]) == 1000 + np.log(2)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", nasty_rows())
+def test_nasty_rows(name, dtype):
+    with np.errstate(over="ignore"):
+        row = np.array(nasty_rows()[name], dtype)
+    finite = np.isfinite(row.max())
+    probs, log_probs = fs.softmax(row), fs.log_softmax(row)
+    if not finite:
+        assert np.isnan(probs).all()
+        assert np.isnan(log_probs).all()
+    else:
+        assert (probs[row == -np.inf] == 0).all()
+        assert probs.sum() == pytest.approx(1)
+        with np.errstate(divide="ignore", over="ignore"):
+            expected = scipy.special.softmax(row.astype(np.longdouble)).astype(dtype)
+        np.testing.assert_allclose(probs, expected, rtol=400 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+    expected = scipy.special.logsumexp(row.astype(np.longdouble))
+    np.testing.assert_allclose(fs.logsumexp(row), expected, rtol=np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("columns", [3, 40, 600])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_row_does_not_touch_its_neighbours(columns, bad):
+    logits = uneven((5, columns))
+    clean = {name: getattr(fs, name)(logits) for name in MAPS}
+    logits[2, columns // 2] = bad
+    for name in MAPS:
+        result = getattr(fs, name)(logits)
+        assert same_bits(np.delete(result, 2, axis=0), np.delete(clean[name], 2, axis=0))
+        assert np.isnan(result[2]).all() or (name == "logsumexp" and result[2] == bad)
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (0,), (2, 0, 3)])
+def test_empty_arrays_give_empty_results(name, shape):
+    result = getattr(fs, name)(np.empty(shape, np.float32))
+    assert result.dtype == np.float32
+    assert np.shape(result) == (shape if name != "logsumexp" else shape[:-1])
+    if name == "logsumexp":
+        assert (result == -np.inf).all()
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("columns", [5, 530])
+def test_where(name, columns):
+    logits, where = uneven((6, columns)), rng(3).uniform(size=(6, columns)) < 0.5
+    where[1], where[2] = False, True
+    logits[3, ~where[3]] = np.nan  # what is hidden does not count, whatever it is
+    logits[4, where[4]] = np.nan
+    logits[5, where[5]] = -np.inf
+    result = getattr(fs, name)(logits, where=where)
+    hidden = 0.0 if name == "softmax" else -np.inf
+    assert (result[~where] == hidden).all()
+    assert same_bits(result[2], getattr(fs, name)(logits[2]))
+    assert np.isnan(result[4][where[4]]).all()
+    assert np.isnan(result[5][where[5]]).all()
+    for n in (0, 3):
+        expected = getattr(scipy.special, name)(logits[n, where[n]])
+        np.testing.assert_allclose(result[n, where[n]], expected, rtol=1e-13)
+    np.testing.assert_allclose(result, getattr(fs.reference, name)(logits, where=where), rtol=1e-12, atol=1e-15)
+    if name == "softmax":
+        assert np.isfinite(fs.softmax_vjp(result[:4], rng().standard_normal((4, columns)))).all()
+
+
+def test_where_broadcasts_and_logsumexp_takes_it():
+    logits = uneven((4, 3))
+    where = np.array([True, False, True])
+    np.testing.assert_allclose(fs.logsumexp(logits, where=where), scipy.special.logsumexp(logits[:, [0, 2]], axis=1))
+    assert (fs.logsumexp(logits, where=False) == -np.inf).all()
+    assert (fs.softmax(logits, where=False) == 0).all()
+    assert (fs.log_softmax(logits, where=False) == -np.inf).all()
+    np.testing.assert_allclose(fs.softmax(logits, axis=0, where=where)[:, 1], 0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1, 3.0, np.float32(2)])
+def test_temperature(dtype, temperature):
+    logits = uneven((5, 12), dtype)
+    for name in ("softmax", "log_softmax"):
+        expected = getattr(scipy.special, name)(logits.astype(np.longdouble) / temperature, axis=-1)
+        result = getattr(fs, name)(logits, temperature=temperature)
+        spread = np.ptp(logits, axis=-1, keepdims=True) / temperature
+        bound = (2 * spread + 16) * np.finfo(dtype).eps
+        lost = np.finfo(dtype).tiny if name == "softmax" else np.finfo(np.longdouble).eps  # by the oracle
+        assert (np.abs(result - expected) <= bound * np.abs(expected) + lost).all()
+        assert result.dtype == dtype
+
+
+# Axes, shapes, dtypes
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -3, (0, 2), (2, 1), (0, 1, 2), None, ()])
+@pytest.mark.parametrize("name", MAPS)
+def test_any_axis(name, axis):
+    logits = uneven((3, 4, 5))
+    result = getattr(fs, name)(logits, axis)
+    if axis == ():
+        expected = {"softmax": np.ones_like(logits), "log_softmax": 0 * logits, "logsumexp": logits}[name]
+    else:
+        expected = getattr(scipy.special, name)(logits, axis=axis)
+    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=0 if name == "softmax" else 1e-15)
+    assert np.shape(result) == np.shape(expected)
+    assert result.flags.c_contiguous
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_along_another_axis(name):
+    logits, vector = uneven((3, 4, 5)), uneven((3, 4, 5), seed=1)
+    at = np.moveaxis(point(name, np.moveaxis(logits, 1, -1)), -1, 1)
+    expected = np.moveaxis(getattr(fs, name)(np.moveaxis(at, 1, -1), np.moveaxis(vector, 1, -1)), -1, 1)
+    assert same_bits(getattr(fs, name)(at, vector, 1), np.ascontiguousarray(expected))
+    np.testing.assert_allclose(getattr(fs.reference, name)(at, vector, 1), expected, atol=1e-10)
+
+
+def test_keepdims_and_scalars():
+    logits = uneven((2, 3, 4))
+    assert fs.logsumexp(logits, axis=(0, 2), keepdims=True).shape == (1, 3, 1)
+    assert fs.logsumexp(logits, axis=None, keepdims=True).shape == (1, 1, 1)
+    assert isinstance(fs.logsumexp(np.float32([1, 2])), np.float32)
+    for axis in (-1, 0, None, ()):
+        assert fs.softmax(5.0, axis=axis) == 1
+        assert fs.logsumexp(5.0, axis=axis) == 5
+    assert isinstance(fs.softmax(np.float32(5)), np.float32)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_dtypes_in_and_out(name):
+    function = getattr(fs, name)
+    for dtype in (np.float16, np.float32, np.float64):
+        assert function(np.ones((2, 3), dtype)).dtype == dtype
+    for dtype in (np.int8, np.uint16, np.int64, np.uint64, np.bool_):
+        values = np.array([[1, 0, 1], [0, 0, 1]], dtype)
+        assert same_bits(function(values), function(values.astype(np.float64)))
+    half = rng().standard_normal((3, 9)).astype(np.float16)
+    assert same_bits(function(half), function(half.astype(np.float32)).astype(np.float16))
+
+
+def test_products_take_the_wider_dtype():
+    probs = np.full((2, 4), 0.25, np.float32)
+    assert fs.softmax_jvp(probs, np.ones((2, 4), np.float64)).dtype == np.float64
+    assert fs.softmax_jvp(probs, np.ones((2, 4), np.float16)).dtype == np.float32
+    assert fs.softmax_jvp(probs, np.ones((2, 4), np.int8)).dtype == np.float64
+
+
+# Promises
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 3, 10, 37, 300, 511, 512, 513, 1100])
+def test_a_row_does_not_depend_on_the_rows_beside_it(columns, dtype):
+    logits, vector = uneven((9, columns), dtype), uneven((9, columns), dtype, seed=1)
+    for name in MAPS:
+        function = getattr(fs, name)
+        together = function(logits)
+        for first in range(9):
+            assert same_bits(function(logits[first : first + 1])[0], together[first])
+            assert same_bits(function(logits[first:])[0], together[first])
+    for name in PRODUCTS:
+        at = point(name, logits)
+        together = getattr(fs, name)(at, vector)
+        for n in range(9):
+            assert same_bits(getattr(fs, name)(at[n], vector[n]), together[n])
+
+
+@pytest.mark.parametrize("columns", [3, 700])
+def test_out_takes_the_result_and_may_be_an_input(columns):
+    logits, vector = uneven((4, columns)), uneven((4, columns), seed=1)
+    for name in ("softmax", "log_softmax"):
+        expected = getattr(fs, name)(logits)
+        out = np.empty_like(logits)
+        assert getattr(fs, name)(logits, out=out) is out
+        assert same_bits(out, expected)
+        itself = logits.copy()
+        getattr(fs, name)(itself, out=itself)
+        assert same_bits(itself, expected)
+    for name in PRODUCTS:
+        at = point(name, logits)
+        expected = getattr(fs, name)(at, vector)
+        for which in range(2):
+            arrays = [at.copy(), vector.copy()]
+            assert getattr(fs, name)(*arrays, out=arrays[which]) is arrays[which]
+            assert same_bits(arrays[which], expected)
+
+
+def test_kernels_can_be_called_directly():
+    logits = uneven((4, 6), np.float32)
+    out = np.empty_like(logits)
+    kernels.softmax_rows(logits, None, None, out)
+    assert same_bits(out, fs.softmax(logits))
+
+
+# Properties
+
+any_float = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=True)
+arrays = hnp.arrays(st.sampled_from(FLOATS), hnp.array_shapes(min_dims=1, max_dims=4, max_side=6), elements=any_float)
+
+
+@settings(max_examples=150 if JIT else 25, deadline=None)
+@given(arrays, st.data())
+def test_any_values_any_axis(logits, data):
+    """NaN and infinity where the contract says, else what SciPy gives in more digits."""
+    axis = data.draw(st.integers(-logits.ndim, logits.ndim - 1))
+    probs = fs.softmax(logits, axis)
+    top = logits.max(axis=axis, keepdims=True)
+    good = np.isfinite(top) & np.ones_like(logits, bool)
+    assert np.isnan(probs[~good]).all()
+    with np.errstate(all="ignore"):
+        expected = scipy.special.softmax(logits.astype(np.longdouble), axis=axis)
+        distance = np.where(good, top - logits, 0)
+        bound = (np.minimum(distance, 1e4) + 16) * np.finfo(logits.dtype).eps * expected + np.finfo(logits.dtype).tiny
+    assert (np.abs(probs - expected)[good] <= bound[good]).all()
+
+
+@settings(max_examples=60 if JIT else 15, deadline=None)
+@given(arrays, st.data())
+def test_layout_does_not_change_bits(logits, data):
+    order = data.draw(st.permutations(range(logits.ndim)))
+    steps = tuple(slice(None, None, data.draw(st.sampled_from([1, -1, 2]))) for _ in order)
+    view = logits.transpose(order)[steps]
+    for name in MAPS:
+        assert same_bits(getattr(fs, name)(view), getattr(fs, name)(view.copy()))

@@ -1,0 +1,116 @@
+"""exp, log1p, maximum and the sums: against mpmath and exact sums, over the range that softmax uses."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from helpers import FLOATS, JIT, rng, same_bits
+
+from fastsoftmax.kernels import vecmath
+from fastsoftmax.kernels._jit import kernel
+
+COUNT = 1_000_000 if JIT else 2_000
+
+
+@kernel
+def exp_of(x, out):
+    for j in range(x.shape[0]):
+        out[j] = vecmath.exp(x[j])
+
+
+@kernel
+def log1p_of(x, out):
+    for j in range(x.shape[0]):
+        out[j] = vecmath.log1p(x[j])
+
+
+@kernel
+def maximum_of(x, y):
+    return vecmath.maximum(x, y)
+
+
+def applied(function, x):
+    out = np.empty_like(x)
+    with np.errstate(all="ignore"):
+        function(x, out)
+    return out
+
+
+def exact_exp(x):
+    """Exp in more digits than the dtype has: longdouble for float32; for float64, mpmath at 50 digits."""
+    if x.dtype == np.float32:
+        return np.exp(x.astype(np.longdouble))
+    with mpmath.workdps(50):
+        exact = [mpmath.exp(mpmath.mpf(float(v))) for v in x]
+        return np.array([np.longdouble(str(v)) for v in exact])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_exp_is_within_one_and_a_tenth_ulp(dtype):
+    lowest = -87.0 if dtype == np.float32 else -708.0
+    x = np.linspace(lowest, -lowest, COUNT if dtype == np.float32 else COUNT // 200).astype(dtype)
+    exact = exact_exp(x)
+    error = np.abs(applied(exp_of, x) - exact) / np.spacing(exact.astype(dtype))
+    assert error.max() < 1.1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_exp_below_the_normal_range_is_right_to_the_last_subnormal(dtype):
+    x = np.linspace(-104, -87, 400).astype(dtype) if dtype == np.float32 else np.linspace(-746, -708, 400)
+    error = np.abs(applied(exp_of, x) - exact_exp(x)) / np.finfo(dtype).smallest_subnormal
+    assert error.max() < 1.1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_exp_of_special_values(dtype):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30], dtype)
+    assert same_bits(applied(exp_of, x), np.array([1, 1, np.inf, 0, np.nan, np.inf, 0], dtype))
+
+
+def test_log1p_is_within_one_ulp():
+    x = np.concatenate([10 ** rng().uniform(-300, 9, 2000), np.arange(100.0), [0.0, 0.41421356, 0.4142136, 1e-17]])
+    with mpmath.workdps(50):
+        exact = np.array([np.longdouble(str(mpmath.log1p(mpmath.mpf(float(v))))) for v in x])
+    error = np.abs(applied(log1p_of, x) - exact) / np.maximum(np.spacing(exact.astype(float)), 5e-324)
+    assert error.max() < 1.0
+    assert np.isnan(applied(log1p_of, np.array([np.nan]))[0])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_maximum_propagates_nan_from_either_side(dtype):
+    one, two, nan = dtype(1), dtype(2), dtype(np.nan)
+    assert maximum_of(one, two) == maximum_of(two, one) == two
+    assert np.isnan(maximum_of(one, nan))
+    assert np.isnan(maximum_of(nan, one))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("length", [0, 1, 5, 31, 64, 65, 511, 513])
+def test_max_row(dtype, length):
+    x = rng(length).standard_normal(length).astype(dtype)
+    assert vecmath.max_row(x) == (x.max() if length else -np.inf)
+    for position in range(0, length, 7):
+        y = x.copy()
+        y[position] = np.nan
+        assert np.isnan(vecmath.max_row(y))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("length", [0, 1, 100, 512, 513, 5000, 100_000])
+def test_sums_do_not_lose_digits_with_the_length(dtype, length):
+    if not JIT and length > 5000:
+        pytest.skip("a Python loop over 100000 elements proves nothing more")
+    x = np.full(length, 0.1, dtype) + rng(1).uniform(0, 1e-3, length).astype(dtype)
+    y = rng(2).uniform(0.5, 1, length).astype(dtype)
+    eps = np.finfo(dtype).eps
+    total = math.fsum(x)
+    assert abs(vecmath.sum_row(x) - total) <= 8 * eps * total
+    total = math.fsum(x.astype(np.float64) * y.astype(np.float64))
+    assert abs(vecmath.dot_row(x, y) - total) <= 8 * eps * total
+
+
+def test_an_infinite_sum_is_infinite_and_not_nan():
+    assert vecmath.sum_row(np.array([1.0, np.inf])) == np.inf
+    assert vecmath.sum_row(np.array([-np.inf] + [1.0] * 600)) == -np.inf
+    assert np.isnan(vecmath.sum_row(np.array([np.inf, -np.inf])))
