@@ -124,13 +124,15 @@ def compare_classes(
     """`compare` on made data sets that differ in the number of classes alone.
 
     One epoch in large batches, so that the arithmetic is seen and not the calls; as large as keeps the Jacobians of a
-    batch within 1 GiB at the largest number of classes.
+    batch within 1 GiB at the largest number of classes. The step is learning_rate_init times the number of classes,
+    because the gradient of each class shrinks as their number grows.
     """
     settings = settings or Settings()
     batch_size = max(1, min(256, 2**30 // (8 * max(class_counts) ** 2)))
-    one_epoch = replace(settings, max_iter=1, batch_size=batch_size)
     results = []
     for n_classes in class_counts:
+        step = settings.learning_rate_init * n_classes
+        one_epoch = replace(settings, max_iter=1, batch_size=batch_size, learning_rate_init=step)
         results += compare(many_classes(n_classes, random_state=settings.random_state), one_epoch, progress)
     return results
 

@@ -1,0 +1,39 @@
+"""README's snippets run as printed, and its commands are those that exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("number", "printed"), [(0, "True"), (1, "2.079442"), (2, "True True")])
+def test_a_snippet_runs_as_printed(number, printed, tmp_path):
+    done = subprocess.run([sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == printed
+    assert len(SNIPPETS) == 3
+
+
+def test_two_commands_do_all_the_set_up():
+    """`.ci/run` takes the second one from here and runs it."""
+    install_and_run, install_and_test, _ = COMMANDS
+    assert install_and_run.endswith("fastsoftmax compare --dataset digits")
+    assert install_and_test.endswith("pytest --cov")
+    ci = (Path(__file__).parent.parent / ".ci" / "run").read_text()
+    (marker,) = re.findall(r'grep -F "(.*?)" README.md', ci)
+    assert [marker in command for command in COMMANDS] == [False, True, False]
+
+
+def test_the_options_it_names_exist():
+    for command in ("compare", "explain"):
+        text = subprocess.run(
+            [sys.executable, "-m", "fastsoftmax", command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for option in ("--dataset", "--classes", "--json", "--label") if command == "compare" else ("--samples",):
+            assert option in text
