@@ -1,6 +1,7 @@
 """Softmax, its derivatives and its losses at the speed of the memory, from Python, on a CPU."""
 
-from fastsoftmax import njit, reference
+from fastsoftmax import njit as njit  # registers the functions below for use in @njit code
+from fastsoftmax import reference
 from fastsoftmax._version import __version__
 from fastsoftmax.functional import (
     cross_entropy,
@@ -28,7 +29,6 @@ __all__ = [
     "log_softmax_jvp",
     "log_softmax_vjp",
     "logsumexp",
-    "njit",
     "reference",
     "softmax",
     "softmax_jvp",

@@ -115,12 +115,12 @@ def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Non-negative axes in increasing order; None is all of them. A scalar counts as having one axis, as in torch."""
     if axis is None:
         return tuple(range(ndim))
-    if ndim == 0 and axis in (-1, 0):
-        return ()
     try:
         given = [operator.index(a) for a in (axis if isinstance(axis, tuple) else (axis,))]
     except TypeError:
         raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
+    if ndim == 0 and given in ([-1], [0]):
+        return ()
     for a in given:
         if not -ndim <= a < ndim:
             raise np.exceptions.AxisError(a, ndim)
@@ -150,7 +150,7 @@ class Rows:
                 check_shape(name, array, self.shape)
         self.dtype, self.compute = answer_dtypes(*[array.dtype for array in self._arrays.values()])
         ndim = first.ndim
-        self._axes = (ndim - 1,) if axis == -1 and ndim else normalize_axis(axis, ndim)
+        self._axes = (ndim - 1,) if type(axis) is int and axis == -1 and ndim else normalize_axis(axis, ndim)
         leading = ndim - len(self._axes)
         self._moved = self._axes != tuple(range(leading, ndim))
         lengths = [self.shape[a] for a in self._order] if self._moved else self.shape
@@ -181,8 +181,12 @@ class Rows:
             mask = np.broadcast_to(mask, self.shape)
         except ValueError:
             raise ValueError(f"where must broadcast to shape {self.shape}, got {mask.shape}") from None
-        self._arrays["where"] = mask
+        self.note_input("where", mask)
         return self.matrix(mask, mask.dtype)
+
+    def note_input(self, name: str, array: Array) -> None:
+        """Name another array that the kernel reads, so that `out` must be apart from it."""
+        self._arrays[name] = array
 
     def target(self, out: Array | None) -> Array:
         """The matrix for the kernel to fill: the memory of `out` itself where a kernel can write there."""
@@ -209,15 +213,12 @@ class Rows:
 def read_targets(value: ArrayLike, rows: Rows, ignore_index: int | None) -> Array:
     """Labels as int64 (n_rows,) with -1 at ignored rows, or distributions as a matrix."""
     array = real_array("targets", value)
+    rows.note_input("targets", array)
     soft = array.ndim == len(rows.shape) and (array.dtype.kind == "f" or array.shape == rows.shape)
     check_shape("targets", array, rows.shape if soft else rows.shape[:-1])
     if soft:
         return rows.matrix(array, rows.compute)
-    if array.dtype.kind == "f":
-        integral = np.isfinite(array) & (array == np.floor(array))
-        labels = np.where(integral, array, _NO_LABEL).astype(np.int64).reshape(-1)
-    else:
-        labels = array.astype(np.int64, order="C", copy=False).reshape(-1)
+    labels = _integers(array).reshape(-1)
     ignored = None if ignore_index is None else _integer("ignore_index", ignore_index)
     bad = first_bad_label(labels, rows.n_columns, ignored)
     if bad >= 0:
@@ -226,13 +227,24 @@ def read_targets(value: ArrayLike, rows: Rows, ignore_index: int | None) -> Arra
     return labels if ignored is None else np.where(labels == ignored, -1, labels)
 
 
-def read_weights(name: str, value: ArrayLike | None, shape: Shape) -> Array | None:
-    """Non-negative finite weights of the shape, as a flat float64 array."""
+def _integers(array: Array) -> Array:
+    """As C-contiguous int64; what is no integer of that size becomes _NO_LABEL, which is no class."""
+    if array.dtype.kind == "f":
+        wide = array.astype(np.float64, order="C")
+        return np.where((wide == np.floor(wide)) & (np.abs(wide) < 2.0**53), wide, _NO_LABEL).astype(np.int64)
+    if array.dtype == np.uint64:
+        return np.where(array > np.iinfo(np.int64).max, _NO_LABEL, array.astype(np.int64))
+    return array.astype(np.int64, order="C", copy=False)
+
+
+def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -> Array | None:
+    """Non-negative finite weights of the shape, as a flat array of the dtype."""
     if value is None:
         return None
     array = real_array(name, value)
     check_shape(name, array, shape)
-    flat = array.astype(np.float64).reshape(-1)
+    with np.errstate(over="ignore"):  # what is infinite in the dtype is no weight
+        flat = array.astype(dtype).reshape(-1)
     bad = ~((flat >= 0) & (flat < np.inf))
     if bad.any():
         raise ValueError(
@@ -249,9 +261,12 @@ def _element(name: str, array: Array, position: int) -> str:
 def _integer(name: str, value: Any) -> int:
     """The value as an int."""
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if abs(number) >= 2**63:
+        raise ValueError(f"{name} must fit into 64 bits, got {value!r}")
+    return number
 
 
 def read_temperature(value: float, dtype: np.dtype[Any]) -> Any:
@@ -274,8 +289,30 @@ def read_smoothing(value: float) -> float:
     return number
 
 
+def read_count(name: str, value: int) -> int:
+    """The value as an int of at least 1."""
+    number = _integer(name, value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    return number
+
+
+def read_number(
+    name: str, value: float, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> float:
+    """The value as a finite float in the range."""
+    number = _number(name, value)
+    if not (number >= least and above < number < below):
+        limits = {"at least": least, "above": above, "below": below}
+        said = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit))
+        raise ValueError(f"{name} must be finite and {said}, got {value!r}")
+    return number
+
+
 def _number(name: str, value: float) -> float:
     try:
-        return float(value)
+        if not isinstance(value, str | bytes):
+            return float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        pass
+    raise TypeError(f"{name} must be a number, got {value!r}")

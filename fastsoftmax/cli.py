@@ -1,11 +1,12 @@
 """The command line: `fastsoftmax compare` and `fastsoftmax explain` (or `python -m fastsoftmax ...`).
 
-Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed,
-2 for bad usage, 3 for data that cannot be used.
+Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed, 2 for bad usage, 3
+for data that cannot be used.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,84 +20,79 @@ from fastsoftmax._version import __version__
 from fastsoftmax.training import ACTIVATIONS, LOSSES
 
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
-    from fastsoftmax.compare import Result
+    from fastsoftmax.compare import Result, Settings
 
-TRAINING_ERROR, DATA_ERROR, INTERRUPTED = 1, 3, 130
+TRAINING_ERROR, USAGE_ERROR, DATA_ERROR, INTERRUPTED = 1, 2, 3, 130
 DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
+JACOBIAN_GIB = 8  # a batch of Jacobians may take as much
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    run = {"compare": _compare, "explain": _explain}[arguments.command]
     try:
-        return run(arguments)
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except argparse.ArgumentError as error:
+        parser.error(str(error))
+    except MemoryError as error:
+        _progress(f"fastsoftmax: not enough memory: {error}")
+        return TRAINING_ERROR
+    except BrokenPipeError:  # the reader has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TRAINING_ERROR
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _progress("interrupted")
         return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fastsoftmax", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="fastsoftmax", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--version", action="version", version=f"fastsoftmax {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    compare = commands.add_parser(
-        "compare", help="naive full Jacobian against fast, on a data set", formatter_class=_HelpFormatter
-    )
+    compare = commands.add_parser("compare", help="naive full Jacobian against fast, on a data set")
+    compare.set_defaults(run=_compare)
     what = compare.add_mutually_exclusive_group()
-    what.add_argument(
-        "--dataset", type=_data_set, default="digits", metavar="NAME", help=f"{', '.join(DATA_SETS)}, all, or a path"
-        " to a .csv or .npz file (X, y)",
-    )  # fmt: skip
-    what.add_argument("--classes", type=_counts, metavar="10,100,1000", help="made data with these numbers of classes")
-    compare.add_argument("--label", metavar="COLUMN", help="name or position (from 0) of a .csv file's label column")
-    compare.add_argument("--json", action="store_true", help="print a list of objects and nothing else")
-    compare.add_argument("--hidden", type=_counts, default=(), metavar="64,32", help="hidden layers; without: none")
-    compare.add_argument("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers")
-    compare.add_argument("--loss", choices=LOSSES, default="cross_entropy", help="what to minimise")
-    compare.add_argument("--alpha", type=_not_negative, default=0.0, metavar="X", help="strength of the L2 penalty")
-    compare.add_argument("--learning-rate", type=_positive, default=0.05, metavar="X", help="size of the steps")
-    compare.add_argument("--batch-size", type=_count, default=64, metavar="N", help="samples in a step")
-    compare.add_argument("--epochs", type=_count, default=30, metavar="N", help="passes over the data")
-    compare.add_argument("--repeats", type=_count, default=5, metavar="N", help="times to train; the median is told")
-    compare.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the split, the weights and the order")
-    compare.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="to train in")
+    named = ", ".join(DATA_SETS)
+    what.add_argument("--dataset", type=_data_set, metavar="NAME", help=f"{named} (default: digits), all, or a path to "
+                      "a .csv file (see --label) or a .npz file (arrays X and y)")  # fmt: skip
+    what.add_argument("--classes", type=_class_counts, metavar="10,100,1000", help="made data with these class counts")
+    add = compare.add_argument
+    add("--label", metavar="COLUMN", help="label column of a .csv file: name, or position from 0 (default: the last)")
+    add("--json", action="store_true", help="print a list of objects and nothing else")
+    add("--hidden", type=_counts, default=(), metavar="64,32", help="hidden layers (default: none)")
+    add("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers (default: relu)")
+    add("--loss", choices=LOSSES, default="cross_entropy", help="what to minimise (default: cross_entropy)")
+    add("--alpha", type=_not_negative, default=0.0, metavar="X", help="strength of the L2 penalty (default: 0)")
+    add("--learning-rate", type=_positive, default=0.05, metavar="X",
+        help="size of the steps (default: 0.05); with --classes times the number of classes")  # fmt: skip
+    add("--batch-size", type=_count, metavar="N", help="samples in a step (default: 64; with --classes 128)")
+    add("--epochs", type=_count, metavar="N", help="passes over the data (default: 30; with --classes 1)")
+    add("--repeats", type=_count, default=5, metavar="N", help="times to train; the median is told (default: 5)")
+    add("--seed", type=_seed, default=0, metavar="N", help="of the split, the weights, the order (default: 0)")
+    add("--dtype", choices=("float32", "float64"), default="float64", help="to train in (default: float64)")
 
-    explain = commands.add_parser(
-        "explain", help="backpropagation through softmax, step by step, with numbers", formatter_class=_HelpFormatter
-    )
-    explain.add_argument("--samples", type=_count, default=2, metavar="N", help="samples in the batch")
-    explain.add_argument("--features", type=_count, default=4, metavar="D", help="features of a sample")
-    explain.add_argument("--classes", type=_count, default=3, metavar="C", help="classes")
-    explain.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the numbers")
+    explain = commands.add_parser("explain", help="backpropagation through softmax, step by step, with numbers")
+    explain.set_defaults(run=_explain)
+    explain.add_argument("--samples", type=_count, default=2, metavar="N", help="samples in the batch (default: 2)")
+    explain.add_argument("--features", type=_count, default=4, metavar="D", help="features of a sample (default: 4)")
+    explain.add_argument("--classes", type=_count, default=3, metavar="C", help="classes (default: 3)")
+    explain.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the numbers (default: 0)")
     return parser
 
 
-_HelpFormatter = argparse.ArgumentDefaultsHelpFormatter
-
-
 def _compare(arguments: argparse.Namespace) -> int:
-    from fastsoftmax.compare import Settings, backward_seconds, compare, compare_classes
+    from fastsoftmax.compare import backward_seconds, compare, compare_classes
     from fastsoftmax.datasets import DataError, load
 
-    settings = Settings(
-        hidden_layer_sizes=arguments.hidden,
-        activation=arguments.activation,
-        loss=arguments.loss,
-        alpha=arguments.alpha,
-        learning_rate_init=arguments.learning_rate,
-        batch_size=arguments.batch_size,
-        max_iter=arguments.epochs,
-        random_state=arguments.seed,
-        repeats=arguments.repeats,
-        dtype=arguments.dtype,
-    )
-    names = DATA_SETS if arguments.dataset == "all" else (arguments.dataset,)
+    settings, classes, dataset = _settings(arguments), arguments.classes, arguments.dataset or "digits"
+    names = DATA_SETS if dataset == "all" else (dataset,)
     try:
-        if arguments.classes:
-            results = compare_classes(arguments.classes, settings, _progress)
+        if classes:
+            results = compare_classes(classes, settings, _progress)
         else:
             results = [result for name in names for result in compare(load(name, arguments.label), settings, _progress)]
     except DataError as error:
@@ -109,9 +105,35 @@ def _compare(arguments: argparse.Namespace) -> int:
         print(json.dumps([asdict(result) for result in results], indent=2))
         return 0
     _print(_result_table(results))
-    if arguments.classes:
-        _print(_growth_table(arguments.classes, results, backward_seconds(arguments.classes, settings, _progress)))
+    if classes:
+        print()
+        _print(_growth_table(classes, results, backward_seconds(classes, settings, _progress)))
     return 0
+
+
+def _settings(arguments: argparse.Namespace) -> "Settings":
+    """The options as settings, once those that do not go together are refused."""
+    from fastsoftmax.compare import Settings
+
+    if arguments.label is not None and Path(arguments.dataset or "").suffix.lower() != ".csv":
+        raise argparse.ArgumentError(None, "--label goes with a .csv file as --dataset")
+    batch_size = arguments.batch_size or (128 if arguments.classes else 64)
+    needed = batch_size * max(arguments.classes or (1,)) ** 2 * (4 if arguments.dtype == "float32" else 8) / 2**30
+    if needed > JACOBIAN_GIB:
+        message = f"the Jacobians of a batch of {batch_size} would take {needed:.0f} GiB: choose a smaller --batch-size"
+        raise argparse.ArgumentError(None, message)
+    return Settings(
+        hidden_layer_sizes=arguments.hidden,
+        activation=arguments.activation,
+        loss=arguments.loss,
+        alpha=arguments.alpha,
+        learning_rate_init=arguments.learning_rate,
+        batch_size=batch_size,
+        max_iter=arguments.epochs or (1 if arguments.classes else 30),
+        random_state=arguments.seed,
+        repeats=arguments.repeats,
+        dtype=arguments.dtype,
+    )
 
 
 def _explain(arguments: argparse.Namespace) -> int:
@@ -126,51 +148,61 @@ def _progress(line: str) -> None:
 
 
 def _result_table(results: Sequence["Result"]) -> Table:
-    table = Table(header_style="bold", title="Training by each way back")
-    for column in ("dataset", "samples", "features", "classes", "backward"):
-        table.add_column(column, justify="left" if column in ("dataset", "backward") else "right", no_wrap=True)
-    for column in ("fit", "speed-up", "test accuracy", "loss", "largest difference"):
-        table.add_column(column, justify="right", no_wrap=True)
+    """Narrow enough for a terminal of 80 columns."""
+    table = _table()
+    for column in ("data set", "N x D x C", "backward", "fit", "speed-up", "accuracy", "loss", "max diff"):
+        table.add_column(column, justify="left" if column in ("data set", "backward") else "right")
     for r in results:
-        shape = (str(r.n_samples), str(r.n_features), str(r.n_classes))
-        numbers = (f"{1e3 * r.fit_seconds:.1f} ms", f"{r.speedup:.1f} x", f"{r.accuracy:.3f}", f"{r.loss:.4f}")
-        table.add_row(r.dataset, *shape, r.backward, *numbers, f"{r.max_abs_diff:.0e}")
+        shape = f"{r.n_samples}x{r.n_features}x{r.n_classes}"
+        numbers = (_duration(r.fit_seconds), f"{r.speedup:.1f} x", f"{r.accuracy:.3f}", f"{r.loss:#.4g}")
+        table.add_row(r.dataset, shape, r.backward, *numbers, f"{r.max_abs_diff:.0e}")
     return table
 
 
 def _growth_table(class_counts: Sequence[int], results: Sequence["Result"], seconds: dict[str, list[float]]) -> Table:
-    """How the cost of a fit, and of the way back alone, grows with the number of classes C."""
+    """How the cost of a fit, and of the way back alone, grows with the number of classes C: as C to the slope."""
     from fastsoftmax.compare import slope
 
-    table = Table(
-        header_style="bold", title="Time against the number of classes C: the slope s of log time, cost ~ C^s"
-    )
-    table.add_column("what")
-    table.add_column("backward")
-    for n_classes in class_counts:
-        table.add_column(f"C = {n_classes}", justify="right", no_wrap=True)
+    table = _table()
     several = len(class_counts) > 1
-    for column in ("slope", "at the end") if several else ():
-        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("time of")
+    table.add_column("backward")
+    for column in (*(f"C = {n_classes}" for n_classes in class_counts), *(("slope", "at the end") if several else ())):
+        table.add_column(column, justify="right")
     fits = {way: [r.fit_seconds for r in results if r.backward == way] for way in seconds}
-    for what, unit, scale, rows in (("whole fit", "ms", 1e3, fits), ("way back, a sample", "us", 1e6, seconds)):
+    for what, rows in (("a fit", fits), ("a sample's way back", seconds)):
         for way, times in rows.items():
             growth = [slope(class_counts, times), slope(class_counts[-2:], times[-2:])] if several else []
-            cells = [f"{scale * t:.3g} {unit}" for t in times] + [f"{s:.2f}" for s in growth]
-            table.add_row(what, way, *cells)
+            table.add_row(what, way, *map(_duration, times), *(f"{s:.2f}" for s in growth))
     return table
+
+
+def _duration(seconds: float) -> str:
+    unit, scale = next(((u, s) for u, s in (("s", 1.0), ("ms", 1e3), ("us", 1e6)) if seconds * s >= 1), ("ns", 1e9))
+    return f"{seconds * scale:.1f} {unit}"
+
+
+def _table() -> Table:
+    return Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
 
 
 def _print(table: Table) -> None:
     console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
+    (console if console.is_terminal else Console(width=160)).print(table)
 
 
 def _data_set(text: str) -> str:
-    if text not in (*DATA_SETS, "all") and Path(text).suffix not in (".csv", ".npz"):
+    if text not in (*DATA_SETS, "all") and Path(text).suffix.lower() not in (".csv", ".npz"):
         choices = ", ".join((*DATA_SETS, "all"))
         raise argparse.ArgumentTypeError(f"{text!r} is none of {choices}, and no path that ends in .csv or .npz")
     return text
+
+
+def _class_counts(text: str) -> tuple[int, ...]:
+    counts = _counts(text)
+    if len(set(counts)) < len(counts):
+        raise argparse.ArgumentTypeError(f"{text!r} has a number twice")
+    return tuple(sorted(counts))
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -178,16 +210,21 @@ def _counts(text: str) -> tuple[int, ...]:
 
 
 def _count(text: str) -> int:
-    value = _seed(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
-    return value
+    return _whole(text, 1, 10**9)
 
 
 def _seed(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
+    return _whole(text, 0, 2**32 - 1)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+    return value
 
 
 def _positive(text: str) -> float:

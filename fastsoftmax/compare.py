@@ -91,6 +91,7 @@ def compare(data: DataSet, settings: Settings | None = None, progress: Progress 
     started = time.perf_counter()
     for way in BACKWARD:
         train(X_train[few], y_train[few], **{**arguments, "backward": way, "max_iter": 1})
+    progress(f"{data.name}: {len(data.X)} samples, {data.X.shape[1]} features, {data.n_classes} classes")
     progress(f"{data.name}: machine code ready after {time.perf_counter() - started:.2f} s (not in the times)")
 
     networks: dict[str, Network] = {}
@@ -123,17 +124,14 @@ def compare_classes(
 ) -> list[Result]:
     """`compare` on made data sets that differ in the number of classes alone.
 
-    One epoch in large batches, so that the arithmetic is seen and not the calls; as large as keeps the Jacobians of a
-    batch within 1 GiB at the largest number of classes. The step is learning_rate_init times the number of classes,
-    because the gradient of each class shrinks as their number grows.
+    The step is learning_rate_init times the number of classes, because the gradient of each class shrinks as their
+    number grows. The naive way holds batch_size times n_classes squared numbers at once.
     """
-    settings = settings or Settings()
-    batch_size = max(1, min(256, 2**30 // (8 * max(class_counts) ** 2)))
+    settings = settings or Settings(max_iter=1, batch_size=128)
     results = []
     for n_classes in class_counts:
-        step = settings.learning_rate_init * n_classes
-        one_epoch = replace(settings, max_iter=1, batch_size=batch_size, learning_rate_init=step)
-        results += compare(many_classes(n_classes, random_state=settings.random_state), one_epoch, progress)
+        scaled = replace(settings, learning_rate_init=settings.learning_rate_init * n_classes)
+        results += compare(many_classes(n_classes, random_state=settings.random_state), scaled, progress)
     return results
 
 
@@ -143,7 +141,7 @@ def backward_seconds(
     """Seconds a sample that each way takes from the logits to the loss and dL/dlogits, for each number of classes.
 
     This is the part of training that tells the ways apart. 4096 samples at once, or as many as keep the naive way's
-    Jacobians within 256 MiB.
+    Jacobians within 256 MiB (at least one).
     """
     settings = settings or Settings()
     seconds: dict[str, list[float]] = {way: [] for way in BACKWARD}

@@ -21,6 +21,9 @@ BUNDLED: dict[str, Callable[..., Any]] = {
 }
 
 
+LARGEST = 1e30  # features above would overflow when they are squared
+
+
 class DataError(ValueError):
     """A file that is not a data set; the message says what is wrong, and where."""
 
@@ -38,20 +41,25 @@ class DataSet:
 def load(name: str, label: str | None = None) -> DataSet:
     """One of BUNDLED by its name, or a .csv or .npz file by its path.
 
-    A .csv file may begin with a line of names; its label column is the last one, or the one named `label` (a name, or
-    a position from 0). A .npz file has arrays X and y. Labels may be anything; features are finite numbers.
+    The columns of a .csv file are separated by commas; its label column is the last one, or the one that `label` names
+    (by name, or by position from 0). Line 1 has names, and no sample, if `label` is one of them, or if one of its
+    features, or its label alone among the labels, is not a number. A .npz file has arrays X and y. Labels may be text
+    or whole numbers; features are finite numbers.
     """
     if name in BUNDLED:
         X, y = BUNDLED[name](return_X_y=True)
         return _data_set(name, X, y)
-    path = Path(name)
-    if path.suffix not in (".csv", ".npz"):
+    path = Path(name).expanduser()
+    readers = {".csv": lambda: _read_csv(path, label), ".npz": lambda: _read_npz(path)}
+    if path.suffix.lower() not in readers:
         raise DataError(f"{name}: not a data set: {', '.join(BUNDLED)}, or a path that ends in .csv or .npz")
     try:
-        X, y = _read_csv(path, label) if path.suffix == ".csv" else _read_npz(path)
+        X, y = readers[path.suffix.lower()]()
+        return _data_set(path.stem, X, y)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
-    return _data_set(path.stem, X, y, path)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def many_classes(n_classes: int, n_samples: int = 2048, n_features: int = 16, random_state: int = 0) -> DataSet:
@@ -62,62 +70,76 @@ def many_classes(n_classes: int, n_samples: int = 2048, n_features: int = 16, ra
     return DataSet(f"made-{n_classes}", X, y, n_classes)
 
 
-def _data_set(name: str, X: Array, labels: Array, path: Path | None = None) -> DataSet:
-    where = f"{path}: " if path else ""
-    if not np.isfinite(X).all():
-        row, column = np.argwhere(~np.isfinite(X))[0]
-        raise DataError(f"{where}sample {row}, feature {column} is {X[row, column]}: features must be finite")
+def _data_set(name: str, X: Array, labels: Array) -> DataSet:
+    """Check the values, and number the classes in the order of their labels."""
+    unfit = ~(np.abs(X) < LARGEST)  # NaN, too
+    if unfit.any():
+        row, column = np.argwhere(unfit)[0]
+        raise DataError(f"X[{row}, {column}] is {X[row, column]}: features must be finite and below {LARGEST:g}")
+    if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
+        odd = labels[labels != np.floor(labels)][0]
+        raise DataError(f"a label is {odd}: labels must be text or whole numbers, the classes of the samples")
     classes, y = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        raise DataError(f"{where}all labels are {classes[0]}: there must be at least two classes")
+        raise DataError(f"all labels are {classes[0]}: there must be at least two classes")
     return DataSet(name, X, y, len(classes))
 
 
 def _read_csv(path: Path, label: str | None) -> tuple[Array, Array]:
     with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, skipinitialspace=True)
         try:
-            lines = [
-                (reader.line_num, cells)
-                for reader in [csv.reader(file, skipinitialspace=True)]
-                for cells in reader
-                if cells
-            ]
+            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
         except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: not a CSV text: {error}") from None
+            raise DataError(f"not a CSV text: {error}") from None
     if not lines:
-        raise DataError(f"{path}: empty")
+        raise DataError("empty")
     width = len(lines[0][1])
     for line, cells in lines:
         if len(cells) != width:
-            raise DataError(f"{path}: line {line} has {len(cells)} columns, the first has {width}")
+            raise DataError(f"line {line} has {len(cells)} columns, the first has {width}")
     if width < 2:
-        raise DataError(f"{path}: one column only: there must be features and a label")
-    first = lines[0][1]
-    column, named = _label_column(path, first, label)
-    features = [j for j in range(width) if j != column]
-    if named or not all(_is_number(first[j]) for j in features):
+        raise DataError("one column only: there must be features and a label, separated by commas")
+    column, named = _label_column(lines[0][1], label)
+    if named or _is_header([cells for _, cells in lines], column):
         lines = lines[1:]
     if not lines:
-        raise DataError(f"{path}: line 1 has the names of the columns, and nothing follows")
-    X = np.empty((len(lines), len(features)))
-    for row, (line, cells) in enumerate(lines):
-        for k, j in enumerate(features):
-            if not _is_number(cells[j]):
-                raise DataError(f"{path}: line {line}, column {j + 1} is not a number: {cells[j]!r}")
-            X[row, k] = float(cells[j])
-    return X, np.array([cells[column].strip() for _, cells in lines])
+        raise DataError("line 1 has the names of the columns, and nothing follows")
+    X = np.array([[_feature(line, j, cell) for j, cell in enumerate(cells) if j != column] for line, cells in lines])
+    for line, cells in lines:
+        if not cells[column]:
+            raise DataError(f"line {line}, column {column + 1} is empty: each sample must have a label")
+    labels = [cells[column] for _, cells in lines]
+    return X, np.array([float(text) for text in labels] if all(map(_is_number, labels)) else labels)
 
 
-def _label_column(path: Path, first: list[str], label: str | None) -> tuple[int, bool]:
+def _is_header(rows: list[list[str]], column: int) -> bool:
+    """Whether the first row has names: a feature that is text, or a label that is text where all others are numbers."""
+    first, *others = rows
+    if any(cell and not _is_number(cell) for j, cell in enumerate(first) if j != column):
+        return True
+    return bool(others) and not _is_number(first[column]) and all(_is_number(cells[column]) for cells in others)
+
+
+def _feature(line: int, column: int, cell: str) -> float:
+    if not _is_number(cell):
+        hint = "the label is the last column, unless another is named"
+        raise DataError(f"line {line}, column {column + 1} is not a number: {cell!r} ({hint})")
+    value = float(cell)
+    if not abs(value) < LARGEST:
+        raise DataError(f"line {line}, column {column + 1} is {cell}: features must be finite and below {LARGEST:g}")
+    return value
+
+
+def _label_column(names: list[str], label: str | None) -> tuple[int, bool]:
     """The position of the label column, and whether it was found by its name (so that line 1 is no sample)."""
-    names = [name.strip() for name in first]
     if label is None:
         return len(names) - 1, False
     if label.isdecimal() and int(label) < len(names):
         return int(label), False
     if label in names:
         return names.index(label), True
-    raise DataError(f"{path}: no label column {label!r}: line 1 has {', '.join(names)}")
+    raise DataError(f"no label column {label!r}: line 1 has {', '.join(names)}")
 
 
 def _is_number(cell: str) -> bool:
@@ -133,16 +155,14 @@ def _read_npz(path: Path) -> tuple[Array, Array]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             missing = [name for name in ("X", "y") if name not in arrays]
             if missing:
-                raise DataError(f"{path}: no array {missing[0]}; it has {', '.join(arrays.files) or 'none'}")
+                raise DataError(f"no array {missing[0]}; it has {', '.join(arrays.files) or 'none'}")
             X, y = arrays["X"], arrays["y"]
     except DataError:
         raise
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a .npz file of plain arrays: {error}") from None
+    except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error):
+        raise DataError("not a .npz file of plain arrays (or a damaged one)") from None
     if X.ndim != 2 or y.shape != X.shape[:1] or not X.size:
-        raise DataError(
-            f"{path}: X must have shape (n_samples, n_features) and y (n_samples,), got {X.shape}, {y.shape}"
-        )
+        raise DataError(f"X must have shape (n_samples, n_features) and y (n_samples,), got {X.shape}, {y.shape}")
     if X.dtype.kind not in "fiub":
-        raise DataError(f"{path}: X must hold real numbers, got {X.dtype}")
+        raise DataError(f"X must hold real numbers, got {X.dtype}")
     return (X if X.dtype == np.float32 else X.astype(np.float64)), y

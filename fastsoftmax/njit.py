@@ -29,7 +29,7 @@ def _log_softmax(logits, axis=-1, temperature=1.0, where=None, out=None):
 
 def _softmax_like(kernel, logits, temperature, where, out):
     dtype = _float_of(logits)
-    if dtype is None or not _absent(out):
+    if dtype is None or not _absent(out) or not _is_mask(where):
         return None
     read, read_mask, scaled = _reader(logits, dtype), _mask_reader(where), not _absent(temperature)
 
@@ -38,9 +38,10 @@ def _softmax_like(kernel, logits, temperature, where, out):
         rows = read(logits)
         result = np.empty(rows.shape, dtype)
         if scaled:
-            if not (temperature > 0 and temperature < np.inf):
+            scalar = dtype(temperature)
+            if not (scalar > 0 and scalar < np.inf):
                 raise ValueError("temperature must be positive and finite")
-            kernel(rows, dtype(temperature), read_mask(where, logits), result)
+            kernel(rows, scalar, read_mask(where, logits), result)
         else:
             kernel(rows, None, read_mask(where, logits), result)
         return result.reshape(logits.shape)
@@ -48,10 +49,11 @@ def _softmax_like(kernel, logits, temperature, where, out):
     return implementation
 
 
-@overload(functional.logsumexp)
+@overload(functional.logsumexp, prefer_literal=True)
 def _logsumexp(logits, axis=-1, keepdims=False, where=None):
     dtype = _float_of(logits)
-    if dtype is None or not _absent(keepdims):
+    keeps = not _absent(keepdims) and getattr(keepdims, "literal_value", True)
+    if dtype is None or keeps or not _is_mask(where):
         return None
     read, read_mask, finish = _reader(logits, dtype), _mask_reader(where), _row_values(logits)
 
@@ -102,14 +104,19 @@ def _cross_entropy(
 ):
     dtype = _float_of(logits)
     reduction = getattr(reduction, "literal_value", getattr(reduction, "value", reduction))
-    if dtype is None or reduction not in ("none", "sum", "mean"):
+    soft = isinstance(targets, types.Array) and targets.ndim == getattr(logits, "ndim", None)
+    labels = isinstance(getattr(targets, "dtype", targets), types.Integer | types.Boolean)
+    whole = _absent(ignore_index) or isinstance(ignore_index, types.Integer)
+    if dtype is None or reduction not in ("none", "sum", "mean") or not (soft or labels) or not whole:
         return None
-    soft = isinstance(targets, types.Array) and targets.ndim == logits.ndim
+    mean = reduction == "mean"
     read = _reader(logits, dtype)
     read_targets = _distribution_reader(targets, dtype) if soft else _label_reader(targets, ignore_index)
-    read_row_weight, read_class_weight = _weight_reader(sample_weight, np.float64), _weight_reader(class_weight, dtype)
+    read_row_weight, read_class_weight = (
+        _weight_reader(sample_weight, np.float64, mean),
+        _weight_reader(class_weight, dtype, mean),
+    )
     finish = _row_values(logits) if reduction == "none" else _summed(dtype)
-    mean = reduction == "mean"
 
     def implementation(
         logits, targets, sample_weight=None, class_weight=None, label_smoothing=0.0, ignore_index=None, reduction="mean"
@@ -148,6 +155,10 @@ def _float_of(*arrays):
 def _absent(argument):
     """Whether an argument was left at its default or is None."""
     return not isinstance(argument, types.Type) or isinstance(argument, types.Omitted | types.NoneType)
+
+
+def _is_mask(where):
+    return _absent(where) or (isinstance(where, types.Array) and isinstance(where.dtype, types.Boolean))
 
 
 def _reader(array, dtype):
@@ -190,7 +201,7 @@ def _distribution_reader(targets, dtype):
 
 def _label_reader(targets, ignore_index):
     ignores = not _absent(ignore_index)
-    if isinstance(targets, types.Integer):
+    if not isinstance(targets, types.Array):
         as_array = register_jitable(lambda targets: np.array([targets], np.int64))
     else:
         as_array = register_jitable(lambda targets: targets.astype(np.int64))
@@ -209,7 +220,7 @@ def _label_reader(targets, ignore_index):
     return read_labels
 
 
-def _weight_reader(weight, dtype):
+def _weight_reader(weight, dtype, mean):
     if _absent(weight):
         return register_jitable(lambda weight, length: None)
 
@@ -217,9 +228,12 @@ def _weight_reader(weight, dtype):
     def read_weight(weight, length):
         if weight.shape[0] != length:
             raise ValueError("sample_weight must have one entry for each row of logits, class_weight for each column")
-        if not np.all((weight >= 0) & (weight < np.inf)):
+        cast = np.ascontiguousarray(weight).astype(dtype)
+        if not np.all((cast >= 0) & (cast < np.inf)):
             raise ValueError("sample_weight and class_weight must be finite and at least 0")
-        return np.ascontiguousarray(weight).astype(dtype)
+        if mean and length > 0 and not np.any(cast > 0):
+            raise ValueError('sample_weight and class_weight must not be all zero with reduction="mean"')
+        return cast
 
     return read_weight
 
@@ -240,7 +254,7 @@ def _summed(dtype):
 def _one_over_weight(taking_part):
     present, total = taking_part
     if present > 0 and total == 0.0:
-        raise ValueError('sample_weight or class_weight must not be zero for all rows with reduction="mean"')
+        raise ValueError('the weights of the rows that take part must not sum to zero with reduction="mean"')
     return 1.0 / total if present > 0 else np.nan
 
 

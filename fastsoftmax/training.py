@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import functional, reference
-from fastsoftmax._arrays import Array, check_shape, contiguous, real_array
+from fastsoftmax._arrays import Array, check_shape, contiguous, read_count, read_number, real_array
 
 LOSSES = ("cross_entropy", "squared_error")
 
@@ -119,7 +119,7 @@ def train(
     y: ArrayLike,
     *,
     n_classes: int | None = None,
-    hidden_layer_sizes: Sequence[int] = (),
+    hidden_layer_sizes: int | Sequence[int] = (),
     activation: str = "relu",
     loss: str = "cross_entropy",
     backward: str = "fused",
@@ -142,8 +142,8 @@ def train(
         Classes, 0 to n_classes - 1.
     n_classes : int, optional
         max(y) + 1 by default.
-    hidden_layer_sizes : sequence of int, default ()
-        None: softmax regression.
+    hidden_layer_sizes : sequence of int, or int, default ()
+        Units of each hidden layer; no layer is softmax regression.
     activation : {"relu", "tanh", "logistic", "identity"}
         Of the hidden layers.
     loss : {"cross_entropy", "squared_error"}
@@ -163,6 +163,8 @@ def train(
 
     Raises
     ------
+    TypeError
+        A size that is not an integer, a rate that is not a number, y of another kind than integers.
     ValueError
         An argument out of its range, X that is not finite, a y that is not a class, a loss that is not finite.
 
@@ -174,16 +176,16 @@ def train(
     array([0, 1])
     """
     samples, labels = _read_data(X, y)
-    n_classes = int(labels.max()) + 1 if n_classes is None else n_classes
-    sizes = [samples.shape[1], *hidden_layer_sizes, n_classes]
+    hidden = hidden_layer_sizes if isinstance(hidden_layer_sizes, Iterable) else (hidden_layer_sizes,)
+    sizes = [samples.shape[1], *(read_count("hidden_layer_sizes", size) for size in hidden)]
+    sizes.append(int(labels.max()) + 1 if n_classes is None else read_count("n_classes", n_classes))
+    bad = (labels < 0) | (labels >= sizes[-1])
+    if bad.any():
+        raise ValueError(f"y[{bad.argmax()}] = {labels[bad.argmax()]} is not a class: 0 to {sizes[-1] - 1}")
+    batch_size, max_iter = read_count("batch_size", batch_size), read_count("max_iter", max_iter)
+    learning_rate_init = read_number("learning_rate_init", learning_rate_init, above=0)
+    alpha, momentum = read_number("alpha", alpha, least=0), read_number("momentum", momentum, least=0, below=1)
     _check_choices(backward=(backward, BACKWARD), activation=(activation, ACTIVATIONS), loss=(loss, LOSSES))
-    _check_positive(
-        hidden_layer_sizes=min(sizes), learning_rate_init=learning_rate_init, batch_size=batch_size, max_iter=max_iter
-    )
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(f"y must be between 0 and {n_classes - 1}, got {labels.min()} to {labels.max()}")
-    if alpha < 0 or not 0 <= momentum < 1:
-        raise ValueError(f"alpha must be at least 0 and momentum in [0, 1), got {alpha} and {momentum}")
 
     rng = np.random.default_rng(random_state)
     network = _initial(sizes, activation, samples.dtype, rng)
@@ -225,12 +227,6 @@ def _check_choices(**arguments: tuple[str, Iterable[str]]) -> None:
     for name, (value, choices) in arguments.items():
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def _check_positive(**arguments: float) -> None:
-    for name, value in arguments.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value!r}")
 
 
 def _initial(sizes: Sequence[int], activation: str, dtype: np.dtype[Any], rng: np.random.Generator) -> Network:

@@ -107,7 +107,7 @@ def test_axis():
         fs.softmax(1.0, 1)
     with pytest.raises(ValueError, match="axis must not name one axis twice"):
         fs.softmax(logits, (0, -2))
-    for bad in (1.0, "last", [0, 1]):
+    for bad in (1.0, -1.0, "last", [0, 1], np.array([0, 1])):
         with pytest.raises(TypeError, match="axis must be an integer, a tuple of integers or None"):
             fs.softmax(logits, bad)
 
@@ -118,6 +118,8 @@ def test_temperature():
             fs.softmax(np.ones(2, np.float32), temperature=bad)
     with pytest.raises(TypeError, match="temperature must be a number, got 'hot'"):
         fs.softmax([1.0], temperature="hot")
+    with pytest.raises(TypeError, match="temperature must be a number, got '2'"):
+        fs.softmax([1.0], temperature="2")
 
 
 def test_labels():
@@ -179,10 +181,35 @@ def test_weights(name):
             values[2] = bad
             with pytest.raises(ValueError, match=rf"^{weight}\[2\] = {bad} is not a weight: it must be finite"):
                 call(logits, LABELS, **{weight: values})
-        with pytest.raises(ValueError, match=f'{weight} must not be zero for all rows with reduction="mean"'):
-            call(logits, LABELS, **{weight: np.zeros(size)})
+        for targets in (LABELS, np.full((4, 3), 1 / 3)):
+            with pytest.raises(ValueError, match=f'{weight} must not be all zero with reduction="mean"'):
+                call(logits, targets, **{weight: np.zeros(size)})
         result = call(logits, LABELS, **{weight: np.zeros(size)}, reduction="sum")
         assert np.all((result if name == "cross_entropy" else result[0]) == 0)
+
+
+def test_weights_that_take_part_must_not_sum_to_zero():
+    for options in ({"sample_weight": [1, 0]}, {"sample_weight": [1, 0], "class_weight": [0, 1, 1]}):
+        with pytest.raises(ValueError, match="the weights of the rows that take part must not sum to zero"):
+            fs.cross_entropy(np.zeros((2, 3)), [-100, 0], ignore_index=-100, **options)
+
+
+def test_weights_are_judged_in_the_dtype_that_is_computed_in():
+    assert np.isfinite(fs.cross_entropy(np.zeros((1, 2)), [0], class_weight=[1e39, 1]))
+    with pytest.raises(ValueError, match=r"class_weight\[0\] = 1e\+39 is not a weight"):
+        fs.cross_entropy(np.zeros((1, 2), np.float32), [0], class_weight=[1e39, 1])
+
+
+def test_labels_of_odd_dtypes():
+    logits = np.zeros((2, 3))
+    expected = fs.cross_entropy(logits, [0, 1])
+    for dtype in (np.float16, np.float32, np.uint8, np.uint64, np.bool_, ">i4"):
+        assert fs.cross_entropy(logits, np.array([0, 1], dtype)) == expected
+    for bad in (np.float16([0, np.inf]), np.array([0, 1e300]), np.array([0, 2**64 - 100], np.uint64)):
+        with pytest.raises(ValueError, match=r"targets\[1\] = .* is not a class"):
+            fs.cross_entropy(logits, bad, ignore_index=-100)
+    with pytest.raises(ValueError, match="ignore_index must fit into 64 bits"):
+        fs.cross_entropy(logits, [0, 1], ignore_index=2**70)
 
 
 def test_other_options():
@@ -235,6 +262,32 @@ def test_an_out_that_does_not_fit_is_refused_and_nothing_is_written():
     fs.softmax(wide[:, ::2], out=wide[:, 1::2])  # side by side in one buffer, but apart
     assert np.allclose(wide[:, 1::2], 1 / 6)
     assert np.array_equal(logits, before)
+
+
+def test_an_out_that_overlaps_targets_or_where_is_refused():
+    """The kernel reads them row by row, while it writes."""
+    logits, buffer = np.zeros((3, 4)), np.zeros(36)
+    labels = buffer.view(np.int64)[:3]
+    labels[:] = [0, 1, 2]
+    for name in ("cross_entropy_value_and_grad", "squared_error_value_and_grad"):
+        with pytest.raises(ValueError, match="out must not partly overlap targets"):
+            getattr(fs, name)(logits, labels, out=buffer[:12].reshape(3, 4))
+        with pytest.raises(ValueError, match="out must not partly overlap targets"):
+            getattr(fs, name)(logits, buffer[:12].reshape(3, 4), out=buffer[4:16].reshape(3, 4))
+    assert labels.tolist() == [0, 1, 2]
+    where = buffer.view(np.bool_)[: 12 * 8 : 8].reshape(3, 4)
+    with pytest.raises(ValueError, match="out must not partly overlap where"):
+        fs.softmax(logits, where=where, out=buffer[:12].reshape(3, 4))
+
+
+def test_an_overlap_that_is_too_hard_to_decide_counts_as_one(monkeypatch):
+    def too_hard(*arrays, max_work):
+        raise np.exceptions.TooHardError
+
+    monkeypatch.setattr(np, "shares_memory", too_hard)
+    wide = np.zeros((4, 12))
+    with pytest.raises(ValueError, match="out must not partly overlap logits"):
+        fs.softmax(wide[:, ::2], out=wide[:, 1::2])
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])

@@ -30,8 +30,19 @@ def written(tmp_path, text, name="data.csv"):
         ("x,1,2\ny,3,4\nx,5,6\n", "0"),
         ('1, "x" ,2\n3,y,4\n5,x,6\n', "1"),
         ("0,label,1\n1,x,2\n3,y,4\n5,x,6\n", "label"),
+        ("0,1,kind\n1,2,7\n3,4,8\n5,6,7\n", None),
+        ("2020,x,kind\n1,2,7\n3,4,8\n5,6,7\n", None),
     ],
-    ids=["header", "no header", "named", "position", "quoted", "numbers as names"],
+    ids=[
+        "header",
+        "no header",
+        "named",
+        "position",
+        "quoted",
+        "numbers as names",
+        "a label that is text",
+        "a feature that is text",
+    ],
 )
 def test_csv(tmp_path, text, label):
     data = load(written(tmp_path, text), label)
@@ -51,9 +62,13 @@ def test_csv(tmp_path, text, label):
         ("a,y\n", None, "data.csv: line 1 has the names of the columns, and nothing follows"),
         ("a,b,y\n1,2,x\n3,four,y\n", None, "data.csv: line 3, column 2 is not a number: 'four'"),
         ("a,b,y\n1,2,x\n3,,y\n", None, "data.csv: line 3, column 2 is not a number: ''"),
-        ("1,2,x\n3,nan,y\n", None, "data.csv: sample 1, feature 1 is nan: features must be finite"),
+        ("1,2,x\n3,nan,y\n", None, "data.csv: line 2, column 2 is nan: features must be finite and below 1e+30"),
+        ("1,2,x\n3,1e300,y\n", None, "data.csv: line 2, column 2 is 1e300: features must be finite and below 1e+30"),
+        ("1,,x\n3,4,y\n", None, "data.csv: line 1, column 2 is not a number: ''"),
+        ("1,2,x\n3,4,\n", None, "data.csv: line 2, column 3 is empty: each sample must have a label"),
+        ("1,2,0.5\n3,4,1\n", None, "data.csv: a label is 0.5: labels must be text or whole numbers"),
         ("1,2,x\n3,4,x\n", None, "data.csv: all labels are x: there must be at least two classes"),
-        ("y\nx\nz\n", None, "data.csv: one column only: there must be features and a label"),
+        ("y\nx\nz\n", None, "data.csv: one column only: there must be features and a label, separated by commas"),
         (b"\xff\xfe\x00\x81", None, "data.csv: not a CSV text"),
     ],
 )
@@ -71,7 +86,8 @@ def test_npz(tmp_path):
     assert data.X.dtype == np.float32
     np.testing.assert_array_equal(data.y, [1, 0, 1, 2, 0, 2])
     np.savez(tmp_path / "mine.npz", X=np.arange(4).reshape(2, 2), y=[3, 5])
-    assert load(str(tmp_path / "mine.npz")).X.dtype == np.float64
+    (tmp_path / "mine.npz").rename(tmp_path / "UPPER.NPZ")
+    assert load(str(tmp_path / "UPPER.NPZ")).X.dtype == np.float64
 
 
 @pytest.mark.parametrize(
@@ -83,7 +99,8 @@ def test_npz(tmp_path):
         ({"X": np.ones(3), "y": np.arange(3)}, "got (3,), (3,)"),
         ({"X": np.array([[None], [{}]], object), "y": np.arange(2)}, "not a .npz file of plain arrays"),
         ({"X": np.ones((2, 2), complex), "y": np.arange(2)}, "X must hold real numbers, got complex128"),
-        ({"X": np.full((2, 2), np.inf), "y": np.arange(2)}, "features must be finite"),
+        ({"X": np.full((2, 2), np.inf), "y": np.arange(2)}, "X[0, 0] is inf: features must be finite"),
+        ({"X": np.ones((2, 2)), "y": np.array([1.0, np.nan])}, "a label is nan"),
     ],
 )
 def test_a_bad_npz(tmp_path, arrays, message):

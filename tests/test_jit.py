@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import JIT
+from numba.core.caching import NullCache
 
 import fastsoftmax
 from fastsoftmax.kernels import vecmath
@@ -17,8 +18,10 @@ from fastsoftmax.kernels._jit import kernel, reduction
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no machine code to keep")
 
 FIRST_CALL = """
+BEFORE
 import numpy as np, fastsoftmax as fs
 from fastsoftmax import kernels
+BETWEEN
 print(fs.softmax(np.array([[0.0, 1.0]]))[0, 1])
 stats = kernels.softmax_rows.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
@@ -33,15 +36,16 @@ def copy(tmp_path):
     return tmp_path
 
 
-def first_call(copy, **environment):
+def first_call(copy, before="", between="", **environment):
     """probability, cache hits and misses of a softmax in a new process that imports the copy."""
+    code = FIRST_CALL.replace("BEFORE", before).replace("BETWEEN", between)
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "COV"))}
     settings |= {
         "PYTHONPATH": str(copy),
         "HOME": str(copy / "home"),
         "XDG_CACHE_HOME": str(copy / "home"),
     } | environment
-    done = subprocess.run([sys.executable, "-c", FIRST_CALL], env=settings, cwd=copy, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=settings, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     probability, counts = done.stdout.splitlines()
@@ -77,7 +81,6 @@ def test_a_changed_callee_is_never_run_stale(copy, file):
     assert changed != text
     path.write_text(changed)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size and time: only the text tells
-    shutil.rmtree(copy / "fastsoftmax" / "kernels" / "__pycache__" / "nothing", ignore_errors=True)
     for compiled in (copy / "fastsoftmax" / "kernels" / "__pycache__").glob("*.pyc"):
         compiled.unlink()  # Python itself goes by size and time
     probability, hits, misses = first_call(copy)
@@ -87,6 +90,32 @@ def test_a_changed_callee_is_never_run_stale(copy, file):
     for compiled in (copy / "fastsoftmax" / "kernels" / "__pycache__").glob("*.pyc"):
         compiled.unlink()
     assert first_call(copy)[0] == RIGHT
+
+
+def test_a_source_that_changes_under_a_running_process_leaves_no_stale_code(copy):
+    """What is compiled is the text at import; it must not be kept under the name of the text at the call."""
+    path = copy / "fastsoftmax" / "kernels" / "softmax.py"
+    text = path.read_text()
+    change = f"open({str(path)!r}, 'w').write({text!r}.replace('1.0 / (1.0 + rests[r])', '3.0 / (1.0 + rests[r])'))"
+    assert first_call(copy, between=change) == (RIGHT, 0, 1)
+    probability, hits, misses = first_call(copy)
+    assert probability != RIGHT
+    assert (hits, misses) == (0, 1)
+
+
+def test_other_versions_ask_for_other_code_and_leave_ours(copy):
+    assert first_call(copy) == (RIGHT, 0, 1)
+    for change in ("numba.__version__ = '0'", "llvmlite.__version__ = '0'", "sys.version = '0'"):
+        before = f"import sys, numba, llvmlite; {change}"
+        assert first_call(copy, before=before) == (RIGHT, 0, 1)
+        assert first_call(copy, before=before) == (RIGHT, 1, 0)
+    assert first_call(copy) == (RIGHT, 1, 0)
+
+
+def test_functions_of_other_files_are_not_kept():
+    """The name of a file of machine code tells the text of the kernels only."""
+    assert type(kernel(lambda x: x)._cache) is NullCache
+    assert type(vecmath.max_row._cache) is not NullCache
 
 
 def test_machine_code_of_old_sources_is_swept_away(copy):
@@ -149,8 +178,8 @@ def test_another_cpu_or_setting_asks_for_other_code(copy):
 
 def test_processes_that_start_at_once_share_an_empty_cache(copy):
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "COV"))}
-    settings |= {"PYTHONPATH": str(copy)}
-    command = [sys.executable, "-c", FIRST_CALL]
+    settings |= {"PYTHONPATH": str(copy), "HOME": str(copy / "home"), "XDG_CACHE_HOME": str(copy / "home")}
+    command = [sys.executable, "-c", FIRST_CALL.replace("BEFORE", "").replace("BETWEEN", "")]
     several = [subprocess.Popen(command, env=settings, cwd=copy, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for process in several:
         assert float(process.communicate(timeout=120)[0].split()[0]) == RIGHT

@@ -160,7 +160,9 @@ def test_values_that_are_refused():
         (lambda: losses(logits, np.ones((4, 4)), ones, ones[:3]), "targets must have the shape of logits"),
         (lambda: losses(logits, LABELS, -ones, ones[:3]), "must be finite and at least 0"),
         (lambda: losses(logits, LABELS, ones[1:], ones[:3]), "one entry for each row"),
-        (lambda: losses(logits, LABELS, 0 * ones, ones[:3]), "must not be zero for all rows"),
+        (lambda: losses(logits, LABELS, 0 * ones, ones[:3]), "must not be all zero"),
+        (lambda: losses(logits, fs.softmax(logits), ones, 0 * ones[:3]), "must not be all zero"),
+        (lambda: with_temperature(logits.astype(np.float32), 1e-60), "temperature must be positive"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
@@ -177,3 +179,17 @@ def test_types_that_are_refused_are_typing_errors():
 
     with pytest.raises(TypingError):
         into(np.ones((2, 2)), np.ones((2, 2)))
+    for where in (np.ones((2, 2)), True):
+        with pytest.raises(TypingError):
+            masked(np.ones((2, 2)), where)
+    with pytest.raises(TypingError):
+        one_row(np.ones((3, 2)), np.array([0, 1.5, 1]))  # labels must be integers
+
+
+@numba.njit
+def not_keeping(logits):
+    return fs.logsumexp(logits, keepdims=False)
+
+
+def test_keepdims_false_written_out():
+    assert same_bits(not_keeping(np.zeros((2, 3))), fs.logsumexp(np.zeros((2, 3))))

@@ -15,7 +15,7 @@ FUNCTIONS = [name for name in fs.__all__ if inspect.isfunction(getattr(fs, name)
 
 def test_the_public_names():
     assert set(functional.__all__) == set(FUNCTIONS)
-    assert set(fs.__all__) == {*FUNCTIONS, "__version__", "njit", "reference"}
+    assert set(fs.__all__) == {*FUNCTIONS, "__version__", "reference"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

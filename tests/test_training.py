@@ -113,7 +113,7 @@ def test_bad_arguments():
         ((X[:0], y[:0]), ValueError, "X must have shape .* and not be empty"),
         ((X, y[1:]), ValueError, r"y must have shape \(150,\), got \(149,\)"),
         ((X, y + 0.5), TypeError, "y must hold integers"),
-        ((X, y - 1), ValueError, "y must be between 0 and 1, got -1 to 1"),
+        ((X, y - 1), ValueError, r"y\[0\] = -1 is not a class: 0 to 1"),
         ((bad, y), ValueError, "X must be finite"),
     ):
         with pytest.raises(kind, match=message):
@@ -122,15 +122,28 @@ def test_bad_arguments():
         ({"backward": "magic"}, "backward must be one of jacobian, vjp, fused, got 'magic'"),
         ({"activation": "gelu"}, "activation must be one of"),
         ({"loss": "hinge"}, "loss must be one of cross_entropy, squared_error, got 'hinge'"),
-        ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes must be positive"),
-        ({"batch_size": 0}, "batch_size must be positive, got 0"),
-        ({"max_iter": 0}, "max_iter must be positive"),
-        ({"learning_rate_init": -1.0}, "learning_rate_init must be positive"),
-        ({"momentum": 1.0}, r"momentum in \[0, 1\)"),
-        ({"alpha": -1.0}, "alpha must be at least 0"),
-        ({"n_classes": 2}, "y must be between 0 and 1, got 0 to 2"),
+        ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes must be at least 1, got 0"),
+        ({"n_classes": 0}, "n_classes must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"max_iter": 0}, "max_iter must be at least 1"),
+        ({"learning_rate_init": -1.0}, "learning_rate_init must be finite and above 0"),
+        ({"learning_rate_init": np.inf}, "learning_rate_init must be finite"),
+        ({"momentum": 1.0}, "momentum must be finite and at least 0 and below 1"),
+        ({"alpha": -1.0}, "alpha must be finite and at least 0"),
+        ({"alpha": np.nan}, "alpha must be finite"),
+        ({"n_classes": 2}, r"y\[100\] = 2 is not a class: 0 to 1"),
     ):
         with pytest.raises(ValueError, match=message):
             train(X, y, **options)
+    for options, message in (
+        ({"hidden_layer_sizes": (1.5,)}, r"hidden_layer_sizes must be an integer, got 1\.5"),
+        ({"hidden_layer_sizes": None}, "hidden_layer_sizes must be an integer, got None"),
+        ({"batch_size": 2.5}, r"batch_size must be an integer, got 2\.5"),
+        ({"max_iter": "a"}, "max_iter must be an integer, got 'a'"),
+        ({"momentum": "a"}, "momentum must be a number, got 'a'"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            train(X, y, **options)
+    assert train(X, y, hidden_layer_sizes=4, max_iter=1).weights[0].shape == (4, 4)
     with pytest.raises(ValueError, match=r"the loss is .*: a smaller learning_rate_init may help"):
         train(X * 1e150, y, learning_rate_init=1e200)

@@ -130,8 +130,10 @@ def _matrices(X: ArrayLike, weight: ArrayLike) -> dict[str, Array]:
     arrays = {"X": real_array("X", X), "weight": real_array("weight", weight)}
     if arrays["weight"].ndim != 2:
         raise ValueError(f"weight must have shape (n_classes, n_features), got {arrays['weight'].shape}")
+    fitting = f"(n_samples, {arrays['weight'].shape[1]})"
     if arrays["X"].ndim != 2 or arrays["X"].shape[1] != arrays["weight"].shape[1]:
-        raise ValueError(f"X must have shape (n_samples, {arrays['weight'].shape[1]}), got {arrays['X'].shape}")
+        reason = f"because weight has shape {arrays['weight'].shape}"
+        raise ValueError(f"X must have shape {fitting}, {reason}, got {arrays['X'].shape}")
     return arrays
 
 

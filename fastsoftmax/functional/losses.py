@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, Rows, contiguous, deliver, read_smoothing, read_targets, read_weights
+from fastsoftmax._arrays import Array, Rows, deliver, read_smoothing, read_targets, read_weights
 
 Reduction = Literal["none", "sum", "mean"]
 
@@ -192,13 +192,14 @@ def _evaluate(
         raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
     smoothing = read_smoothing(label_smoothing)
     answers = read_targets(targets, rows, ignore_index)
-    by_row = read_weights("sample_weight", sample_weight, rows.shape[:-1])
-    by_class = read_weights("class_weight", class_weight, (rows.n_columns,))
-    if by_class is not None:
-        by_class = contiguous(by_class, rows.compute)
+    by_row = read_weights("sample_weight", sample_weight, rows.shape[:-1], np.float64)
+    by_class = read_weights("class_weight", class_weight, (rows.n_columns,), rows.compute)
     scale = 1.0
     if reduction == "mean":
         counts_class = answers.ndim == 1 or kernel is kernels.squared_error_rows
+        for name, weight in (("sample_weight", by_row), ("class_weight", by_class)):
+            if weight is not None and weight.size and not weight.any():
+                raise ValueError(f'{name} must not be all zero with reduction="mean"')
         scale = _one_over_weight(answers, by_row, by_class if counts_class else None)
     grad = rows.target(out) if with_grad else None
     losses = np.empty(rows.n_rows)
@@ -215,6 +216,5 @@ def _one_over_weight(answers: Array, by_row: Array | None, by_class: Array | Non
     if total > 0:
         return 1.0 / total
     if present and (by_row is not None or by_class is not None):
-        name = "sample_weight" if by_row is not None and not by_row.any() else "class_weight"
-        raise ValueError(f'{name} must not be zero for all rows with reduction="mean"')
+        raise ValueError('the weights of the rows that take part must not sum to zero with reduction="mean"')
     return math.nan

@@ -6,14 +6,13 @@ Never more than that: nnan and ninf would make NaN rows and masks undefined, and
 the rounding trick that it is built on, so exp is compiled apart and keeps its own flags when LLVM inlines it.
 
 Machine code is kept in one file a function and signature, named by everything that the code depends on: the
-text of all kernel files, the versions of Numba, llvmlite and Python, the CPU, the options and the argument
-types. A changed source or machine therefore asks for another file: stale code cannot be run. There is no
-index that processes could race for; files appear by an atomic rename and carry a checksum, and whatever goes
-wrong with them means one more compilation, never an error.
+text of all kernel files as they were when this process imported them, the versions of Numba, llvmlite and
+Python, the CPU, the options and the argument types. A changed source or machine therefore asks for another
+file: stale code cannot be run. There is no index that processes could race for; files appear by an atomic
+rename and carry a checksum, and whatever goes wrong with them means one more compilation, never an error.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import pickle
@@ -44,7 +43,8 @@ def _compile(function, fastmath):
     if config.DISABLE_JIT:
         return function
     dispatcher = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
-    dispatcher._cache = _MachineCode(f"{function.__module__}.{function.__qualname__}", fastmath)
+    if Path(function.__code__.co_filename).resolve().parent == _HERE:  # of other files the text is not known
+        dispatcher._cache = _MachineCode(f"{function.__module__}.{function.__qualname__}", fastmath)
     return dispatcher
 
 
@@ -81,7 +81,7 @@ class _MachineCode(caching._Cache):
     def _file_name(self, sig, codegen):
         settings = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
         key = (self._name, self._options, sig, codegen.magic_tuple(), settings)
-        return f"{self._name.rpartition('.')[2]}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}.nbc"
+        return f"{self._name.rpartition('.')[2]}-{_digest(key)}.nbc"
 
     def enable(self):
         """Nothing to do: this cache is always on, and harmless where it cannot write."""
@@ -89,21 +89,29 @@ class _MachineCode(caching._Cache):
     disable = flush = enable
 
 
-@functools.cache
+def _digest(*parts):
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _sources():
+    """The text of all kernel files; nothing where they cannot be read (imported from a zip, or from .pyc files)."""
+    return [(path.name, path.read_bytes()) for path in sorted(_HERE.glob("*.py"))]
+
+
+# Taken at import, because that is the text that is compiled, whatever the files hold by then.
+_SOURCES = _digest(_sources()) if _sources() else None
+_VERSIONS = _digest(str(_HERE), numba.__version__, llvmlite.__version__, sys.version)
+
+
 def _folders():
     """Where machine code may lie, best place first: NUMBA_CACHE_DIR, or beside the package, or the user's cache."""
-    sources = sorted(_HERE.glob("*.py"))
-    if not sources:  # imported from a zip or from bare .pyc files: nothing to tell stale code by
+    if _SOURCES is None:
         return ()
-    text = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, sys.version)).encode())
-    for source in sources:
-        text.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    place = hashlib.sha256(os.fsencode(_HERE)).hexdigest()[:8]
     if config.CACHE_DIR:
         roots = [Path(config.CACHE_DIR)]
     else:
         roots = [_HERE / "__pycache__", Path(AppDirs(appname="fastsoftmax", appauthor=False).user_cache_dir)]
-    return tuple(root / f"fastsoftmax-{place}" / text.hexdigest()[:16] for root in roots)
+    return tuple(root / f"fastsoftmax-{_VERSIONS}" / _SOURCES for root in roots)
 
 
 def _read(path):
@@ -116,7 +124,7 @@ def _read(path):
 
 def _write(path, body):
     if not path.parent.exists():
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         for other in path.parent.parent.iterdir():  # code of sources that are no longer here
             if other != path.parent:
                 shutil.rmtree(other, ignore_errors=True)
@@ -124,6 +132,7 @@ def _write(path, body):
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(body).digest() + body)
+        os.chmod(temporary, 0o644)  # what root keeps beside the package is for everyone
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

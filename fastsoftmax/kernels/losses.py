@@ -15,7 +15,7 @@ import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, reduction
 from fastsoftmax.kernels.softmax import block_size, exp_rows, scale_row
-from fastsoftmax.kernels.vecmath import dot_row, log1p, row, select
+from fastsoftmax.kernels.vecmath import CHUNK, add, dot_row, finish, log1p, part, row, select
 
 
 @kernel
@@ -53,7 +53,8 @@ def _target_moments(logits, top, label, target, class_weight, smoothing):
     # loss = sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
     at_label, mass, distance = 0.0, 0.0, 0.0
     if target is not None or smoothing != 0.0:
-        mass, distance = _spread_moments(logits, top, target, class_weight, smoothing)
+        keep, spread = _shares(smoothing, logits)
+        mass, distance = _spread_moments(logits, top, target, class_weight, keep, spread)
     if label is not None:
         at_label = 1.0 - smoothing
         if class_weight is not None:
@@ -69,8 +70,9 @@ def _cross_entropy_grad_row(e, label, target, class_weight, smoothing, at_label,
     # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing; e (C,) = exp(z - max z)
     factor, share = e.dtype.type(by_prob), e.dtype.type(by_target)
     if target is not None or smoothing != 0.0:
+        keep, spread = _shares(smoothing, e)
         for c in range(grad.shape[0]):
-            grad[c] = factor * e[c] - share * _target_at(c, target, class_weight, smoothing, e)
+            grad[c] = factor * e[c] - share * _target_at(c, target, class_weight, keep, spread)
     else:
         for c in range(grad.shape[0]):
             grad[c] = factor * e[c]
@@ -108,8 +110,9 @@ def squared_error_rows(logits, targets, sample_weight, class_weight, smoothing, 
 def _squared_error_row(probs, label, target, smoothing, scale, difference, grad):
     # One of label and target (C,) is None. loss = sum_c (p_c - t_c)^2, g = dloss/dp = 2 (p - t),
     # dloss/dz_j = p_j (g_j - <g, p>)
+    keep, spread = _shares(smoothing, probs)
     for c in range(probs.shape[0]):
-        difference[c] = probs[c] - _target_at(c, target, None, smoothing, probs)
+        difference[c] = probs[c] - _target_at(c, target, None, keep, spread)
     if label is not None:
         difference[label] -= probs.dtype.type(1.0 - smoothing)
     if grad is not None:
@@ -158,6 +161,12 @@ def _weight_of_target(targets, n, class_weight):
 
 
 @kernel
+def _shares(smoothing, like):
+    # keep and spread, in the dtype of a row
+    return like.dtype.type(1.0 - smoothing), like.dtype.type(smoothing / like.shape[0])
+
+
+@kernel
 def _zero_row(grad):
     # grad (C,) or None -> the loss of a row that is left out
     if grad is not None:
@@ -166,24 +175,36 @@ def _zero_row(grad):
 
 
 @kernel
-def _target_at(c, target, class_weight, smoothing, like):
-    # t_c but for the label's own share, in the dtype of `like`
-    one = like.dtype.type(1)
-    value = like.dtype.type(smoothing) / like.dtype.type(like.shape[0])
+def _target_at(c, target, class_weight, keep, spread):
+    # t_c but for the label's own share
+    value = spread
     if target is not None:
-        value += (one - like.dtype.type(smoothing)) * target[c]
+        value = keep * target[c] + spread
     if class_weight is not None:
-        value *= class_weight[c]
+        value = value * class_weight[c]
     return value
 
 
+@kernel
+def _spread_moments(logits, top, target, class_weight, keep, spread):
+    # sum_c t_c and sum_c t_c (max z - z_c), but for the label's own share; by chunks, as every sum over a row
+    mass, lost_mass, distance, lost_distance = 0.0, 0.0, 0.0, 0.0
+    for start in range(0, logits.shape[0], CHUNK):
+        count = min(CHUNK, logits.shape[0] - start)
+        target_part = None if target is None else part(target, start, count)
+        weight_part = None if class_weight is None else part(class_weight, start, count)
+        moments = _chunk_moments(part(logits, start, count), top, target_part, weight_part, keep, spread)
+        mass, lost_mass = add(mass, lost_mass, np.float64(moments[0]))
+        distance, lost_distance = add(distance, lost_distance, np.float64(moments[1]))
+    return finish(mass, lost_mass), finish(distance, lost_distance)
+
+
 @reduction
-def _spread_moments(logits, top, target, class_weight, smoothing):
-    # sum_c t_c and sum_c t_c (max z - z_c), but for the label's own share; 0 times infinity is 0 here
+def _chunk_moments(logits, top, target, class_weight, keep, spread):
     zero = logits.dtype.type(0)
     mass, distance = zero, zero
     for c in range(logits.shape[0]):
-        share = _target_at(c, target, class_weight, smoothing, logits)
+        share = _target_at(c, target, class_weight, keep, spread)
         mass += share
-        distance += select(share == zero, zero, share * (top - logits[c]))
-    return np.float64(mass), np.float64(distance)
+        distance += select(share == zero, zero, share * (top - logits[c]))  # 0 times infinity is 0 here
+    return mass, distance
