@@ -51,16 +51,16 @@ def explain(n_samples: int = 2, n_features: int = 4, n_classes: int = 3, random_
     lines += [*_back_to_logits("cross-entropy", probs, targets), *_cross_entropy_collapses(probs, targets)]
     lines += [*_back_to_logits("squared error", probs, targets), *_squared_error_does_not(probs, targets)]
     lines += _back_to_weights(X, weight, (probs - targets) / n_samples)
-    with np.printoptions(precision=4, suppress=True, floatmode="fixed"):
-        return "\n".join(lines)
+    return "\n".join(lines)
 
 
 def _forward(X: Array, weight: Array, bias: Array, labels: Array) -> Iterator[str]:
     logits = functional.dense(X, weight, bias)
     targets = reference.one_hot(labels, len(weight))
     yield from _title("1. Forward")
+    yield "Indices: n is a sample, d a feature, c (or i, j, k) a class. Behind each name stands its shape."
     yield from _step("X, the samples, one a row", X, "(N, D)")
-    yield from _step("W, the weights, one row a class", weight, "(C, D)")
+    yield from _step("W, the weights, one row a class (many textbooks have the transpose, (D, C))", weight, "(C, D)")
     yield from _step("b, the biases", bias, "(C,)")
     yield from _step(
         "Z, the logits", logits, "(N, C)", "z_nc = sum_d X_nd W_cd + b_c", "Z = X W^T + b    (N, D) (D, C) + (C,)"
@@ -87,12 +87,17 @@ def _back_to_logits(loss: str, probs: Array, targets: Array) -> Iterator[str]:
         number, formula = 3, "L = 1/N sum_n sum_c (p_nc - y_nc)^2, so dL/dp_nc = 2/N (p_nc - y_nc)"
     yield from _title(f"{number}. Back to the logits: {loss}")
     yield from _step("dL/dP, what the loss sends back: a vector for each sample", grad_probs, "(N, C)", formula)
+    jacobian = reference.softmax_jacobian(probs)
     if loss == "cross-entropy":
+        yield "    The 1/N of the mean comes in here, once; no later step has another."
+        yield ""
+        yield "Every p_i depends on every z_j of its sample, through the sum that it is divided by: each sample has a"
+        yield "matrix of derivatives. From here to the logits each sample goes its own way, and n is left out."
         yield from _step(
             "J, the Jacobian of softmax: a matrix for each sample, symmetric",
-            reference.softmax_jacobian(probs),
+            jacobian,
             "(N, C, C)",
-            "J_ij = dp_i/dz_j = p_i (delta_ij - p_j)",
+            "J_ij = dp_i/dz_j = p_i (delta_ij - p_j)    delta_ij = 1 if i = j, else 0",
             "J = diag(p) - p p^T    (C, C) - (C, 1) (1, C)",
         )
     by_jacobian = reference.softmax_vjp(probs, grad_probs)
@@ -103,9 +108,18 @@ def _back_to_logits(loss: str, probs: Array, targets: Array) -> Iterator[str]:
         "dL/dz_j = sum_i dL/dp_i J_ij",
         "dL/dz = dL/dp J    (1, C) (C, C) = (1, C)",
     )
+    if loss == "cross-entropy":
+        pairs = zip(grad_probs[0, :4] + 0.0, jacobian[0, :4, 0], strict=True)  # -0 is 0
+        terms = " + ".join(f"({u:.4f}) ({j:.4f})" for u, j in pairs)
+        more = " + ..." if probs.shape[1] > 4 else ""
+        yield f"    the first number: {terms}{more} = {by_jacobian[0, 0]:.4f}"
+        yield "    J is symmetric, so J times the column dL/dp gives the same: vjp and jvp of softmax are one map."
+        yield ""
+        yield "Put p_i (delta_ij - p_j) for J_ij, and write <a, b> for the inner product sum_i a_i b_i:"
+        yield "    sum_i dL/dp_i p_i delta_ij - sum_i dL/dp_i p_i p_j  =  dL/dp_j p_j - p_j <dL/dp, p>"
     by_vjp = functional.softmax_vjp(probs, grad_probs)
     yield from _step(
-        "dL/dZ the fast way: put J_ij in, and the sum over i needs one inner product and no matrix",
+        "dL/dZ the fast way: one inner product for each sample, and no matrix",
         by_vjp,
         "(N, C)",
         "dL/dz_j = p_j (dL/dp_j - <dL/dp, p>)    O(C) steps for each sample, not O(C^2)",
@@ -132,7 +146,8 @@ def _squared_error_does_not(probs: Array, targets: Array) -> Iterator[str]:
 def _back_to_weights(X: Array, weight: Array, grad_logits: Array) -> Iterator[str]:
     grad_X, grad_weight, grad_bias = functional.dense_vjp(X, weight, grad_logits)
     yield from _title("4. Back to the weights, with G = dL/dZ of cross-entropy")
-    yield "In z_nc = sum_d X_nd W_cd + b_c, W_cd stands for every sample n, with the factor X_nd: so it sums over n."
+    yield "z_nc = sum_d X_nd W_cd + b_c: every sample uses W_cd, with its own factor X_nd, and b_c, with the factor 1."
+    yield "So both gradients are sums over the samples. X_nd is used by every class, with W_cd: a sum over the classes."
     outer = grad_logits[:, :, None] * X[:, None, :]
     yield from _step(
         "one outer product for each sample: column G_n times row X_n",
@@ -172,11 +187,14 @@ def _step(name: str, value: Array | None, shape: str, components: str = "", matr
         yield f"    in components    {components}"
     if matrices:
         yield f"    as matrices      {matrices}"
-    text = np.array2string(value, precision=4, suppress_small=True, floatmode="fixed")
+    shown = value + 0.0  # -0 is 0
+    text = np.array2string(
+        shown, precision=4, suppress_small=True, floatmode="fixed", threshold=200, max_line_width=116
+    )
     yield from ("    " + line for line in text.splitlines())
 
 
 def _verdict(what: str, a: Array, b: Array) -> str:
     difference = float(np.abs(a - b).max())
-    equal = difference <= 1e-12
+    equal = difference <= 64 * np.finfo(np.float64).eps * max(1.0, float(np.abs(a).max()))
     return f"    -> {what} {'are equal' if equal else 'differ'}: the largest difference is {difference:.1e}"

@@ -15,7 +15,7 @@ def matrix_after(text, line_start):
     for line in lines:
         if line.strip().startswith(("in components", "as matrices")):
             continue
-        if not line.startswith("    ") or line.strip().startswith("->"):
+        if line.strip() and not line.strip().startswith("["):
             break
         numbers.append([float(n) for n in re.findall(r"-?\d+\.\d+", line)])
     return np.array([row for row in numbers if row])
@@ -64,7 +64,9 @@ def test_shapes_formulas_and_verdicts():
         assert formula in text
     verdicts = re.findall(r"-> (.*) (are equal|differ):", text)
     assert [verdict for _, verdict in verdicts] == ["are equal", "are equal", "are equal", "differ", "are equal"]
-    assert all(len(line) <= 140 for line in text.splitlines())
+    assert "the first number: (-4.9426) (0.0909) + (0.0000) (-0.0477) + (0.0000) (-0.0432) = -0.4494" in text
+    assert "-0.0000 " not in text
+    assert all(len(line) <= 120 for line in text.splitlines())
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 1, 2), (3, 2, 5)])
