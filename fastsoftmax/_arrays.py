@@ -88,7 +88,7 @@ def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Ar
     """What a kernel filled, C-contiguous in the dtype of the answer, or in `out`."""
     if out is None:
         return contiguous(filled, dtype) if dtype != np.float16 else to_half(filled)
-    if not _same_elements(filled, out):
+    if filled is not out and not _same_elements(filled, out):
         out[...] = filled if dtype != np.float16 else to_half(filled)
     return out
 
@@ -192,7 +192,7 @@ class Rows:
         """The matrix for the kernel to fill: the memory of `out` itself where a kernel can write there."""
         check_out(out, self.shape, self.dtype, self._arrays)
         matrix = kernel_target(None if self._moved else out, self.shape, self.compute)
-        return matrix.reshape(self.n_rows, self.n_columns)
+        return matrix if matrix.shape == (self.n_rows, self.n_columns) else matrix.reshape(self.n_rows, self.n_columns)
 
     def deliver(self, filled: Array, out: Array | None) -> Any:
         """The filled matrix in the callers' shape and dtype, in `out` if there is one; a 0-d answer as a scalar."""
@@ -311,7 +311,7 @@ def read_number(
 
 def _number(name: str, value: float) -> float:
     try:
-        if not isinstance(value, str | bytes):
+        if not isinstance(value, (str, bytes)):  # str | bytes takes five times as long
             return float(value)
     except (TypeError, ValueError):
         pass
