@@ -204,7 +204,7 @@ def test_two_jits_of_one_function_do_not_share_code():
 def test_the_loops_vectorise(dtype):
     """Vector registers of the machine in the inner loops that the speed comes from; a scalar loop would have none."""
     x = np.ones(64, dtype)
-    calls = {vecmath.max_row: (x,), vecmath.exp_each: (x,), vecmath._ones_and_others: (x,), vecmath._dot_chunk: (x, x)}
+    calls = {vecmath.max_row: (x,), vecmath.exp_each: (x,), vecmath._ones_and_others: (x,), vecmath.dot_chunk: (x, x)}
     for function, arguments in calls.items():
         fresh = (reduction if "chunk" in function.__name__ or "others" in function.__name__ else kernel)(
             function.py_func

@@ -264,6 +264,10 @@ def test_out_and_rows_by_themselves(loss, columns):
         itself = logits.copy()
         assert call(itself, targets, reduction="none", out=itself)[1] is itself
         assert same_bits(itself, grad)
+        if targets is distributions:
+            itself = targets.copy()
+            call(logits, itself, reduction="none", out=itself)
+            assert same_bits(itself, grad)
         for n in range(7):
             alone = call(logits[n], targets[n], reduction="none")
             assert same_bits(alone[0], value[n])

@@ -8,7 +8,7 @@ do not depend on how rows are dealt out to threads, and their rounding error gro
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, reduction
-from fastsoftmax.kernels.vecmath import part, row
+from fastsoftmax.kernels.vecmath import dot_chunk, part, row
 
 BLOCK = 128
 
@@ -23,7 +23,7 @@ def dense_rows(X, weight, bias, out):
             dots = _four_dots(x, row(weight, c), row(weight, c + 1), row(weight, c + 2), row(weight, c + 3))
             logits[c], logits[c + 1], logits[c + 2], logits[c + 3] = dots
         for c in range(n_classes - n_classes % 4, n_classes):
-            logits[c] = _dot(x, row(weight, c))
+            logits[c] = dot_chunk(x, row(weight, c))
         if bias is not None:
             for c in range(n_classes):
                 logits[c] += bias[c]
@@ -84,14 +84,6 @@ def _add_combination(factors, matrix, first, out):
 def _add_scaled(factor, x, out):
     for j in range(x.shape[0]):
         out[j] += factor * x[j]
-
-
-@reduction
-def _dot(x, w):
-    total = x.dtype.type(0)
-    for j in range(x.shape[0]):
-        total += x[j] * w[j]
-    return total
 
 
 @reduction

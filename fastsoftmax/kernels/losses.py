@@ -28,7 +28,7 @@ def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, 
         count = min(size, logits.shape[0] - first)
         exp_rows(logits, first, count, None, None, scratch, tops, rests)
         for r in range(count):
-            log_sums[r] = log1p(rests[r])
+            log_sums[r] = log1p(rests[r])  # a loop of its own, because it vectorises
         for r in range(count):
             n = first + r
             weight = 1.0 if sample_weight is None else sample_weight[n]

@@ -230,7 +230,7 @@ def dot_row(x, y):
     total, lost = 0.0, 0.0
     for start in range(0, x.shape[0], CHUNK):
         count = min(CHUNK, x.shape[0] - start)
-        total, lost = add(total, lost, _dot_chunk(part(x, start, count), part(y, start, count)))
+        total, lost = add(total, lost, dot_chunk(part(x, start, count), part(y, start, count)))
     return finish(total, lost)
 
 
@@ -295,7 +295,8 @@ def _sum_chunk(x):
 
 
 @reduction
-def _dot_chunk(x, y):
+def dot_chunk(x, y):
+    # x (C,), y (C,) -> sum_j x_j y_j in one go, in their dtype
     total = x.dtype.type(0)
     for j in range(x.shape[0]):
         total += x[j] * y[j]
