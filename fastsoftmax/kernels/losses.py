@@ -163,7 +163,7 @@ def _weight_of_target(targets, n, class_weight):
 @kernel
 def _shares(smoothing, like):
     # keep and spread, in the dtype of a row
-    return like.dtype.type(1.0 - smoothing), like.dtype.type(smoothing / like.shape[0])
+    return like.dtype.type(1.0 - smoothing), like.dtype.type(smoothing / max(1, like.shape[0]))
 
 
 @kernel
