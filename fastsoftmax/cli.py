@@ -22,7 +22,7 @@ from fastsoftmax.training import ACTIVATIONS, LOSSES
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.compare import Result, Settings
 
-TRAINING_ERROR, USAGE_ERROR, DATA_ERROR, INTERRUPTED = 1, 2, 3, 130
+TRAINING_ERROR, DATA_ERROR, INTERRUPTED = 1, 3, 130  # 2, bad usage, is argparse's own
 DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
 JACOBIAN_GIB = 8  # a batch of Jacobians may take as much
 

@@ -14,15 +14,14 @@ sample_weight; `grad` (N, C), or None, is also multiplied by `scale`, which is h
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, reduction
-from fastsoftmax.kernels.softmax import block_size, exp_rows, scale_row
+from fastsoftmax.kernels.softmax import exp_rows, scale_row, workspace
 from fastsoftmax.kernels.vecmath import CHUNK, add, dot_row, finish, log1p, part, row, select
 
 
 @kernel
 def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
-    size = block_size(logits)
-    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    size, scratch, tops, rests = workspace(logits)
     log_sums = np.empty(size)
     for first in range(0, logits.shape[0], size):
         count = min(size, logits.shape[0] - first)
@@ -83,8 +82,7 @@ def _cross_entropy_grad_row(e, label, target, class_weight, smoothing, at_label,
 @kernel
 def squared_error_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
-    size = block_size(logits)
-    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    size, scratch, tops, rests = workspace(logits)
     difference = np.empty(logits.shape[1], logits.dtype)
     for first in range(0, logits.shape[0], size):
         count = min(size, logits.shape[0] - first)

@@ -31,8 +31,7 @@ BLOCK = 1024  # elements of a block of short rows: 4 or 8 KiB
 @kernel
 def softmax_rows(logits, temperature, where, out):
     # p_j = e_j / sum_k e_k,  e_j = exp((z_j - max z) / T);  logits (N, C) -> out (N, C)
-    size = block_size(logits)
-    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    size, scratch, tops, rests = workspace(logits)
     for first in range(0, logits.shape[0], size):
         count = min(size, logits.shape[0] - first)
         exp_rows(logits, first, count, temperature, where, scratch, tops, rests)
@@ -45,8 +44,7 @@ def softmax_rows(logits, temperature, where, out):
 @kernel
 def log_softmax_rows(logits, temperature, where, out):
     # log p_j = (z_j - max z) / T - log sum_k e_k;  logits (N, C) -> out (N, C)
-    size = block_size(logits)
-    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    size, scratch, tops, rests = workspace(logits)
     for first in range(0, logits.shape[0], size):
         count = min(size, logits.shape[0] - first)
         exp_rows(logits, first, count, temperature, where, scratch, tops, rests)
@@ -62,8 +60,7 @@ def log_softmax_rows(logits, temperature, where, out):
 @kernel
 def logsumexp_rows(logits, where, out):
     # lse = max z + log sum_k e_k;  logits (N, C) -> out (N,). An infinite or NaN maximum is the answer itself.
-    size = block_size(logits)
-    scratch, tops, rests = np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
+    size, scratch, tops, rests = workspace(logits)
     for first in range(0, logits.shape[0], size):
         count = min(size, logits.shape[0] - first)
         exp_rows(logits, first, count, None, where, scratch, tops, rests)
@@ -73,9 +70,10 @@ def logsumexp_rows(logits, where, out):
 
 
 @kernel
-def block_size(logits):
-    # how many rows are worked on together
-    return max(1, min(logits.shape[0], BLOCK // max(1, logits.shape[1])))
+def workspace(logits):
+    # how many rows are worked on together, and what exp_rows fills for so many
+    size = max(1, min(logits.shape[0], BLOCK // max(1, logits.shape[1])))
+    return size, np.empty((size, logits.shape[1]), logits.dtype), np.empty(size, logits.dtype), np.empty(size)
 
 
 @kernel
