@@ -2,6 +2,7 @@
 
 from fastsoftmax import njit as njit  # registers the functions below for use in @njit code
 from fastsoftmax import reference
+from fastsoftmax._parallel import get_num_threads, num_threads, set_num_threads
 from fastsoftmax._version import __version__
 from fastsoftmax.functional import (
     cross_entropy,
@@ -25,11 +26,14 @@ __all__ = [
     "cross_entropy_value_and_grad",
     "dense",
     "dense_vjp",
+    "get_num_threads",
     "log_softmax",
     "log_softmax_jvp",
     "log_softmax_vjp",
     "logsumexp",
+    "num_threads",
     "reference",
+    "set_num_threads",
     "softmax",
     "softmax_jvp",
     "softmax_vjp",

@@ -14,13 +14,32 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsoftmax.kernels import first_bad_label
+from fastsoftmax.kernels.team import SMALL
 
 Array = NDArray[Any]
+LAST, ONE = -1, 1.0  # the default axis and temperature, by identity
 Shape = tuple[int, ...]
 Axis = int | tuple[int, ...] | None
 
 _OVERLAP_WORK = 100_000  # np.shares_memory gives up after this much; then the arrays count as overlapping
 _NO_LABEL = np.iinfo(np.int64).min
+
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def ready(array: Any, out: Any) -> bool:
+    """Whether two arguments are small matrices of one float dtype that kernels/direct.py takes as they are (0.2 us)."""
+    return (
+        type(out) is np.ndarray
+        and type(array) is np.ndarray
+        and array.ndim == 2 == out.ndim
+        and ((kind := array.dtype) is _FLOAT32 or kind is _FLOAT64)
+        and out.dtype is kind
+        and array.size < SMALL
+        and array.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
+        and out.flags.carray
+    )
 
 
 def real_array(name: str, value: ArrayLike) -> Array:

@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, Rows, deliver, read_smoothing, read_targets, read_weights
+from fastsoftmax._arrays import Array, Rows, deliver, read_smoothing, read_targets, read_weights, ready
+from fastsoftmax._parallel import run
+from fastsoftmax.kernels import direct
 
 Reduction = Literal["none", "sum", "mean"]
+ZERO = 0.0  # the default label_smoothing, by identity
+_INT64 = np.dtype(np.int64)
 
 
 def cross_entropy(
@@ -22,7 +26,7 @@ def cross_entropy(
     *,
     sample_weight: ArrayLike | None = None,
     class_weight: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: float = ZERO,
     ignore_index: int | None = None,
     reduction: Reduction = "mean",
 ) -> Any:
@@ -76,7 +80,7 @@ def cross_entropy_value_and_grad(
     *,
     sample_weight: ArrayLike | None = None,
     class_weight: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: float = ZERO,
     ignore_index: int | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
@@ -112,6 +116,9 @@ def cross_entropy_value_and_grad(
     >>> grad_logits
     array([[ 0.5, -0.5]])
     """
+    plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
+    if plain and reduction == "mean" and (done := _directly(direct.cross_entropy_value_and_grad, logits, targets, out)):
+        return done
     options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
     return _evaluate(kernels.cross_entropy_rows, logits, *options, with_grad=True, out=out)
 
@@ -122,7 +129,7 @@ def squared_error(
     *,
     sample_weight: ArrayLike | None = None,
     class_weight: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: float = ZERO,
     ignore_index: int | None = None,
     reduction: Reduction = "mean",
 ) -> Any:
@@ -151,7 +158,7 @@ def squared_error_value_and_grad(
     *,
     sample_weight: ArrayLike | None = None,
     class_weight: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: float = ZERO,
     ignore_index: int | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
@@ -168,8 +175,24 @@ def squared_error_value_and_grad(
     >>> grad_logits
     array([[ 0.5, -0.5]])
     """
+    plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
+    if plain and reduction == "mean" and (done := _directly(direct.squared_error_value_and_grad, logits, targets, out)):
+        return done
     options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
     return _evaluate(kernels.squared_error_rows, logits, *options, with_grad=True, out=out)
+
+
+def _directly(
+    kernel: Callable[..., float], logits: ArrayLike, targets: ArrayLike, out: Array | None
+) -> tuple[Any, Array] | None:
+    """What a kernel of kernels/direct.py gives for labels without options; None if that is not for these arguments."""
+    target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
+    labels = type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64 and targets.flags.carray
+    if labels and target is not None and ready(logits, target):
+        loss = kernel(logits, targets, target)
+        if loss != direct.REFUSED:
+            return target.dtype.type(loss), target
+    return None
 
 
 def _evaluate(
@@ -203,7 +226,8 @@ def _evaluate(
         scale = _one_over_weight(answers, by_row, by_class if counts_class else None)
     grad = rows.target(out) if with_grad else None
     losses = np.empty(rows.n_rows)
-    kernel(rows.inputs[0], answers, by_row, by_class, smoothing, 0.0 if math.isnan(scale) else scale, losses, grad)
+    arguments = (rows.inputs[0], answers, by_row, by_class, smoothing, 0.0 if math.isnan(scale) else scale)
+    run(kernel, rows.inputs[0].size, *arguments, losses, grad)
     grad_logits = None if grad is None else rows.deliver(grad, out)
     if reduction == "none":
         return rows.deliver_reduced(losses, keepdims=False), grad_logits

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, Axis, Rows, read_temperature
+from fastsoftmax._arrays import LAST, ONE, Array, Axis, Rows, read_temperature, ready
+from fastsoftmax._parallel import run
+from fastsoftmax.kernels import direct
 
 
 def softmax(
     logits: ArrayLike,
-    axis: Axis = -1,
+    axis: Axis = LAST,
     *,
-    temperature: float = 1.0,
+    temperature: float = ONE,
     where: ArrayLike | None = None,
     out: Array | None = None,
 ) -> Any:
@@ -61,14 +63,18 @@ def softmax(
     array([[1.   , 0.   , 0.   ],
            [0.212, 0.212, 0.576]])
     """
+    if axis is LAST and temperature is ONE and where is None:
+        target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
+        if ready(logits, target) and direct.softmax(logits, target):
+            return target
     return _softmax_like(kernels.softmax_rows, logits, axis, temperature, where, out)
 
 
 def log_softmax(
     logits: ArrayLike,
-    axis: Axis = -1,
+    axis: Axis = LAST,
     *,
-    temperature: float = 1.0,
+    temperature: float = ONE,
     where: ArrayLike | None = None,
     out: Array | None = None,
 ) -> Any:
@@ -82,10 +88,14 @@ def log_softmax(
     >>> fs.log_softmax([1e4, 0.0])
     array([     0., -10000.])
     """
+    if axis is LAST and temperature is ONE and where is None:
+        target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
+        if ready(logits, target) and direct.log_softmax(logits, target):
+            return target
     return _softmax_like(kernels.log_softmax_rows, logits, axis, temperature, where, out)
 
 
-def logsumexp(logits: ArrayLike, axis: Axis = -1, *, keepdims: bool = False, where: ArrayLike | None = None) -> Any:
+def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, where: ArrayLike | None = None) -> Any:
     r""":math:`\log \sum_k \exp(z_k)`, without overflow.
 
     Parameters
@@ -122,11 +132,11 @@ def logsumexp(logits: ArrayLike, axis: Axis = -1, *, keepdims: bool = False, whe
     rows = Rows(axis, logits=logits)
     mask = rows.mask(where)
     values = np.empty(rows.n_rows, rows.compute)
-    kernels.logsumexp_rows(rows.inputs[0], mask, values)
+    run(kernels.logsumexp_rows, rows.inputs[0].size, rows.inputs[0], mask, values)
     return rows.deliver_reduced(values, keepdims)
 
 
-def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
     r"""J v, for the Jacobian of softmax :math:`J_{ij} = p_i (\delta_{ij} - p_j)`, without building J.
 
     :math:`(J v)_i = p_i (v_i - \sum_k p_k v_k)`: how the probabilities move when the logits move along v.
@@ -160,10 +170,14 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = -1, *, out: A
     >>> fs.softmax_jvp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     array([ 0.25 , -0.125, -0.125])
     """
+    if axis is LAST:
+        target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
+        if ready(probs, target) and ready(tangent, target) and direct.softmax_jvp(probs, tangent, target):
+            return target
     return _product(kernels.softmax_jvp_rows, Rows(axis, probs=probs, tangent=tangent), out)
 
 
-def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
     r"""J^T u: the gradient of a loss with respect to the logits, from its gradient with respect to the probabilities.
 
     :math:`\partial L/\partial z_j = p_j (u_j - \sum_k p_k u_k)` with :math:`u = \partial L/\partial p`. J is symmetric,
@@ -176,10 +190,14 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = -1, *, out:
     >>> fs.softmax_vjp([0.5, 0.25, 0.25], [-2.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
     array([-0.5 ,  0.25,  0.25])
     """
+    if axis is LAST:
+        target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
+        if ready(probs, target) and ready(cotangent, target) and direct.softmax_jvp(probs, cotangent, target):
+            return target
     return _product(kernels.softmax_vjp_rows, Rows(axis, probs=probs, cotangent=cotangent), out)
 
 
-def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
     r"""J v for log_softmax: :math:`(J v)_i = v_i - \sum_k p_k v_k`, with p = exp(log_probs).
 
     Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
@@ -191,10 +209,14 @@ def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = -1, *
     >>> fs.log_softmax_jvp(np.log([0.5, 0.5]), [1.0, 0.0])
     array([ 0.5, -0.5])
     """
+    if axis is LAST:
+        target = np.empty_like(log_probs) if out is None and type(log_probs) is np.ndarray else out
+        if ready(log_probs, target) and ready(tangent, target) and direct.log_softmax_jvp(log_probs, tangent, target):
+            return target
     return _product(kernels.log_softmax_jvp_rows, Rows(axis, log_probs=log_probs, tangent=tangent), out)
 
 
-def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = -1, *, out: Array | None = None) -> Any:
+def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
     r"""J^T u for log_softmax: :math:`\partial L/\partial z_j = u_j - p_j \sum_k u_k`, with p = exp(log_probs).
 
     Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
@@ -206,6 +228,14 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = -1,
     >>> fs.log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [-1.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
     array([-0.5 ,  0.25,  0.25])
     """
+    if axis is LAST:
+        target = np.empty_like(log_probs) if out is None and type(log_probs) is np.ndarray else out
+        if (
+            ready(log_probs, target)
+            and ready(cotangent, target)
+            and direct.log_softmax_vjp(log_probs, cotangent, target)
+        ):
+            return target
     return _product(kernels.log_softmax_vjp_rows, Rows(axis, log_probs=log_probs, cotangent=cotangent), out)
 
 
@@ -221,11 +251,11 @@ def _softmax_like(
     scalar = read_temperature(temperature, rows.compute)
     mask = rows.mask(where)
     filled = rows.target(out)
-    kernel(rows.inputs[0], scalar, mask, filled)
+    run(kernel, filled.size, rows.inputs[0], scalar, mask, filled)
     return rows.deliver(filled, out)
 
 
 def _product(kernel: Callable[..., None], rows: Rows, out: Array | None) -> Any:
     filled = rows.target(out)
-    kernel(*rows.inputs, filled)
+    run(kernel, filled.size, *rows.inputs, filled)
     return rows.deliver(filled, out)

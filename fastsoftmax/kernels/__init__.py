@@ -10,16 +10,12 @@ from fastsoftmax.kernels.losses import (
     weight_taking_part,
 )
 from fastsoftmax.kernels.softmax import (
-    log_softmax_jvp_row,
     log_softmax_jvp_rows,
     log_softmax_rows,
-    log_softmax_vjp_row,
     log_softmax_vjp_rows,
     logsumexp_rows,
-    softmax_jvp_row,
     softmax_jvp_rows,
     softmax_rows,
-    softmax_vjp_row,
     softmax_vjp_rows,
 )
 from fastsoftmax.kernels.vecmath import sum_row
@@ -31,16 +27,12 @@ __all__ = [
     "dense_grad_weight_rows",
     "dense_rows",
     "first_bad_label",
-    "log_softmax_jvp_row",
     "log_softmax_jvp_rows",
     "log_softmax_rows",
-    "log_softmax_vjp_row",
     "log_softmax_vjp_rows",
     "logsumexp_rows",
-    "softmax_jvp_row",
     "softmax_jvp_rows",
     "softmax_rows",
-    "softmax_vjp_row",
     "softmax_vjp_rows",
     "squared_error_rows",
     "sum_row",

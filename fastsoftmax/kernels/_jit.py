@@ -1,9 +1,9 @@
 """How every kernel is compiled, and where its machine code is kept.
 
-Two decorators hold all JIT options. `kernel` may fuse a multiplication with an addition and nothing else;
-`reduction` may also reorder the additions of its loop, which is what lets a sum or a dot product vectorise.
-Never more than that: nnan and ninf would make NaN rows and masks undefined, and reassoc inside exp cancels
-the rounding trick that it is built on, so exp is compiled apart and keeps its own flags when LLVM inlines it.
+Three decorators hold all JIT options. `kernel` may fuse a multiplication with an addition and nothing else; `step` is
+the same for a piece that must become a part of its callers; `reduction` may also reorder the additions of its loop,
+which is what lets a plain loop over numbers vectorise. Never more than that: nnan and ninf would make NaN rows and
+masks undefined, and reassoc cancels the rounding trick that exp is built on.
 
 Machine code is kept in one file a function and signature, named by everything that the code depends on: the
 text of all kernel files as they were when this process imported them, the versions of Numba, llvmlite and
@@ -34,16 +34,22 @@ def kernel(function):
     return _compile(function, {"contract"})
 
 
+def step(function):
+    """Compile into each caller: a call in the middle of a row costs much of its time (17 classes: 14 ns against 11)."""
+    return _compile(function, {"contract"}, forceinline=True)
+
+
 def reduction(function):
     """Compile a loop that adds many numbers, in whatever order is fastest."""
     return _compile(function, {"contract", "reassoc"})
 
 
-def _compile(function, fastmath):
+def _compile(function, fastmath, **options):
     if config.DISABLE_JIT:
         return function
-    dispatcher = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
-    if Path(function.__code__.co_filename).resolve().parent == _HERE:  # of other files the text is not known
+    dispatcher = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath, **options)(function)
+    ours = Path(function.__code__.co_filename).resolve().parent == _HERE  # of other files the text is not known
+    if ours and not options:  # a step is kept as a part of its callers
         dispatcher._cache = _MachineCode(f"{function.__module__}.{function.__qualname__}", fastmath)
     return dispatcher
 

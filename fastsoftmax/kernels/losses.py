@@ -13,112 +13,162 @@ sample_weight; `grad` (N, C), or None, is also multiplied by `scale`, which is h
 
 import numpy as np
 
-from fastsoftmax.kernels._jit import kernel, reduction
-from fastsoftmax.kernels.softmax import exp_rows, scale_row, workspace
-from fastsoftmax.kernels.vecmath import CHUNK, add, dot_row, finish, log1p, part, row, select
+from fastsoftmax.kernels._jit import kernel, step
+from fastsoftmax.kernels.simd import choose, drain, either, equal, first_lanes, fma, load_some, one_hot, pointer, splat
+from fastsoftmax.kernels.team import share
+from fastsoftmax.kernels.vecmath import dot_row, exp_row, fill_row, log1p, max_row, streams, sum_values
 
 
 @kernel
-def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad):
+def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, team=0):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
-    size, scratch, tops, rests = workspace(logits)
-    log_sums = np.empty(size)
-    for first in range(0, logits.shape[0], size):
-        count = min(size, logits.shape[0] - first)
-        exp_rows(logits, first, count, None, None, scratch, tops, rests)
-        for r in range(count):
-            log_sums[r] = log1p(rests[r])  # a loop of its own, because it vectorises
-        for r in range(count):
-            n = first + r
-            weight = 1.0 if sample_weight is None else sample_weight[n]
-            row_grad = None if grad is None else row(grad, n)
-            if _left_out(targets, n, weight):
-                losses[n] = _zero_row(row_grad)
-                continue
-            label = targets[n] if targets.ndim == 1 else None
-            target = None if targets.ndim == 1 else row(targets, n)
-            at_label, mass, distance = _target_moments(row(logits, n), tops[r], label, target, class_weight, smoothing)
-            losses[n] = weight * (mass * log_sums[r] + distance)
-            if grad is not None:
-                by_prob, by_target = scale * weight * mass / (1.0 + rests[r]), scale * weight
-                _cross_entropy_grad_row(
-                    row(scratch, r), label, target, class_weight, smoothing, at_label, by_prob, by_target, row_grad
-                )
+    streaming = grad is not None and streams(grad)
+    arguments = (logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming)
+    share(team, logits, _cross_entropy_span, arguments)
 
 
 @kernel
-def _target_moments(logits, top, label, target, class_weight, smoothing):
-    # One of label and target (C,) is None -> t at the label, M = sum_c t_c, and sum_c t_c (max z - z_c); then
-    # loss = sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
-    at_label, mass, distance = 0.0, 0.0, 0.0
-    if target is not None or smoothing != 0.0:
-        keep, spread = _shares(smoothing, logits)
-        mass, distance = _spread_moments(logits, top, target, class_weight, keep, spread)
-    if label is not None:
-        at_label = 1.0 - smoothing
-        if class_weight is not None:
-            at_label *= class_weight[label]
-        if at_label != 0.0:  # a weight of 0 hides an infinite distance
-            mass += at_label
-            distance += at_label * (np.float64(top) - np.float64(logits[label]))
-    return at_label, mass, distance
+def _cross_entropy_span(
+    first, last, logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming
+):
+    n_columns = logits.shape[1]
+    apart = streaming or targets.ndim == 2  # grad may be the targets themselves
+    scratch = np.empty(n_columns if apart else 0, logits.dtype)
+    for n in range(first, last):
+        weight = 1.0 if sample_weight is None else sample_weight[n]
+        if _left_out(targets, n, weight):
+            losses[n] = _zero_row(grad, n)
+            continue
+        z, start = pointer(logits), n * n_columns
+        e, at = either(apart, pointer(scratch), pointer(grad)), 0 if apart else start
+        top = max_row(z, start, n_columns, None)
+        target = _target(z, targets, n, n_columns, class_weight, smoothing)
+        spread_out = targets.ndim == 2 or smoothing != 0.0  # else the label alone has a share
+        mass, gap = 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
+        if spread_out:
+            mass = sum_values(z, n_columns, _target_at, (z, *target))
+            gap = sum_values(z, n_columns, _gap_at, (z, start, splat(z, top), *target))
+        at_label = 0.0
+        if targets.ndim == 1:
+            at_label = 1.0 - smoothing
+            if class_weight is not None:
+                at_label *= class_weight[targets[n]]
+            if at_label != 0.0:  # a weight of 0 hides an infinite gap
+                mass += at_label
+                gap += at_label * (np.float64(top) - np.float64(logits[n, targets[n]]))
+        ones, others = exp_row(z, start, n_columns, splat(z, top), None, None, True, e, at)
+        # loss = sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
+        log_sum = log1p((ones - 1.0) + others) if n_columns > 0 else 0.0
+        losses[n] = weight * (mass * log_sum + gap)
+        if grad is not None:
+            # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing
+            factor = splat(z, scale * weight * mass / (ones + others))
+            label = np.intp(targets[n]) if targets.ndim == 1 else -1
+            by_label = (e, at, factor, label, scale * weight * at_label)
+            if spread_out:
+                by_target = splat(z, scale * weight)
+                fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, (by_label, by_target, target))
+            else:
+                fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
+    if streaming:
+        drain()
+
+
+@step
+def _grad_by_label(j, count, e, at, factor, label, share):
+    return load_some(e, at + j, count, 0) * factor - one_hot(e, label - j, share)
+
+
+@step
+def _grad_by_target(j, count, by_label, by_target, target):
+    return _grad_by_label(j, count, *by_label) - by_target * _target_at(j, count, by_label[0], *target)
+
+
+@step
+def _gap_at(j, count, z, start, top, *target):
+    share = _target_at(j, count, z, *target)
+    nothing = splat(z, 0)  # a share of 0 hides an infinite gap
+    return choose(equal(share, nothing), nothing, share * (top - load_some(z, start + j, count, 0)))
 
 
 @kernel
-def _cross_entropy_grad_row(e, label, target, class_weight, smoothing, at_label, by_prob, by_target, grad):
-    # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing; e (C,) = exp(z - max z)
-    factor, share = e.dtype.type(by_prob), e.dtype.type(by_target)
-    if target is not None or smoothing != 0.0:
-        keep, spread = _shares(smoothing, e)
-        for c in range(grad.shape[0]):
-            grad[c] = factor * e[c] - share * _target_at(c, target, class_weight, keep, spread)
-    else:
-        for c in range(grad.shape[0]):
-            grad[c] = factor * e[c]
-    if label is not None:
-        grad[label] -= e.dtype.type(by_target * at_label)
-
-
-@kernel
-def squared_error_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad):
+def squared_error_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, team=0):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
-    size, scratch, tops, rests = workspace(logits)
-    difference = np.empty(logits.shape[1], logits.dtype)
-    for first in range(0, logits.shape[0], size):
-        count = min(size, logits.shape[0] - first)
-        exp_rows(logits, first, count, None, None, scratch, tops, rests)
-        for r in range(count):
-            n = first + r
-            weight = 1.0 if sample_weight is None else sample_weight[n]
-            if class_weight is not None and not _left_out(targets, n, weight):
-                weight *= _weight_of_target(targets, n, class_weight)
-            row_grad = None if grad is None else row(grad, n)
-            if _left_out(targets, n, weight):
-                losses[n] = _zero_row(row_grad)
-                continue
-            label = targets[n] if targets.ndim == 1 else None
-            target = None if targets.ndim == 1 else row(targets, n)
-            scale_row(row(scratch, r), logits.dtype.type(1.0 / (1.0 + rests[r])), row(scratch, r))
-            losses[n] = weight * _squared_error_row(
-                row(scratch, r), label, target, smoothing, scale * weight, difference, row_grad
-            )
+    streaming = grad is not None and streams(grad)
+    arguments = (logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming)
+    share(team, logits, _squared_error_span, arguments)
 
 
 @kernel
-def _squared_error_row(probs, label, target, smoothing, scale, difference, grad):
-    # One of label and target (C,) is None. loss = sum_c (p_c - t_c)^2, g = dloss/dp = 2 (p - t),
-    # dloss/dz_j = p_j (g_j - <g, p>)
-    keep, spread = _shares(smoothing, probs)
-    for c in range(probs.shape[0]):
-        difference[c] = probs[c] - _target_at(c, target, None, keep, spread)
-    if label is not None:
-        difference[label] -= probs.dtype.type(1.0 - smoothing)
-    if grad is not None:
-        inner = probs.dtype.type(dot_row(probs, difference))
-        factor = probs.dtype.type(2.0 * scale)
-        for c in range(grad.shape[0]):
-            grad[c] = factor * probs[c] * (difference[c] - inner)
-    return dot_row(difference, difference)
+def _squared_error_span(
+    first, last, logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming
+):
+    n_columns = logits.shape[1]
+    scratch = np.empty(n_columns, logits.dtype)
+    for n in range(first, last):
+        weight = 1.0 if sample_weight is None else sample_weight[n]
+        if class_weight is not None and not _left_out(targets, n, weight):
+            weight *= _weight_of_target(targets, n, class_weight)
+        if _left_out(targets, n, weight):
+            losses[n] = _zero_row(grad, n)
+            continue
+        z, e = pointer(logits), pointer(scratch)
+        top = splat(z, max_row(z, n * n_columns, n_columns, None))
+        _, total = exp_row(z, n * n_columns, n_columns, top, None, None, None, e, 0)
+        target = _target(z, targets, n, n_columns, None, smoothing)
+        label = np.intp(targets[n]) if targets.ndim == 1 else -1
+        difference = (e, splat(z, 1.0 / total), label, 1.0 - smoothing, target)
+        losses[n] = weight * sum_values(z, n_columns, _square_at, difference)
+        if grad is not None:
+            # g = dloss/dp = 2 (p - t), dloss/dz_j = p_j (g_j - <g, p>)
+            inner = splat(z, sum_values(z, n_columns, _difference_times_prob, difference))
+            arguments = (splat(z, 2.0 * scale * weight), inner, difference)
+            fill_row(pointer(grad), n * n_columns, n_columns, streaming, _squared_error_grad_at, arguments)
+    if streaming:
+        drain()
+
+
+@step
+def _difference_at(j, count, e, factor, label, share, target):
+    # p_j - t_j
+    prob = load_some(e, j, count, 0) * factor
+    return prob - _target_at(j, count, e, *target) - one_hot(e, label - j, share)
+
+
+@step
+def _square_at(j, count, *difference):
+    value = _difference_at(j, count, *difference)
+    return value * value
+
+
+@step
+def _difference_times_prob(j, count, e, factor, *rest):
+    return _difference_at(j, count, e, factor, *rest) * (load_some(e, j, count, 0) * factor)
+
+
+@step
+def _squared_error_grad_at(j, count, scale, inner, difference):
+    prob = load_some(difference[0], j, count, 0) * difference[1]
+    return scale * prob * (_difference_at(j, count, *difference) - inner)
+
+
+@step
+def _target(like, targets, n, n_columns, class_weight, smoothing):
+    # what _target_at needs for row n: the distribution (or None) and where it starts, class weights, keep and spread
+    keep, spread = splat(like, 1.0 - smoothing), splat(like, smoothing / max(1, n_columns))
+    distribution = pointer(targets) if targets.ndim == 2 else None
+    return distribution, n * n_columns, pointer(class_weight), keep, spread
+
+
+@step
+def _target_at(j, count, like, distribution, start, class_weight, keep, spread):
+    # t_j but for the label's own share, then zeros
+    value = spread
+    if distribution is not None:
+        value = fma(load_some(distribution, start + j, count, 0), keep, spread)
+    if class_weight is not None:
+        value = value * load_some(class_weight, j, count, 0)
+    return choose(first_lanes(like, count), value, splat(like, 0))
 
 
 @kernel
@@ -155,54 +205,12 @@ def _left_out(targets, n, weight):
 def _weight_of_target(targets, n, class_weight):
     if targets.ndim == 1:
         return np.float64(class_weight[targets[n]])
-    return dot_row(row(targets, n), class_weight)
+    return dot_row(pointer(targets), n * targets.shape[1], pointer(class_weight), 0, targets.shape[1])
 
 
-@kernel
-def _shares(smoothing, like):
-    # keep and spread, in the dtype of a row
-    return like.dtype.type(1.0 - smoothing), like.dtype.type(smoothing / max(1, like.shape[0]))
-
-
-@kernel
-def _zero_row(grad):
-    # grad (C,) or None -> the loss of a row that is left out
+@step
+def _zero_row(grad, n):
+    # grad (N, C) or None -> the loss of a row that is left out
     if grad is not None:
-        grad[:] = 0
+        grad[n] = 0
     return 0.0
-
-
-@kernel
-def _target_at(c, target, class_weight, keep, spread):
-    # t_c but for the label's own share
-    value = spread
-    if target is not None:
-        value = keep * target[c] + spread
-    if class_weight is not None:
-        value = value * class_weight[c]
-    return value
-
-
-@kernel
-def _spread_moments(logits, top, target, class_weight, keep, spread):
-    # sum_c t_c and sum_c t_c (max z - z_c), but for the label's own share; by chunks, as every sum over a row
-    mass, lost_mass, distance, lost_distance = 0.0, 0.0, 0.0, 0.0
-    for start in range(0, logits.shape[0], CHUNK):
-        count = min(CHUNK, logits.shape[0] - start)
-        target_part = None if target is None else part(target, start, count)
-        weight_part = None if class_weight is None else part(class_weight, start, count)
-        moments = _chunk_moments(part(logits, start, count), top, target_part, weight_part, keep, spread)
-        mass, lost_mass = add(mass, lost_mass, np.float64(moments[0]))
-        distance, lost_distance = add(distance, lost_distance, np.float64(moments[1]))
-    return finish(mass, lost_mass), finish(distance, lost_distance)
-
-
-@reduction
-def _chunk_moments(logits, top, target, class_weight, keep, spread):
-    zero = logits.dtype.type(0)
-    mass, distance = zero, zero
-    for c in range(logits.shape[0]):
-        share = _target_at(c, target, class_weight, keep, spread)
-        mass += share
-        distance += select(share == zero, zero, share * (top - logits[c]))  # 0 times infinity is 0 here
-    return mass, distance

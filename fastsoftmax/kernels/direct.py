@@ -1,0 +1,101 @@
+"""Whole calls in one compiled step, for arrays that need no preparation.
+
+Their shapes are compared, their memory is looked at, and the kernel runs. A False (a loss of -1) says that this call is
+not for here, and that nothing was written.
+
+A call of ten numbers is nothing but overhead: 0.6 us this way, 3.5 through the gate, which finds the words for what is
+wrong. C-contiguous matrices of one float dtype, labels int64; no threads.
+"""
+
+import numpy as np
+
+from fastsoftmax.kernels._jit import kernel, step
+from fastsoftmax.kernels.losses import cross_entropy_rows, first_bad_label, squared_error_rows
+from fastsoftmax.kernels.softmax import (
+    log_softmax_jvp_rows,
+    log_softmax_rows,
+    log_softmax_vjp_rows,
+    softmax_jvp_rows,
+    softmax_rows,
+)
+from fastsoftmax.kernels.vecmath import sum_row
+
+REFUSED = -1.0  # no loss is negative
+
+
+@kernel
+def softmax(logits, out):
+    if not _fit(logits, out):
+        return False
+    softmax_rows(logits, None, None, out, 0)
+    return True
+
+
+@kernel
+def log_softmax(logits, out):
+    if not _fit(logits, out):
+        return False
+    log_softmax_rows(logits, None, None, out, 0)
+    return True
+
+
+@kernel
+def softmax_jvp(probs, tangent, out):
+    if not (_fit(probs, out) and _fit(tangent, out)):
+        return False
+    softmax_jvp_rows(probs, tangent, out, 0)
+    return True
+
+
+@kernel
+def log_softmax_jvp(log_probs, tangent, out):
+    if not (_fit(log_probs, out) and _fit(tangent, out)):
+        return False
+    log_softmax_jvp_rows(log_probs, tangent, out, 0)
+    return True
+
+
+@kernel
+def log_softmax_vjp(log_probs, cotangent, out):
+    if not (_fit(log_probs, out) and _fit(cotangent, out)):
+        return False
+    log_softmax_vjp_rows(log_probs, cotangent, out, 0)
+    return True
+
+
+@kernel
+def cross_entropy_value_and_grad(logits, labels, out):
+    # the mean over all rows
+    if not _labels_fit(logits, labels, out):
+        return REFUSED
+    losses, scale = np.empty(labels.shape[0]), 1.0 / labels.shape[0]
+    cross_entropy_rows(logits, labels, None, None, 0.0, scale, losses, out, 0)
+    return sum_row(losses) * scale
+
+
+@kernel
+def squared_error_value_and_grad(logits, labels, out):
+    # the mean over all rows
+    if not _labels_fit(logits, labels, out):
+        return REFUSED
+    losses, scale = np.empty(labels.shape[0]), 1.0 / labels.shape[0]
+    squared_error_rows(logits, labels, None, None, 0.0, scale, losses, out, 0)
+    return sum_row(losses) * scale
+
+
+@step
+def _fit(array, out):
+    return array.shape == out.shape and (array.ctypes.data == out.ctypes.data or _apart(array, out))
+
+
+@step
+def _labels_fit(logits, labels, out):
+    if labels.shape[0] != logits.shape[0] or labels.shape[0] == 0 or not _fit(logits, out) or not _apart(labels, out):
+        return False
+    return first_bad_label(labels, logits.shape[1], None) < 0
+
+
+@step
+def _apart(a, b):
+    start_a, start_b = a.ctypes.data, b.ctypes.data
+    return start_a + a.size * a.itemsize <= start_b or start_b + b.size * b.itemsize <= start_a

@@ -1,0 +1,152 @@
+"""A vector of numbers as one value of @njit code: what a kernel loads, computes with and stores in one go.
+
+A vector is 64 bytes on every machine (16 float32 or 8 float64). LLVM cuts it into the registers that the target has, so
+numbers are added up in the same order whatever their width. Numba's own vectoriser would leave the end of a row that
+does not fill a vector to a scalar loop; here `load_some` takes any count.
+
+Kernels hand `pointer(array)` of C-contiguous arrays around, which costs no reference counting; a position counts
+elements in memory order. The array must outlive its pointers: a kernel's arguments do, and a scratch array does if its
+pointer is taken anew in each turn of the loop. + - * / take vectors, and scalars of their dtype.
+
+This file says in NumPy what each name means, and that is what runs when the JIT is off; compiled code gets the
+instructions of _simd_llvm.py.
+"""
+
+import numpy as np
+from numba.core import config
+
+VECTOR_BYTES = 64
+
+
+def pointer(array):
+    """Where the elements of a C-contiguous array are, in memory order; None of None."""
+    return None if array is None else array.reshape(-1)
+
+
+def either(condition, a, b):
+    """The pointer a if the condition holds, else the pointer b; None if b is."""
+    return None if b is None else (a if condition else b)
+
+
+def room(like):
+    """A pointer to room for `lanes` vectors, on the stack of the kernel that asks."""
+    return np.empty(lanes(like) ** 2, like.dtype)
+
+
+def lanes(array):
+    """How many elements of the array's dtype fill a vector."""
+    return VECTOR_BYTES // array.dtype.itemsize
+
+
+def load(array, position):
+    """The vector that starts at the position."""
+    return array[position : position + lanes(array)].copy()
+
+
+def load_some(array, position, count, fill):
+    """The `count` elements from the position on, then `fill`."""
+    vector = np.full(lanes(array), fill, array.dtype)
+    vector[:count] = array[position : position + count]
+    return vector
+
+
+def load_mask(array, position, count, like):
+    """`count` elements of an array of bool, then False; as many as a vector of the array `like` has."""
+    mask = np.zeros(lanes(like), np.bool_)
+    mask[:count] = array[position : position + count]
+    return mask
+
+
+def store(vector, array, position):
+    """Put the vector at the position."""
+    array[position : position + len(vector)] = vector
+
+
+def store_some(vector, array, position, count):
+    """Put the first `count` elements at the position."""
+    array[position : position + count] = vector[:count]
+
+
+def stream(vector, array, position):
+    """Put the vector at the position, whose address is a multiple of 64, past the caches."""
+    store(vector, array, position)
+
+
+def misaligned(array, position):
+    """How many elements of the array the address of the position is past a multiple of 64."""
+    return (array.ctypes.data + position * array.itemsize) % VECTOR_BYTES // array.itemsize
+
+
+def drain():
+    """Wait for what was streamed: only then may another thread read it."""
+
+
+def splat(array, value):
+    """A vector of the array's dtype that holds the value everywhere."""
+    return np.full(lanes(array), value, array.dtype)
+
+
+def first_lanes(like, count):
+    """The mask of the first `count` lanes of a vector of the array's dtype."""
+    return np.arange(lanes(like)) < count
+
+
+def one_hot(array, lane, value):
+    """A vector of the array's dtype that holds the value in that lane, if it is one, and 0 elsewhere."""
+    return np.where(np.arange(lanes(array)) == lane, array.dtype.type(value), array.dtype.type(0))
+
+
+def fma(a, b, c):
+    """A * b + c, rounded once where the machine can."""
+    return a * b + c
+
+
+def larger(a, b):
+    """A where a > b, else b: so b where either is NaN."""
+    return np.where(a > b, a, b)
+
+
+def below(a, b):
+    """The mask of a < b."""
+    return a < b
+
+
+def equal(a, b):
+    """The mask of a == b."""
+    return a == b
+
+
+def choose(mask, a, b):
+    """A where the mask holds, else b."""
+    return np.where(mask, a, b)
+
+
+def as_power(vector):
+    """The last bits of each float (8 of a float32, 11 of a float64) as the exponent of a power of two."""
+    kind, width = (np.uint32, 23) if vector.dtype == np.float32 else (np.uint64, 52)
+    return (vector.view(kind) << kind(width)).view(vector.dtype)
+
+
+def sum_of(vector):
+    """The sum of the elements: halves added, until one is left."""
+    while len(vector) > 1:
+        vector = vector[: len(vector) // 2] + vector[len(vector) // 2 :]
+    return vector[0]
+
+
+def max_of(vector):
+    """The largest element of a vector without NaN."""
+    while len(vector) > 1:
+        vector = larger(vector[: len(vector) // 2], vector[len(vector) // 2 :])
+    return vector[0]
+
+
+def transpose(source, position, stride, rows, columns, target, target_position, target_stride):
+    """Copy a tile of at most `lanes` rows and columns, whose rows are `stride` apart, with rows and columns swapped."""
+    for r in range(rows):
+        for c in range(columns):
+            target[target_position + c * target_stride + r] = source[position + r * stride + c]
+
+
+if not config.DISABLE_JIT:
+    from fastsoftmax.kernels._simd_llvm import *  # noqa: F403

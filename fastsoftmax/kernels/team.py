@@ -1,0 +1,205 @@
+"""Rows dealt out to threads, in compiled code: who calls a kernel leads, and helpers that are awake join in.
+
+A helper is a thread inside `serve`: without the interpreter's lock it watches the board of its team for a job. A job
+is a function of a span of rows, `span(first, last, *arguments)`, and a number of rows; leader and helpers take turns of
+rows from one counter. So nobody waits for a helper to come: a leader whose helpers sleep does all the rows. It only
+waits, at the end, for those that have begun a turn. Handing a job over takes about a microsecond. (Numba's own parallel
+loops would abort in a forked child, or on two launches at once, depending on the threading layer.)
+
+The board is an array of int64, given by its address (0: no team). Its entries lie a cache line apart.
+"""
+
+import numpy as np
+from llvmlite import ir
+from llvmlite.binding import get_process_triple
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+from fastsoftmax.kernels._jit import kernel, step
+
+_LINE = 64  # bytes
+_OPEN = 0 * _LINE  # number of the job that can be joined, or 0
+_NEXT = 1 * _LINE  # first row that nobody has taken
+_INSIDE = 2 * _LINE  # helpers that may be looking at the job
+_JOB = 3 * _LINE  # function, arguments, rows, rows a turn, how many helpers may join: 8 bytes each
+_FAILED = 4 * _LINE  # not 0 if a turn raised
+_LAST_JOB = 5 * _LINE
+_CLOSED = 6 * _LINE  # not 0: helpers go home
+BOARD_SIZE = 7 * _LINE // 8
+
+TURN = 16_384  # elements: 3 to 10 us
+SMALL = 32_768  # elements: below, one thread is enough, and the overhead of a call counts
+
+
+@step
+def share(team, matrix, span, arguments):
+    """span(first, last, *arguments) for all rows of a matrix, in turns of about TURN elements if there is a team."""
+    n_rows, n_columns = matrix.shape
+    if team == 0:
+        span(0, n_rows, *arguments)
+    else:
+        function, packed = _as_job(span, arguments)
+        if not _lead(team, function, packed, n_rows, 16 * max(1, TURN // (16 * max(1, n_columns)))):
+            raise MemoryError("a thread found no memory for a row")
+
+
+@kernel
+def _lead(team, function, packed, n_rows, turn):
+    number = _get(team + _LAST_JOB) + 1
+    _set(team + _LAST_JOB, number)
+    _set(team + _JOB, function)
+    _set(team + _JOB + 8, packed)
+    _set(team + _JOB + 16, n_rows)
+    _set(team + _JOB + 24, turn)
+    _set(team + _NEXT, 0)
+    _set(team + _FAILED, 0)
+    _set(team + _OPEN, number)
+    _take_turns(team, function, packed, n_rows, turn)
+    _set(team + _OPEN, 0)
+    while _get(team + _INSIDE) != 0:
+        _pause()
+    return _get(team + _FAILED) == 0
+
+
+@kernel
+def _take_turns(team, function, packed, n_rows, turn):
+    first = _add(team + _NEXT, turn)
+    while first < n_rows:
+        if _run(function, packed, first, min(first + turn, n_rows)) != 0:
+            _set(team + _FAILED, 1)
+        first = _add(team + _NEXT, turn)
+
+
+@kernel
+def serve(team, helper, patience):
+    """Help with jobs until none has come for `patience` looks at the board; False if the team is closed."""
+    last, looks = 0, 0
+    while looks < patience:
+        looks += 1
+        number = _get(team + _OPEN)
+        if number != 0 and number != last and helper < _get(team + _JOB + 32):
+            _add(team + _INSIDE, 1)
+            number = _get(team + _OPEN)  # from here on the leader waits for us
+            if number != 0:
+                job = team + _JOB
+                _take_turns(team, _get(job), _get(job + 8), _get(job + 16), _get(job + 24))
+                last = number
+            _add(team + _INSIDE, -1)
+            looks = 0
+        elif _get(team + _CLOSED) != 0:
+            return False
+        _pause()
+    return True
+
+
+@kernel
+def welcome(team, helpers):
+    """How many helpers may join the next jobs."""
+    _set(team + _JOB + 32, helpers)
+
+
+@kernel
+def close(team):
+    """Send the helpers home."""
+    _set(team + _CLOSED, 1)
+
+
+def _place(builder, address):
+    return builder.inttoptr(address, ir.IntType(64).as_pointer())
+
+
+@intrinsic
+def _get(typingctx, address):
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(_place(builder, args[0]), "seq_cst", 8)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def _set(typingctx, address, value):
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(args[1], _place(builder, args[0]), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _add(typingctx, address, value):
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("add", _place(builder, args[0]), args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _pause(typingctx):
+    def codegen(context, builder, signature, args):
+        if get_process_triple().startswith("x86_64"):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _job_function(context):
+    """The type of a job: Numba's calling convention, so that what its kernel raises can be passed on as a status."""
+    return context.call_conv.get_function_type(types.none, (types.voidptr, types.intp, types.intp))
+
+
+@intrinsic
+def _as_job(typingctx, span, arguments):
+    # the addresses of a function of (packed arguments, first, last), and of the packed arguments
+    called = span.get_call_type(typingctx, (types.intp, types.intp, *arguments.types), {})
+
+    def codegen(context, builder, signature, args):
+        kinds = [context.get_value_type(t) for t in arguments.types]
+        packed_kind = ir.LiteralStructType(kinds)
+        packed = cgutils.alloca_once(builder, packed_kind)
+        for position, value in enumerate(cgutils.unpack_tuple(builder, args[1], len(kinds))):
+            builder.store(value, cgutils.gep_inbounds(builder, packed, 0, position))
+        name = builder.module.get_unique_name("job")
+        job = ir.Function(builder.module, _job_function(context), name)
+        job.linkage = "internal"
+        inner = ir.IRBuilder(job.append_basic_block("entry"))
+        pointer, first, last = job.args[-3:]
+        pointer = inner.bitcast(pointer, packed_kind.as_pointer())
+        values = [inner.load(cgutils.gep_inbounds(inner, pointer, 0, position)) for position in range(len(kinds))]
+        context.get_function(span, called)(inner, [first, last, *values])
+        inner.ret(ir.Constant(ir.IntType(32), 0))
+        number = ir.IntType(64)
+        return context.make_tuple(
+            builder, signature.return_type, [builder.ptrtoint(job, number), builder.ptrtoint(packed, number)]
+        )
+
+    return types.UniTuple(types.int64, 2)(span, arguments), codegen
+
+
+@intrinsic
+def _run(typingctx, function, packed, first, last):
+    def codegen(context, builder, signature, args):
+        kind = _job_function(context)
+        job = builder.inttoptr(args[0], kind.as_pointer())
+        result = cgutils.alloca_once(builder, kind.args[0].pointee)
+        error = cgutils.alloca_once(builder, kind.args[1].pointee)
+        return builder.call(job, [result, error, builder.inttoptr(args[1], kind.args[2]), *args[2:]])
+
+    return types.int32(types.int64, types.int64, types.int64, types.int64), codegen
+
+
+if config.DISABLE_JIT:
+
+    def share(team, matrix, span, arguments):
+        """Without machine code there is nothing to gain from threads."""
+        span(0, matrix.shape[0], *arguments)
+
+    def serve(team, helper, patience):
+        return False
+
+
+def new_board():
+    """An empty board; its address is `board.ctypes.data`."""
+    return np.zeros(BOARD_SIZE, np.int64)
