@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from cases import DTYPES
-from conftest import THREADS
 
 from fastsoftmax.datasets import load
 from fastsoftmax.training import BACKWARD, train
@@ -12,7 +11,7 @@ from fastsoftmax.training import BACKWARD, train
 @pytest.mark.parametrize("backward", BACKWARD)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [(), (64,)], ids=["linear", "hidden-64"])
-def bench_training(benchmark, hidden, dtype, backward):
+def bench_training(benchmark, threads, hidden, dtype, backward):
     data = load("digits")
     X = ((data.X - data.X.mean(axis=0)) / (data.X.std(axis=0) + 1e-3)).astype(dtype)
     options = {"hidden_layer_sizes": hidden, "backward": backward, "batch_size": 32, "random_state": 0}
@@ -25,7 +24,7 @@ def bench_training(benchmark, hidden, dtype, backward):
         provider=backward,
         shape=[*X.shape, data.n_classes],
         dtype=dtype,
-        threads=THREADS,
+        threads=threads,
         accuracy=accuracy,
         loss=float(np.round(network.loss_curve[-1], 6)),
         bytes=X.nbytes,

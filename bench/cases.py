@@ -1,8 +1,8 @@
 """What is measured: operations, shapes and dtypes; and who does it: the providers, each at its best settings.
 
-A provider is a function from a case to a call without arguments, or to None where it has no such operation. Arrays are
-made in the provider's own form before, so that the call is the work alone; its result is checked before it is timed.
-All providers run on one thread (conftest.py).
+A provider is a function from a case and a number of threads to a call without arguments, or to None where it has no such
+operation. Arrays are made in the provider's own form before, so that the call is the work alone. A case is (N, C), along
+the last axis, or (outer, C, inner), along the middle one.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,23 @@ from sklearn.utils import extmath
 
 import fastsoftmax as fs
 
-SHAPES = [(1, 10), (32, 10), (1797, 10), (256, 100), (128, 1000), (4096, 1000)]
+FEW = [(1, 10), (32, 10), (1797, 10), (65536, 10), (1797, 2), (100000, 3), (1797, 26), (1797, 37)]
+MEDIUM = [(256, 100), (128, 1000), (4096, 1000), (300, 5000)]
+LARGE = [(1024, 32000), (65536, 1000), (64, 128256)]
+MIDDLE = [(64, 1000, 49), (1000, 100, 8)]
+SHAPES = FEW + MEDIUM + LARGE + MIDDLE
 DENSE_SHAPES = [(32, 64, 10), (1797, 64, 10), (2048, 128, 100)]
 DTYPES = ["float32", "float64"]
-ROW_OPERATIONS = ["softmax", "log_softmax", "logsumexp", "softmax_vjp", "cross_entropy_value_and_grad"]
+ALLOCATING = {"softmax (new array)": "softmax", "softmax_vjp (new array)": "softmax_vjp"}
+ROW_OPERATIONS = [
+    "softmax",
+    "log_softmax",
+    "logsumexp",
+    "softmax_vjp",
+    "log_softmax_vjp",
+    "cross_entropy_value_and_grad",
+    *ALLOCATING,
+]
 JACOBIAN_LIMIT = 2**26  # entries of the naive way's Jacobians
 
 Call = Callable[[], Any]
@@ -29,11 +42,26 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One operation on arrays of one shape, (N, C) or (N, D, C), and dtype."""
+    """One operation on arrays of one shape and dtype."""
 
-    operation: str
+    name: str
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def operation(self) -> str:
+        """The public function."""
+        return ALLOCATING.get(self.name, self.name)
+
+    @property
+    def allocates(self) -> bool:
+        """Whether the call makes a new array for its result, instead of filling one that is at hand."""
+        return self.name in ALLOCATING
+
+    @property
+    def axis(self) -> int:
+        """The axis that the operation goes along."""
+        return 1 if len(self.shape) == 3 else -1
 
     @property
     def inputs(self) -> dict[str, np.ndarray]:
@@ -41,30 +69,32 @@ class Case:
         return _inputs(self.operation, self.shape, self.dtype)
 
     @property
-    def expected(self) -> list[np.ndarray]:
-        """The right answer, by plain NumPy in float64."""
-        wide = {name: a.astype(np.float64) if a.dtype.kind == "f" else a for name, a in self.inputs.items()}
-        return as_arrays(NUMPY[self.operation](**wide))
+    def exists(self) -> bool:
+        """Whether the operation is defined for such shapes."""
+        return len(self.shape) == 2 or self.operation not in ("cross_entropy_value_and_grad", "dense_vjp")
 
     @property
     def n_bytes(self) -> int:
         """What must be read and written at the least."""
-        return (
-            sum(a.nbytes for a in self.inputs.values())
-            + sum(a.size for a in self.expected) * np.dtype(self.dtype).itemsize
-        )
+        size = np.dtype(self.dtype).itemsize * int(np.prod(self.shape))
+        reads_two, writes_none = self.operation.endswith("_vjp"), self.operation == "logsumexp"
+        return size * (2 + reads_two - writes_none)
 
 
 @cache
 def _inputs(operation: str, shape: tuple[int, ...], dtype: str) -> dict[str, np.ndarray]:
+    _inputs.cache_clear()  # the last case's arrays may be gigabytes
     rng = np.random.default_rng(shape)
     if operation == "dense_vjp":
         n_samples, n_features, n_classes = shape
         shapes = {"X": (n_samples, n_features), "weight": (n_classes, n_features), "cotangent": (n_samples, n_classes)}
         return {name: rng.standard_normal(s).astype(dtype) for name, s in shapes.items()}
-    logits = (rng.standard_normal(shape) * 3 + rng.standard_normal((shape[0], 1))).astype(dtype)
-    if operation == "softmax_vjp":
-        return {"probs": scipy.special.softmax(logits, axis=1), "cotangent": rng.standard_normal(shape).astype(dtype)}
+    axis = 1 if len(shape) == 3 else -1
+    logits = rng.standard_normal(shape, np.dtype(dtype)) * np.dtype(dtype).type(3)
+    if operation.endswith("_vjp"):
+        at = "log_probs" if operation.startswith("log") else "probs"
+        value = _numpy_log_softmax(logits, axis) if at == "log_probs" else _numpy_softmax(logits, axis)
+        return {at: value, "cotangent": rng.standard_normal(shape, np.dtype(dtype))}
     if operation == "cross_entropy_value_and_grad":
         return {"logits": logits, "targets": rng.integers(0, shape[1], shape[0])}
     return {"logits": logits}
@@ -72,28 +102,36 @@ def _inputs(operation: str, shape: tuple[int, ...], dtype: str) -> dict[str, np.
 
 def as_arrays(result: Any) -> list[np.ndarray]:
     """One result or several, of any library, as NumPy arrays."""
-    return [np.asarray(part) for part in (result if isinstance(result, tuple) else (result,))]
+    return [np.asarray(part) for part in (result if isinstance(result, tuple | list) else (result,))]
 
 
 # The formulas in plain NumPy
 
 
-def _numpy_softmax(logits: np.ndarray) -> np.ndarray:
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+def _numpy_softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
+    e = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
 
 
-def _numpy_log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+def _numpy_log_softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
+    shifted = logits - logits.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
-def _numpy_logsumexp(logits: np.ndarray) -> np.ndarray:
-    top = logits.max(axis=1)
-    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+def _numpy_logsumexp(logits: np.ndarray, axis: int = -1) -> np.ndarray:
+    top = logits.max(axis=axis, keepdims=True)
+    return (top + np.log(np.exp(logits - top).sum(axis=axis, keepdims=True))).squeeze(axis)
 
 
-def _numpy_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[Any, np.ndarray]:
+def _numpy_softmax_vjp(probs: np.ndarray, cotangent: np.ndarray, axis: int = -1) -> np.ndarray:
+    return probs * (cotangent - (probs * cotangent).sum(axis=axis, keepdims=True))
+
+
+def _numpy_log_softmax_vjp(log_probs: np.ndarray, cotangent: np.ndarray, axis: int = -1) -> np.ndarray:
+    return cotangent - np.exp(log_probs) * cotangent.sum(axis=axis, keepdims=True)
+
+
+def _numpy_cross_entropy(logits: np.ndarray, targets: np.ndarray, axis: int = -1) -> tuple[Any, np.ndarray]:
     every = np.arange(len(logits))
     log_probs = _numpy_log_softmax(logits)
     grad = np.exp(log_probs)
@@ -102,39 +140,44 @@ def _numpy_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[Any, 
     return -log_probs[every, targets].mean(), grad
 
 
+def _numpy_dense_vjp(X: np.ndarray, weight: np.ndarray, cotangent: np.ndarray, axis: int = -1) -> tuple[Any, ...]:
+    return cotangent @ weight, cotangent.T @ X, cotangent.sum(axis=0)
+
+
 NUMPY: dict[str, Callable[..., Any]] = {
     "softmax": _numpy_softmax,
     "log_softmax": _numpy_log_softmax,
     "logsumexp": _numpy_logsumexp,
-    "softmax_vjp": lambda probs, cotangent: probs * (cotangent - (probs * cotangent).sum(axis=1, keepdims=True)),
+    "softmax_vjp": _numpy_softmax_vjp,
+    "log_softmax_vjp": _numpy_log_softmax_vjp,
     "cross_entropy_value_and_grad": _numpy_cross_entropy,
-    "dense_vjp": lambda X, weight, cotangent: (cotangent @ weight, cotangent.T @ X, cotangent.sum(axis=0)),
+    "dense_vjp": _numpy_dense_vjp,
 }
 
 
 # The providers
 
 
-def with_numpy(case: Case) -> Call | None:
-    return partial(NUMPY[case.operation], **case.inputs)
+def with_numpy(case: Case, threads: int) -> Call | None:
+    return partial(NUMPY[case.operation], **case.inputs, axis=case.axis)
 
 
-def with_jacobian(case: Case) -> Call | None:
+def with_jacobian(case: Case, threads: int) -> Call | None:
     """The naive way: fastsoftmax.reference, which builds the Jacobians."""
-    naive = case.operation in ("softmax_vjp", "cross_entropy_value_and_grad")
-    if not naive or case.shape[0] * case.shape[1] ** 2 > JACOBIAN_LIMIT:
+    naive = case.operation in ("softmax_vjp", "cross_entropy_value_and_grad") and not case.allocates
+    if not naive or len(case.shape) == 3 or case.shape[0] * case.shape[1] ** 2 > JACOBIAN_LIMIT:
         return None
     return partial(getattr(fs.reference, case.operation), **case.inputs)
 
 
-def with_scipy(case: Case) -> Call | None:
+def with_scipy(case: Case, threads: int) -> Call | None:
     if case.operation not in ("softmax", "log_softmax", "logsumexp"):
         return None
-    return partial(getattr(scipy.special, case.operation), case.inputs["logits"], axis=1)
+    return partial(getattr(scipy.special, case.operation), case.inputs["logits"], axis=case.axis)
 
 
-def with_sklearn(case: Case) -> Call | None:
-    if case.operation == "softmax":
+def with_sklearn(case: Case, threads: int) -> Call | None:
+    if case.operation == "softmax" and len(case.shape) == 2:
         return partial(extmath.softmax, case.inputs["logits"])
     if case.operation != "cross_entropy_value_and_grad":
         return None
@@ -143,32 +186,42 @@ def with_sklearn(case: Case) -> Call | None:
     losses, grad = np.empty(len(logits), logits.dtype), np.empty_like(logits)
 
     def call() -> tuple[Any, np.ndarray]:
-        loss.loss_gradient(labels, logits, loss_out=losses, gradient_out=grad)
+        loss.loss_gradient(labels, logits, loss_out=losses, gradient_out=grad, n_threads=threads)
         np.divide(grad, len(grad), out=grad)
         return losses.mean(), grad
 
     return call
 
 
-def with_fastsoftmax(case: Case) -> Call | None:
-    function = getattr(fs, case.operation)
-    if case.operation in ("logsumexp", "dense_vjp"):
-        return partial(function, **case.inputs)
-    return partial(function, **case.inputs, out=np.empty(case.shape, case.dtype))
+def with_fastsoftmax(case: Case, threads: int) -> Call | None:
+    function = partial(getattr(fs, case.operation), **case.inputs)
+    if case.operation != "cross_entropy_value_and_grad" and len(case.shape) == 3 and case.operation != "dense_vjp":
+        function = partial(function, axis=case.axis)
+    if case.operation in ("logsumexp", "dense_vjp") or case.allocates:
+        return function
+    return partial(function, out=np.empty(case.shape, case.dtype))
 
 
-def with_torch(case: Case) -> Call | None:
+def with_torch(case: Case, threads: int) -> Call | None:
     import torch
 
     tensors = {name: torch.from_numpy(a) for name, a in case.inputs.items()}
+    kind = getattr(torch, case.dtype)
     if case.operation in ("softmax", "log_softmax"):
-        out = torch.empty(case.shape, dtype=getattr(torch, case.dtype))
-        return partial(getattr(torch, case.operation), tensors["logits"], 1, out=out)
+        function = partial(getattr(torch, case.operation), tensors["logits"], case.axis)
+        return function if case.allocates else partial(function, out=torch.empty(case.shape, dtype=kind))
     if case.operation == "logsumexp":
-        return partial(torch.logsumexp, tensors["logits"], 1)
-    if case.operation == "softmax_vjp":
-        kind = getattr(torch, case.dtype)
-        return partial(torch._softmax_backward_data, tensors["cotangent"], tensors["probs"], 1, kind)
+        return partial(torch.logsumexp, tensors["logits"], case.axis)
+    if case.operation.endswith("_vjp") and case.operation != "dense_vjp":
+        at, cotangent = tensors.values()
+        log = case.operation.startswith("log")
+        backward = torch._log_softmax_backward_data if log else torch._softmax_backward_data
+        if case.allocates:
+            return partial(backward, cotangent, at, case.axis, kind)
+        out = torch.empty(case.shape, dtype=kind)
+        if log:
+            return partial(backward, cotangent, at, case.axis, kind, out=out)
+        return partial(backward, cotangent, at, case.axis, kind, grad_input=out)
     if case.operation == "dense_vjp":
         X, weight, cotangent = tensors.values()
         return lambda: (cotangent @ weight, cotangent.T @ X, cotangent.sum(0))
@@ -181,36 +234,72 @@ def with_torch(case: Case) -> Call | None:
     return call
 
 
-def with_jax(case: Case) -> Call | None:
+def with_jax(case: Case, threads: int) -> Call | None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
     functions: dict[str, Callable[..., Any]] = {
         "softmax": jax.nn.softmax,
         "log_softmax": jax.nn.log_softmax,
-        "logsumexp": partial(jax.nn.logsumexp, axis=1),
+        "logsumexp": jax.nn.logsumexp,
         "softmax_vjp": NUMPY["softmax_vjp"],
+        "log_softmax_vjp": lambda log_probs, cotangent, axis: cotangent
+        - jax.numpy.exp(log_probs) * cotangent.sum(axis=axis, keepdims=True),
         "cross_entropy_value_and_grad": jax.value_and_grad(
-            lambda logits, targets: -jax.nn.log_softmax(logits)[jax.numpy.arange(len(logits)), targets].mean()
+            lambda logits, targets, axis: -jax.nn.log_softmax(logits)[jax.numpy.arange(len(logits)), targets].mean()
         ),
         "dense_vjp": NUMPY["dense_vjp"],
     }
-    function = jax.jit(functions[case.operation])
+    function = jax.jit(partial(functions[case.operation], axis=case.axis))
     arrays = [jax.numpy.asarray(a) for a in case.inputs.values()]
     return lambda: jax.block_until_ready(function(*arrays))
 
 
-PROVIDERS: dict[str, Callable[[Case], Call | None]] = {
+def with_onnxruntime(case: Case, threads: int) -> Call | None:
+    """A model of one node, its input and output bound to memory at hand."""
+    import onnx
+    import onnxruntime
+
+    nodes = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "ReduceLogSumExp"}
+    if case.operation not in nodes or case.allocates or case.operation == "logsumexp" and len(case.shape) == 3:
+        return None
+    helper, kind = onnx.helper, getattr(onnx.TensorProto, {"float32": "FLOAT", "float64": "DOUBLE"}[case.dtype])
+    shape = case.shape[:1] if case.operation == "logsumexp" else case.shape
+    options = {"axes": [1], "keepdims": 0} if case.operation == "logsumexp" else {"axis": case.axis}
+    graph = helper.make_graph(
+        [helper.make_node(nodes[case.operation], ["z"], ["y"], **options)],
+        case.operation,
+        [helper.make_tensor_value_info("z", kind, case.shape)],
+        [helper.make_tensor_value_info("y", kind, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = threads, 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+    out, binding = np.empty(shape, case.dtype), session.io_binding()
+    binding.bind_ortvalue_input("z", onnxruntime.OrtValue.ortvalue_from_numpy(case.inputs["logits"]))
+    binding.bind_output("y", "cpu", 0, np.dtype(case.dtype), shape, out.ctypes.data)
+
+    def call() -> np.ndarray:
+        session.run_with_iobinding(binding)
+        return out
+
+    return call
+
+
+PROVIDERS: dict[str, Callable[[Case, int], Call | None]] = {
     "jacobian": with_jacobian,
     "numpy": with_numpy,
     "scipy": with_scipy,
     "sklearn": with_sklearn,
+    "onnxruntime": with_onnxruntime,
     "torch": with_torch,
     "jax": with_jax,
     "fastsoftmax": with_fastsoftmax,
 }
+OPTIONAL = {"torch": ("torch",), "jax": ("jax",), "onnxruntime": ("onnxruntime", "onnx")}
 
 
 def installed() -> list[str]:
-    """The providers that can run here: torch and JAX are optional."""
-    return [name for name in PROVIDERS if name not in ("torch", "jax") or find_spec(name)]
+    """The providers that can run here: torch, JAX and ONNX Runtime are optional."""
+    return [name for name in PROVIDERS if all(find_spec(module) for module in OPTIONAL.get(name, ()))]

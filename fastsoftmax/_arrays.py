@@ -149,15 +149,22 @@ def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
     return axes
 
 
+_WIDE = 4  # neighbours along an axis that is not the last; with fewer, a copy that has the axis last is faster
+
+
 class Rows:
-    """Arrays of one shape, as matrices whose rows run along the axes; and the way back.
+    """Arrays of one shape, in the shape that kernels see; and the way back.
+
+    That shape is a matrix, whose rows run along the axes, or (outer, n_columns, inner), whose columns do, for axes that
+    are not the last. Which of them depends on shape and axes alone, so that no other layout changes a bit.
 
     Attributes
     ----------
     shape, dtype : of the answer
-    compute : the dtype of the matrices
-    n_rows, n_columns : their shape
-    inputs : the matrices, in the order of the arguments
+    compute : the dtype of the inputs
+    n_rows, n_columns : how many rows (or columns), and how many elements each
+    along : "rows" or "columns", which names the kernel
+    inputs : what kernels read, in the order of the arguments
     """
 
     def __init__(self, axis: Axis, /, **arrays: ArrayLike) -> None:
@@ -170,11 +177,22 @@ class Rows:
         self.dtype, self.compute = answer_dtypes(*[array.dtype for array in self._arrays.values()])
         ndim = first.ndim
         self._axes = (ndim - 1,) if type(axis) is int and axis == -1 and ndim else normalize_axis(axis, ndim)
-        leading = ndim - len(self._axes)
-        self._moved = self._axes != tuple(range(leading, ndim))
-        lengths = [self.shape[a] for a in self._order] if self._moved else self.shape
-        self.n_rows, self.n_columns = math.prod(lengths[:leading]), math.prod(lengths[leading:])
+        self._work_shape, self._moved = self._plan()
+        self.along = "rows" if len(self._work_shape) == 2 else "columns"
         self.inputs = [self.matrix(array, self.compute) for array in self._arrays.values()]
+
+    def _plan(self) -> tuple[Shape, bool]:
+        """The shape that kernels see, and whether the axes must be moved to the end for that."""
+        ndim, axes = len(self.shape), self._axes
+        leading = ndim - len(axes)
+        self.n_columns = math.prod([self.shape[a] for a in axes])
+        self.n_rows = math.prod([self.shape[a] for a in range(ndim) if a not in axes])
+        if axes == tuple(range(leading, ndim)):
+            return (self.n_rows, self.n_columns), False
+        outer, inner = math.prod(self.shape[: axes[0]]), math.prod(self.shape[axes[-1] + 1 :])
+        if axes[-1] - axes[0] + 1 == len(axes) and inner >= _WIDE:
+            return (outer, self.n_columns, inner), False
+        return (self.n_rows, self.n_columns), True
 
     @property
     def _kept(self) -> tuple[int, ...]:
@@ -185,9 +203,9 @@ class Rows:
         return self._kept + self._axes
 
     def matrix(self, array: Array, dtype: np.dtype[Any]) -> Array:
-        """An array of the callers' shape as an (n_rows, n_columns) matrix; a view where a kernel can read it."""
+        """An array of the callers' shape in the shape that kernels see; a view where a kernel can read it."""
         ready = contiguous(array.transpose(self._order) if self._moved else array, dtype)
-        return ready if ready.shape == (self.n_rows, self.n_columns) else ready.reshape(self.n_rows, self.n_columns)
+        return ready if ready.shape == self._work_shape else ready.reshape(self._work_shape)
 
     def mask(self, where: ArrayLike | None) -> Array | None:
         """where= as a matrix of bool."""
@@ -211,7 +229,7 @@ class Rows:
         """The matrix for the kernel to fill: the memory of `out` itself where a kernel can write there."""
         check_out(out, self.shape, self.dtype, self._arrays)
         matrix = kernel_target(None if self._moved else out, self.shape, self.compute)
-        return matrix if matrix.shape == (self.n_rows, self.n_columns) else matrix.reshape(self.n_rows, self.n_columns)
+        return matrix if matrix.shape == self._work_shape else matrix.reshape(self._work_shape)
 
     def deliver(self, filled: Array, out: Array | None) -> Any:
         """The filled matrix in the callers' shape and dtype, in `out` if there is one; a 0-d answer as a scalar."""

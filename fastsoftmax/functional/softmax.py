@@ -1,6 +1,7 @@
 """softmax, log_softmax and logsumexp along any axis, and their products with a tangent or a cotangent.
 
-logits -> Rows (a matrix whose rows run along the axis) -> kernel -> the caller's shape, dtype and out
+logits -> Rows (a matrix whose rows run along the axis, or blocks whose columns do) -> _parallel -> kernel -> the shape,
+dtype and out of the caller; small plain matrices go straight to kernels/direct.py
 """
 
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def softmax(
         target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
         if ready(logits, target) and direct.softmax(logits, target):
             return target
-    return _softmax_like(kernels.softmax_rows, logits, axis, temperature, where, out)
+    return _softmax_like("softmax", logits, axis, temperature, where, out)
 
 
 def log_softmax(
@@ -92,7 +93,7 @@ def log_softmax(
         target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
         if ready(logits, target) and direct.log_softmax(logits, target):
             return target
-    return _softmax_like(kernels.log_softmax_rows, logits, axis, temperature, where, out)
+    return _softmax_like("log_softmax", logits, axis, temperature, where, out)
 
 
 def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, where: ArrayLike | None = None) -> Any:
@@ -132,7 +133,7 @@ def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, w
     rows = Rows(axis, logits=logits)
     mask = rows.mask(where)
     values = np.empty(rows.n_rows, rows.compute)
-    run(kernels.logsumexp_rows, rows.inputs[0].size, rows.inputs[0], mask, values)
+    run(_kernel("logsumexp", rows), rows.inputs[0].size, rows.inputs[0], mask, values)
     return rows.deliver_reduced(values, keepdims)
 
 
@@ -174,7 +175,7 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out:
         target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
         if ready(probs, target) and ready(tangent, target) and direct.softmax_jvp(probs, tangent, target):
             return target
-    return _product(kernels.softmax_jvp_rows, Rows(axis, probs=probs, tangent=tangent), out)
+    return _product("softmax_jvp", Rows(axis, probs=probs, tangent=tangent), out)
 
 
 def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
@@ -194,7 +195,7 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
         target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
         if ready(probs, target) and ready(cotangent, target) and direct.softmax_jvp(probs, cotangent, target):
             return target
-    return _product(kernels.softmax_vjp_rows, Rows(axis, probs=probs, cotangent=cotangent), out)
+    return _product("softmax_vjp", Rows(axis, probs=probs, cotangent=cotangent), out)
 
 
 def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
@@ -213,7 +214,7 @@ def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST,
         target = np.empty_like(log_probs) if out is None and type(log_probs) is np.ndarray else out
         if ready(log_probs, target) and ready(tangent, target) and direct.log_softmax_jvp(log_probs, tangent, target):
             return target
-    return _product(kernels.log_softmax_jvp_rows, Rows(axis, log_probs=log_probs, tangent=tangent), out)
+    return _product("log_softmax_jvp", Rows(axis, log_probs=log_probs, tangent=tangent), out)
 
 
 def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
@@ -236,11 +237,11 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAS
             and direct.log_softmax_vjp(log_probs, cotangent, target)
         ):
             return target
-    return _product(kernels.log_softmax_vjp_rows, Rows(axis, log_probs=log_probs, cotangent=cotangent), out)
+    return _product("log_softmax_vjp", Rows(axis, log_probs=log_probs, cotangent=cotangent), out)
 
 
 def _softmax_like(
-    kernel: Callable[..., None],
+    name: str,
     logits: ArrayLike,
     axis: Axis,
     temperature: float,
@@ -251,11 +252,16 @@ def _softmax_like(
     scalar = read_temperature(temperature, rows.compute)
     mask = rows.mask(where)
     filled = rows.target(out)
-    run(kernel, filled.size, rows.inputs[0], scalar, mask, filled)
+    run(_kernel(name, rows), filled.size, rows.inputs[0], scalar, mask, filled)
     return rows.deliver(filled, out)
 
 
-def _product(kernel: Callable[..., None], rows: Rows, out: Array | None) -> Any:
+def _product(name: str, rows: Rows, out: Array | None) -> Any:
     filled = rows.target(out)
-    run(kernel, filled.size, *rows.inputs, filled)
+    run(_kernel(name, rows), filled.size, *rows.inputs, filled)
     return rows.deliver(filled, out)
+
+
+def _kernel(name: str, rows: Rows) -> Callable[..., None]:
+    kernel: Callable[..., None] = getattr(kernels, f"{name}_{rows.along}")
+    return kernel

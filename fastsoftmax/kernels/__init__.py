@@ -2,6 +2,15 @@
 from your own @njit code; `fastsoftmax.softmax` and the others check their arguments and then call these.
 """
 
+from fastsoftmax.kernels.columns import (
+    log_softmax_columns,
+    log_softmax_jvp_columns,
+    log_softmax_vjp_columns,
+    logsumexp_columns,
+    softmax_columns,
+    softmax_jvp_columns,
+    softmax_vjp_columns,
+)
 from fastsoftmax.kernels.dense import dense_grad_bias_rows, dense_grad_weight_rows, dense_grad_X_rows, dense_rows
 from fastsoftmax.kernels.losses import (
     cross_entropy_rows,
@@ -27,12 +36,19 @@ __all__ = [
     "dense_grad_weight_rows",
     "dense_rows",
     "first_bad_label",
+    "log_softmax_columns",
+    "log_softmax_jvp_columns",
     "log_softmax_jvp_rows",
     "log_softmax_rows",
+    "log_softmax_vjp_columns",
     "log_softmax_vjp_rows",
+    "logsumexp_columns",
     "logsumexp_rows",
+    "softmax_columns",
+    "softmax_jvp_columns",
     "softmax_jvp_rows",
     "softmax_rows",
+    "softmax_vjp_columns",
     "softmax_vjp_rows",
     "squared_error_rows",
     "sum_row",

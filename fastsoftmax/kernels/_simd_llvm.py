@@ -22,6 +22,7 @@ __all__ = [
     "equal",
     "first_lanes",
     "fma",
+    "how_many",
     "lanes",
     "larger",
     "load",
@@ -31,6 +32,7 @@ __all__ = [
     "misaligned",
     "one_hot",
     "pointer",
+    "prefetch",
     "room",
     "splat",
     "store",
@@ -231,6 +233,17 @@ def stream(typingctx, vector, array, position):
 
 
 @intrinsic
+def prefetch(typingctx, array, position):
+    def codegen(context, builder, signature, args):
+        place = builder.gep(args[0], [args[1]])  # may be past the end: a prefetch never faults
+        place = builder.bitcast(place, ir.IntType(8).as_pointer())
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _INT32(0), _INT32(2), _INT32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@intrinsic
 def misaligned(typingctx, array, position):
     def codegen(context, builder, signature, args):
         pointer = _pointer(context, builder, array, *args, ir.IntType(8))
@@ -275,9 +288,8 @@ def one_hot(typingctx, array, lane, value):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, signature, args):
-        wide = ir.VectorType(ir.IntType(64), vector.count)
-        numbers = ir.Constant(wide, list(range(vector.count)))
-        mask = builder.icmp_signed("==", numbers, _splat(builder, args[1], wide))
+        lane = _splat(builder, builder.trunc(args[1], _INT32), ir.VectorType(_INT32, vector.count))
+        mask = builder.icmp_signed("==", _lane_numbers(vector.count), lane)
         hot = _splat(builder, context.cast(builder, args[2], value, array.dtype), vector.llvm)
         return builder.select(mask, hot, ir.Constant(vector.llvm, None))
 
@@ -348,6 +360,16 @@ def choose(typingctx, mask, a, b):
         return builder.select(args[0], *_vectors(builder, vector, (a, b), args[1:]))
 
     return vector(mask, a, b), codegen
+
+
+@intrinsic
+def how_many(typingctx, mask):
+    def codegen(context, builder, signature, args):
+        bits = ir.IntType(mask.count)
+        counted = _call(builder, f"llvm.ctpop.i{mask.count}", bits, [builder.bitcast(args[0], bits)])
+        return builder.zext(counted, ir.IntType(64))
+
+    return types.intp(mask), codegen
 
 
 @intrinsic

@@ -15,8 +15,9 @@ import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
 from fastsoftmax.kernels.simd import choose, drain, either, equal, first_lanes, fma, load_some, one_hot, pointer, splat
+from fastsoftmax.kernels.softmax import LOGS
 from fastsoftmax.kernels.team import share
-from fastsoftmax.kernels.vecmath import dot_row, exp_row, fill_row, log1p, max_row, streams, sum_values
+from fastsoftmax.kernels.vecmath import dot_row, exp_row, fill_row, log1p_each, max_row, streams, sum_values
 
 
 @kernel
@@ -24,7 +25,7 @@ def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, 
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
     streaming = grad is not None and streams(grad)
     arguments = (logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming)
-    share(team, logits, _cross_entropy_span, arguments)
+    share(team, logits.shape[0], logits.shape[1], _cross_entropy_span, arguments)
 
 
 @kernel
@@ -34,42 +35,49 @@ def _cross_entropy_span(
     n_columns = logits.shape[1]
     apart = streaming or targets.ndim == 2  # grad may be the targets themselves
     scratch = np.empty(n_columns if apart else 0, logits.dtype)
-    for n in range(first, last):
-        weight = 1.0 if sample_weight is None else sample_weight[n]
-        if _left_out(targets, n, weight):
-            losses[n] = _zero_row(grad, n)
-            continue
-        z, start = pointer(logits), n * n_columns
-        e, at = either(apart, pointer(scratch), pointer(grad)), 0 if apart else start
-        top = max_row(z, start, n_columns, None)
-        target = _target(z, targets, n, n_columns, class_weight, smoothing)
-        spread_out = targets.ndim == 2 or smoothing != 0.0  # else the label alone has a share
-        mass, gap = 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
-        if spread_out:
-            mass = sum_values(z, n_columns, _target_at, (z, *target))
-            gap = sum_values(z, n_columns, _gap_at, (z, start, splat(z, top), *target))
-        at_label = 0.0
-        if targets.ndim == 1:
-            at_label = 1.0 - smoothing
-            if class_weight is not None:
-                at_label *= class_weight[targets[n]]
-            if at_label != 0.0:  # a weight of 0 hides an infinite gap
-                mass += at_label
-                gap += at_label * (np.float64(top) - np.float64(logits[n, targets[n]]))
-        ones, others = exp_row(z, start, n_columns, splat(z, top), None, None, True, e, at)
-        # loss = sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
-        log_sum = log1p((ones - 1.0) + others) if n_columns > 0 else 0.0
-        losses[n] = weight * (mass * log_sum + gap)
-        if grad is not None:
-            # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing
-            factor = splat(z, scale * weight * mass / (ones + others))
-            label = np.intp(targets[n]) if targets.ndim == 1 else -1
-            by_label = (e, at, factor, label, scale * weight * at_label)
+    block = min(LOGS, last - first)
+    weights, masses, gaps, logs = np.empty(block), np.empty(block), np.empty(block), np.empty(block)
+    for begin in range(first, last, LOGS):
+        count = min(LOGS, last - begin)
+        for r in range(count):
+            n = begin + r
+            weights[r] = 1.0 if sample_weight is None else sample_weight[n]
+            if _left_out(targets, n, weights[r]):
+                weights[r], masses[r], gaps[r], logs[r] = 0.0, 0.0, _zero_row(grad, n), 0.0
+                continue
+            z, start = pointer(logits), n * n_columns
+            e, at = either(apart, pointer(scratch), pointer(grad)), 0 if apart else start
+            top = max_row(z, start, n_columns, None)
+            target = _target(z, targets, n, n_columns, class_weight, smoothing)
+            spread_out = targets.ndim == 2 or smoothing != 0.0  # else the label alone has a share
+            mass, gap = 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
             if spread_out:
-                by_target = splat(z, scale * weight)
-                fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, (by_label, by_target, target))
-            else:
-                fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
+                mass = sum_values(z, n_columns, _target_at, (z, *target))
+                gap = sum_values(z, n_columns, _gap_at, (z, start, splat(z, top), *target))
+            at_label = 0.0
+            if targets.ndim == 1:
+                at_label = 1.0 - smoothing
+                if class_weight is not None:
+                    at_label *= class_weight[targets[n]]
+                if at_label != 0.0:  # a weight of 0 hides an infinite gap
+                    mass += at_label
+                    gap += at_label * (np.float64(top) - np.float64(logits[n, targets[n]]))
+            ones, others = exp_row(z, start, n_columns, splat(z, top), None, None, True, e, at)
+            masses[r], gaps[r], logs[r] = mass, gap, (ones - 1.0) + others if n_columns > 0 else 0.0
+            if grad is not None:
+                # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing
+                factor = splat(z, scale * weights[r] * mass / (ones + others))
+                label = np.intp(targets[n]) if targets.ndim == 1 else -1
+                by_label = (e, at, factor, label, scale * weights[r] * at_label)
+                if spread_out:
+                    arguments = (by_label, splat(z, scale * weights[r]), target)
+                    fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, arguments)
+                else:
+                    fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
+        log1p_each(logs)
+        for r in range(count):
+            # sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
+            losses[begin + r] = weights[r] * (masses[r] * logs[r] + gaps[r])
     if streaming:
         drain()
 
@@ -96,7 +104,7 @@ def squared_error_rows(logits, targets, sample_weight, class_weight, smoothing, 
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
     streaming = grad is not None and streams(grad)
     arguments = (logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming)
-    share(team, logits, _squared_error_span, arguments)
+    share(team, logits.shape[0], logits.shape[1], _squared_error_span, arguments)
 
 
 @kernel

@@ -72,6 +72,10 @@ def stream(vector, array, position):
     store(vector, array, position)
 
 
+def prefetch(array, position):
+    """Have the line of the position brought into the cache; it may lie outside the array."""
+
+
 def misaligned(array, position):
     """How many elements of the array the address of the position is past a multiple of 64."""
     return (array.ctypes.data + position * array.itemsize) % VECTOR_BYTES // array.itemsize
@@ -114,6 +118,11 @@ def below(a, b):
 def equal(a, b):
     """The mask of a == b."""
     return a == b
+
+
+def how_many(mask):
+    """The number of lanes where the mask holds."""
+    return int(mask.sum())
 
 
 def choose(mask, a, b):

@@ -33,9 +33,8 @@ SMALL = 32_768  # elements: below, one thread is enough, and the overhead of a c
 
 
 @step
-def share(team, matrix, span, arguments):
-    """span(first, last, *arguments) for all rows of a matrix, in turns of about TURN elements if there is a team."""
-    n_rows, n_columns = matrix.shape
+def share(team, n_rows, n_columns, span, arguments):
+    """span(first, last, *arguments) for all of n_rows rows, in turns of about TURN elements if there is a team."""
     if team == 0:
         span(0, n_rows, *arguments)
     else:
@@ -192,9 +191,9 @@ def _run(typingctx, function, packed, first, last):
 
 if config.DISABLE_JIT:
 
-    def share(team, matrix, span, arguments):
+    def share(team, n_rows, n_columns, span, arguments):
         """Without machine code there is nothing to gain from threads."""
-        span(0, matrix.shape[0], *arguments)
+        span(0, n_rows, *arguments)
 
     def serve(team, helper, patience):
         return False

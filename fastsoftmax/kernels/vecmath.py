@@ -17,6 +17,7 @@ from fastsoftmax.kernels.simd import (
     choose,
     equal,
     fma,
+    how_many,
     lanes,
     larger,
     load_mask,
@@ -24,6 +25,7 @@ from fastsoftmax.kernels.simd import (
     max_of,
     misaligned,
     pointer,
+    prefetch,
     splat,
     store,
     store_some,
@@ -31,8 +33,9 @@ from fastsoftmax.kernels.simd import (
     sum_of,
 )
 
-CHUNK = 8  # vectors
-STREAM_BYTES = 2**24
+CHUNK = 16  # vectors
+AHEAD = 256  # vectors to fetch ahead: the fetching overlaps with exp (16384 x 1000: 4.0 ms against 6.4)
+STREAM_BYTES = 2**23  # from here on past the caches (4096 x 1000: 0.9 ms against 1.5)
 
 # exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, exp(r) = 1 + r + r^2 q(r).
 # q minimises the relative error of exp(r) (weighted least squares at Chebyshev points, 50 digits).
@@ -122,6 +125,13 @@ def log1p(x):
 
 
 @step
+def log1p_each(x):
+    # x_j = log(1 + x_j)
+    for j in range(x.shape[0]):
+        x[j] = log1p(x[j])
+
+
+@step
 def load_shown(x, position, count, where):
     # a vector of `count` elements; what `where` (or None) hides, and what is beyond, is -inf
     hidden = -np.inf
@@ -150,9 +160,10 @@ def exp_row(x, start, count, top, temperature, where, apart, out, at):
     # unless it is None. Unless apart is None, the elements that are 1 (one of them is the maximum's) are counted in
     # ones: log1p of (ones - 1) + others keeps the digits that 1 + tiny would lose.
     width = CHUNK * lanes(x)
-    ones, total, lost = splat(x, 0), splat(x, 0), splat(x, 0)
+    ahead = max(AHEAD * lanes(x), 2 * count)
+    ones, total, lost = 0, splat(x, 0), splat(x, 0)
     for j in range(0, count, width):
-        more, part = _exp_chunk(x, start + j, min(width, count - j), top, temperature, where, apart, out, at + j)
+        more, part = _exp_chunk(x, start + j, min(width, count - j), top, temperature, where, apart, out, at + j, ahead)
         ones = ones + more
         if j == 0:
             total = part
@@ -161,24 +172,25 @@ def exp_row(x, start, count, top, temperature, where, apart, out, at):
     others = np.float64(sum_of(total))
     if count > width:
         others += np.float64(sum_of(lost))
-    return (0.0 if apart is None else np.float64(sum_of(ones))), others
+    return np.float64(ones), others
 
 
 @step
-def _exp_chunk(x, start, count, top, temperature, where, apart, out, at):
+def _exp_chunk(x, start, count, top, temperature, where, apart, out, at, ahead):
     width = lanes(x)
     full = count - count % width
-    ones, total = splat(x, 0), splat(x, 0)
+    ones, total = 0, splat(x, 0)
     for j in range(0, full, width):
+        prefetch(x, start + j + ahead)
         e = exp(distance(load_shown(x, start + j, width, where), top, temperature))
         if out is not None:
             store(e, out, at + j)
-        ones, total = count_apart(e, ones, total, apart)
+        ones, total = _count_apart(e, ones, total, apart)
     if full < count:
         e = exp(distance(load_shown(x, start + full, count - full, where), top, temperature))
         if out is not None:
             store_some(e, out, at + full, count - full)
-        ones, total = count_apart(e, ones, total, apart)
+        ones, total = _count_apart(e, ones, total, apart)
     return ones, total
 
 
@@ -189,12 +201,12 @@ def distance(x, top, temperature):
 
 
 @step
-def count_apart(e, ones, total, apart):
-    # e added to the total, or counted in ones where it is 1
+def _count_apart(e, ones, total, apart):
+    # e added to the total, but counted in ones where it is 1 unless apart is None
     if apart is None:
         return ones, total + e
     is_one = equal(e, splat(e, 1))
-    return ones + choose(is_one, splat(e, 1), splat(e, 0)), total + choose(is_one, splat(e, 0), e)
+    return ones + how_many(is_one), total + choose(is_one, splat(e, 0), e)
 
 
 @kernel
