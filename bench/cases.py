@@ -1,8 +1,8 @@
 """What is measured: operations, shapes and dtypes; and who does it: the providers, each at its best settings.
 
-A provider is a function from a case and a number of threads to a call without arguments, or to None where it has no such
-operation. Arrays are made in the provider's own form before, so that the call is the work alone. A case is (N, C), along
-the last axis, or (outer, C, inner), along the middle one.
+A provider is a function from a case and a number of threads to a call without arguments, or to None where it has no
+such operation. Arrays are made in the provider's own form before, so that the call is the work alone. A case is (N, C),
+along the last axis, or (outer, C, inner), along the middle one.
 """
 
 from collections.abc import Callable
@@ -243,8 +243,9 @@ def with_jax(case: Case, threads: int) -> Call | None:
         "log_softmax": jax.nn.log_softmax,
         "logsumexp": jax.nn.logsumexp,
         "softmax_vjp": NUMPY["softmax_vjp"],
-        "log_softmax_vjp": lambda log_probs, cotangent, axis: cotangent
-        - jax.numpy.exp(log_probs) * cotangent.sum(axis=axis, keepdims=True),
+        "log_softmax_vjp": lambda log_probs, cotangent, axis: (
+            cotangent - jax.numpy.exp(log_probs) * cotangent.sum(axis=axis, keepdims=True)
+        ),
         "cross_entropy_value_and_grad": jax.value_and_grad(
             lambda logits, targets, axis: -jax.nn.log_softmax(logits)[jax.numpy.arange(len(logits)), targets].mean()
         ),
@@ -261,7 +262,7 @@ def with_onnxruntime(case: Case, threads: int) -> Call | None:
     import onnxruntime
 
     nodes = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "ReduceLogSumExp"}
-    if case.operation not in nodes or case.allocates or case.operation == "logsumexp" and len(case.shape) == 3:
+    if case.operation not in nodes or case.allocates or (case.operation == "logsumexp" and len(case.shape) == 3):
         return None
     helper, kind = onnx.helper, getattr(onnx.TensorProto, {"float32": "FLOAT", "float64": "DOUBLE"}[case.dtype])
     shape = case.shape[:1] if case.operation == "logsumexp" else case.shape

@@ -1,4 +1,4 @@
-"""What the machine allows: copying, exp, max and scale loops of the package's own vectors, over arrays of a case's size."""
+"""What the machine allows: loops that only copy, exp, max or scale, over arrays of a case's size."""
 
 from collections.abc import Callable
 from functools import partial
@@ -79,7 +79,7 @@ def max_loop(x, out, team):
 
 
 def ceilings(size: int, dtype: str) -> dict[str, Callable[[], Any]]:
-    """The loops, as calls on arrays of about `size` elements (those of each call apart from the others'), 64-byte aligned."""
+    """The loops, as calls on arrays of about `size` elements, aligned to 64 bytes."""
     size = max(LINE, size // LINE * LINE)
     pad = 64 // np.dtype(dtype).itemsize
 

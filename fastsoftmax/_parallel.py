@@ -88,7 +88,8 @@ def num_threads(n: int) -> Iterator[None]:
 
 def run(kernel: Callable[..., Any], n_elements: int, *arguments: Any) -> None:
     """kernel(*arguments, team): by this thread alone (team 0), or by as many as pay for so many elements."""
-    if n_elements < SMALL or (threads := get_num_threads()) == 1 or not _team.free.acquire(blocking=False):
+    alone = n_elements < SMALL or config.DISABLE_JIT  # Python loops would only wait for each other
+    if alone or (threads := get_num_threads()) == 1 or not _team.free.acquire(blocking=False):
         kernel(*arguments, 0)
         return
     team = _team
@@ -131,7 +132,8 @@ class _Team:
 
     def dismiss(self) -> None:
         """End the helpers, so that none is inside compiled code when the interpreter goes."""
-        close(int(self._board.ctypes.data))
+        if self._bells:
+            close(int(self._board.ctypes.data))
         for bell in self._bells:
             bell.release()
 

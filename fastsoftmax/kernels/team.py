@@ -195,9 +195,6 @@ if config.DISABLE_JIT:
         """Without machine code there is nothing to gain from threads."""
         span(0, n_rows, *arguments)
 
-    def serve(team, helper, patience):
-        return False
-
 
 def new_board():
     """An empty board; its address is `board.ctypes.data`."""
