@@ -194,7 +194,7 @@ def with_sklearn(case: Case, threads: int) -> Call | None:
 
 
 def with_fastsoftmax(case: Case, threads: int) -> Call | None:
-    function = partial(getattr(fs, case.operation), **case.inputs)
+    function = partial(getattr(fs, case.operation), *case.inputs.values())
     if case.operation != "cross_entropy_value_and_grad" and len(case.shape) == 3 and case.operation != "dense_vjp":
         function = partial(function, axis=case.axis)
     if case.operation in ("logsumexp", "dense_vjp") or case.allocates:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsoftmax.kernels import first_bad_label
-from fastsoftmax.kernels.team import SMALL
 
 Array = NDArray[Any]
 LAST, ONE = -1, 1.0  # the default axis and temperature, by identity
@@ -28,17 +27,20 @@ _NO_LABEL = np.iinfo(np.int64).min
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def ready(array: Any, out: Any) -> bool:
-    """Whether two arguments are small matrices of one float dtype that kernels/direct.py takes as they are (0.2 us)."""
+def ready(array: Any, out: Any, other: Any = None) -> bool:
+    """Whether arguments are matrices of one float dtype that kernels/direct.py takes as they are (0.2 us)."""
     return (
         type(out) is np.ndarray
         and type(array) is np.ndarray
         and array.ndim == 2 == out.ndim
         and ((kind := array.dtype) is _FLOAT32 or kind is _FLOAT64)
         and out.dtype is kind
-        and array.size < SMALL
         and array.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
         and out.flags.carray
+        and (
+            other is None
+            or (type(other) is np.ndarray and other.ndim == 2 and other.dtype is kind and other.flags.carray)
+        )
     )
 
 

@@ -86,15 +86,14 @@ def num_threads(n: int) -> Iterator[None]:
         _set_here.reset(token)
 
 
-def run(kernel: Callable[..., Any], n_elements: int, *arguments: Any) -> None:
+def run(kernel: Callable[..., Any], n_elements: int, *arguments: Any) -> Any:
     """kernel(*arguments, team): by this thread alone (team 0), or by as many as pay for so many elements."""
     alone = n_elements < SMALL or config.DISABLE_JIT  # Python loops would only wait for each other
     if alone or (threads := get_num_threads()) == 1 or not _team.free.acquire(blocking=False):
-        kernel(*arguments, 0)
-        return
+        return kernel(*arguments, 0)
     team = _team
     try:
-        kernel(*arguments, team.summon(threads - 1))
+        return kernel(*arguments, team.summon(threads - 1))
     finally:
         team.free.release()
 

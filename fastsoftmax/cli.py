@@ -1,7 +1,7 @@
-"""The command line: `fastsoftmax compare` and `fastsoftmax explain` (or `python -m fastsoftmax ...`).
+"""The command line: `fastsoftmax compare`, `explain` and `warmup` (or `python -m fastsoftmax ...`).
 
-Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed, 2 for bad usage, 3
-for data that cannot be used.
+Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed or machine code that
+cannot be kept, 2 for bad usage, 3 for data that cannot be used.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from fastsoftmax.training import ACTIVATIONS, LOSSES
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.compare import Result, Settings
 
-TRAINING_ERROR, DATA_ERROR, INTERRUPTED = 1, 3, 130  # 2, bad usage, is argparse's own
+TRAINING_ERROR = WARMUP_ERROR = 1
+DATA_ERROR, INTERRUPTED = 3, 130  # 2, bad usage, is argparse's own
 DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
 JACOBIAN_GIB = 8  # a batch of Jacobians may take as much
 
@@ -81,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--features", type=_count, default=4, metavar="D", help="features of a sample (default: 4)")
     explain.add_argument("--classes", type=_count, default=3, metavar="C", help="classes (default: 3)")
     explain.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the numbers (default: 0)")
+
+    warmup = commands.add_parser("warmup", help="compile everything now and keep it, so that no later call has to")
+    warmup.set_defaults(run=_warmup)
     return parser
 
 
@@ -140,6 +144,20 @@ def _explain(arguments: argparse.Namespace) -> int:
     from fastsoftmax.explain import explain
 
     print(explain(arguments.samples, arguments.features, arguments.classes, arguments.seed))
+    return 0
+
+
+def _warmup(arguments: argparse.Namespace) -> int:
+    from fastsoftmax.warmup import warm_up
+
+    done = warm_up(_progress)
+    if done.folder is None:
+        print(
+            f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: set NUMBA_CACHE_DIR"
+        )
+        return WARMUP_ERROR
+    print(f"everything is ready after {done.seconds:.1f} s: {done.n_files} files, {done.n_bytes / 1e6:.1f} MB")
+    print(done.folder)
     return 0
 
 

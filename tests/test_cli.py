@@ -1,6 +1,7 @@
 """The command line: what goes to stdout and to stderr, the exit status, and no traceback."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -47,6 +48,30 @@ def test_the_table(capsys):
         assert word in out
     assert "iris: trained 1 times" in err
     assert "trained" not in out
+
+
+def test_warmup_says_how_long_and_how_large(tmp_path):
+    """In a process of its own, because machine code is kept where NUMBA_CACHE_DIR says at the start."""
+    settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "fastsoftmax", "warmup"]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, folder = done.stdout.splitlines()
+    n_files = len(list(tmp_path.rglob("*.nbc")))
+    assert f": {n_files} files, " in first
+    assert n_files > 50
+    assert str(tmp_path) in folder
+    assert "float64: ready" in done.stderr
+    code = (
+        "import numpy as np, fastsoftmax as fs; from fastsoftmax.kernels import direct, softmax_rows; "
+        "fs.softmax(np.ones((2, 3))); fs.softmax(np.ones((2, 2, 3), 'f4'), temperature=2.0); "
+        "fs.cross_entropy(np.ones((2, 3)), np.full((2, 3), 0.3), sample_weight=[1, 2]); "
+        "print(len(list(__import__('pathlib').Path(sys.argv[1]).rglob('*.nbc'))))"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}", str(tmp_path)], env=settings, capture_output=True
+    )
+    assert int(again.stdout) == n_files  # nothing was left to compile
 
 
 def test_every_option(capsys):

@@ -14,6 +14,7 @@ from fastsoftmax import kernels
 from fastsoftmax._arrays import Array, Rows, deliver, read_smoothing, read_targets, read_weights, ready
 from fastsoftmax._parallel import run
 from fastsoftmax.kernels import direct
+from fastsoftmax.kernels.team import SMALL
 
 Reduction = Literal["none", "sum", "mean"]
 ZERO = 0.0  # the default label_smoothing, by identity
@@ -189,7 +190,8 @@ def _directly(
     target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
     labels = type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64 and targets.flags.carray
     if labels and target is not None and ready(logits, target):
-        loss = kernel(logits, targets, target)
+        size = target.size
+        loss = kernel(logits, targets, target, 0) if size < SMALL else run(kernel, size, logits, targets, target)
         if loss != direct.REFUSED:
             return target.dtype.type(loss), target
     return None

@@ -14,6 +14,7 @@ from fastsoftmax import kernels
 from fastsoftmax._arrays import LAST, ONE, Array, Axis, Rows, read_temperature, ready
 from fastsoftmax._parallel import run
 from fastsoftmax.kernels import direct
+from fastsoftmax.kernels.team import SMALL
 
 
 def softmax(
@@ -66,8 +67,10 @@ def softmax(
     """
     if axis is LAST and temperature is ONE and where is None:
         target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
-        if ready(logits, target) and direct.softmax(logits, target):
-            return target
+        if ready(logits, target):
+            size = target.size  # type: ignore[union-attr]
+            if direct.softmax(logits, target, 0) if size < SMALL else run(direct.softmax, size, logits, target):
+                return target
     return _softmax_like("softmax", logits, axis, temperature, where, out)
 
 
@@ -91,8 +94,10 @@ def log_softmax(
     """
     if axis is LAST and temperature is ONE and where is None:
         target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
-        if ready(logits, target) and direct.log_softmax(logits, target):
-            return target
+        if ready(logits, target):
+            size = target.size  # type: ignore[union-attr]
+            if direct.log_softmax(logits, target, 0) if size < SMALL else run(direct.log_softmax, size, logits, target):
+                return target
     return _softmax_like("log_softmax", logits, axis, temperature, where, out)
 
 
@@ -130,6 +135,11 @@ def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, w
     >>> float(fs.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
+    if axis is LAST and where is None and not keepdims and ready(logits, logits):
+        plain: Array = logits  # type: ignore[assignment]
+        values = np.empty(len(plain), plain.dtype)
+        run(kernels.logsumexp_rows, plain.size, plain, None, values)
+        return values
     rows = Rows(axis, logits=logits)
     mask = rows.mask(where)
     values = np.empty(rows.n_rows, rows.compute)
@@ -173,8 +183,14 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out:
     """
     if axis is LAST:
         target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
-        if ready(probs, target) and ready(tangent, target) and direct.softmax_jvp(probs, tangent, target):
-            return target
+        if ready(probs, target, tangent):
+            size = target.size  # type: ignore[union-attr]
+            if (
+                direct.softmax_jvp(probs, tangent, target, 0)
+                if size < SMALL
+                else run(direct.softmax_jvp, size, probs, tangent, target)
+            ):
+                return target
     return _product("softmax_jvp", Rows(axis, probs=probs, tangent=tangent), out)
 
 
@@ -193,8 +209,14 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
     """
     if axis is LAST:
         target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
-        if ready(probs, target) and ready(cotangent, target) and direct.softmax_jvp(probs, cotangent, target):
-            return target
+        if ready(probs, target, cotangent):
+            size = target.size  # type: ignore[union-attr]
+            if (
+                direct.softmax_jvp(probs, cotangent, target, 0)
+                if size < SMALL
+                else run(direct.softmax_jvp, size, probs, cotangent, target)
+            ):
+                return target
     return _product("softmax_vjp", Rows(axis, probs=probs, cotangent=cotangent), out)
 
 
@@ -212,8 +234,14 @@ def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST,
     """
     if axis is LAST:
         target = np.empty_like(log_probs) if out is None and type(log_probs) is np.ndarray else out
-        if ready(log_probs, target) and ready(tangent, target) and direct.log_softmax_jvp(log_probs, tangent, target):
-            return target
+        if ready(log_probs, target, tangent):
+            size = target.size  # type: ignore[union-attr]
+            if (
+                direct.log_softmax_jvp(log_probs, tangent, target, 0)
+                if size < SMALL
+                else run(direct.log_softmax_jvp, size, log_probs, tangent, target)
+            ):
+                return target
     return _product("log_softmax_jvp", Rows(axis, log_probs=log_probs, tangent=tangent), out)
 
 
@@ -231,12 +259,14 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAS
     """
     if axis is LAST:
         target = np.empty_like(log_probs) if out is None and type(log_probs) is np.ndarray else out
-        if (
-            ready(log_probs, target)
-            and ready(cotangent, target)
-            and direct.log_softmax_vjp(log_probs, cotangent, target)
-        ):
-            return target
+        if ready(log_probs, target, cotangent):
+            size = target.size  # type: ignore[union-attr]
+            if (
+                direct.log_softmax_vjp(log_probs, cotangent, target, 0)
+                if size < SMALL
+                else run(direct.log_softmax_vjp, size, log_probs, cotangent, target)
+            ):
+                return target
     return _product("log_softmax_vjp", Rows(axis, log_probs=log_probs, cotangent=cotangent), out)
 
 

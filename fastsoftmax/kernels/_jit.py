@@ -120,6 +120,15 @@ def _folders():
     return tuple(root / f"fastsoftmax-{_VERSIONS}" / _SOURCES for root in roots)
 
 
+def kept():
+    """Where machine code is kept, how many files, and how many bytes; (None, 0, 0) if there is none."""
+    for folder in _folders():
+        sizes = [path.stat().st_size for path in folder.glob("*.nbc")]
+        if sizes:
+            return folder, len(sizes), sum(sizes)
+    return None, 0, 0
+
+
 def _read(path):
     content = path.read_bytes()
     digest, body = content[:32], content[32:]

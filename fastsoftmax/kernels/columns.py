@@ -16,15 +16,19 @@ from fastsoftmax.kernels.simd import (
     how_many,
     lanes,
     larger,
+    load,
     load_mask,
     load_some,
     pointer,
+    room,
     splat,
     store,
     store_some,
 )
 from fastsoftmax.kernels.team import share
 from fastsoftmax.kernels.vecmath import CHUNK, add, distance, exp, load_shown, log1p_each
+
+FLOAT64 = np.empty(0)  # room for float64, whatever the dtype of the logits
 
 
 @kernel
@@ -57,7 +61,7 @@ def log_softmax_columns(logits, temperature, where, out, team=0):
 
 @kernel
 def _log_softmax_span(first, last, logits, temperature, where, out):
-    lane, logs = np.empty(lanes(logits), logits.dtype), np.empty(lanes(logits))
+    lane, logs = room(logits), room(FLOAT64)
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
         z, hidden, length = pointer(logits), pointer(where), logits.shape[1]
@@ -74,7 +78,7 @@ def logsumexp_columns(logits, where, out, team=0):
 
 @kernel
 def _logsumexp_span(first, last, logits, where, out):
-    tops, logs = np.empty(lanes(logits), logits.dtype), np.empty(lanes(logits))
+    tops, logs = room(logits), room(FLOAT64)
     length, inner = logits.shape[1], logits.shape[2]
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
@@ -194,25 +198,25 @@ def softmax_strip(place, temperature, where, e_place, out_place):
 
 @step
 def log_softmax_strip(x, start, stride, length, count, temperature, where, lane, logs, out):
-    # lane, logs (lanes,): room for one value a lane, in the dtype of x and in float64
+    # lane, logs: room for one value a lane, in the dtype of x and in float64
     scale = spread(x, temperature)
     top = max_strip(x, start, stride, length, count, where)
     ones, others = exp_strip(x, start, stride, length, count, top, scale, where, True, None)
-    _log_sums(ones, others, lane, logs)
-    for r in range(lane.shape[0]):
+    log_sums(ones, others, lane, logs)
+    for r in range(lanes(x)):
         lane[r] = logs[r]
-    log_sum = load_some(pointer(lane), 0, lanes(lane), 0)
+    log_sum = load(lane, 0)
     for j in range(start, start + length * stride, stride):
         store_some(distance(load_some(x, j, count, 0), top, scale) - log_sum, out, j, count)
 
 
 @step
 def logsumexp_strip(x, start, stride, length, count, where, tops, logs):
-    # tops, logs (lanes,): the maximum of each lane, and log sum_k exp(x_k - max x), a float64
+    # tops, logs: the maximum of each lane, and log sum_k exp(x_k - max x), a float64
     top = max_strip(x, start, stride, length, count, where)
     ones, others = exp_strip(x, start, stride, length, count, top, None, where, True, None)
-    _log_sums(ones, others, tops, logs)
-    store(top, pointer(tops), 0)
+    log_sums(ones, others, tops, logs)
+    store(top, tops, 0)
 
 
 @step
@@ -260,15 +264,16 @@ def sum_strip(like, start, stride, length, count, value, arguments):
 
 
 @step
-def _log_sums(ones, others, lane, logs):
-    # logs (lanes,): log(ones + others) of each lane
-    store(ones, pointer(lane), 0)
-    for r in range(lane.shape[0]):
+def log_sums(ones, others, lane, logs):
+    # logs: log(ones + others) of each lane
+    width = lanes(lane)
+    store(ones, lane, 0)
+    for r in range(width):
         logs[r] = np.float64(lane[r]) - 1.0
-    store(others, pointer(lane), 0)
-    for r in range(lane.shape[0]):
+    store(others, lane, 0)
+    for r in range(width):
         logs[r] += np.float64(lane[r])
-    log1p_each(logs)
+    log1p_each(logs, width)
 
 
 @step

@@ -3,8 +3,8 @@
 Their shapes are compared, their memory is looked at, and the kernel runs. A False (a loss of -1) says that this call is
 not for here, and that nothing was written.
 
-A call of ten numbers is nothing but overhead: 0.6 us this way, 3.5 through the gate, which finds the words for what is
-wrong. C-contiguous matrices of one float dtype, labels int64; no threads.
+A call of ten numbers is nothing but overhead: 0.7 us this way, 4 through the gate, which finds the words for what is
+wrong. C-contiguous matrices of one float dtype, labels int64.
 """
 
 import numpy as np
@@ -24,62 +24,62 @@ REFUSED = -1.0  # no loss is negative
 
 
 @kernel
-def softmax(logits, out):
+def softmax(logits, out, team):
     if not _fit(logits, out):
         return False
-    softmax_rows(logits, None, None, out, 0)
+    softmax_rows(logits, None, None, out, team)
     return True
 
 
 @kernel
-def log_softmax(logits, out):
+def log_softmax(logits, out, team):
     if not _fit(logits, out):
         return False
-    log_softmax_rows(logits, None, None, out, 0)
+    log_softmax_rows(logits, None, None, out, team)
     return True
 
 
 @kernel
-def softmax_jvp(probs, tangent, out):
+def softmax_jvp(probs, tangent, out, team):
     if not (_fit(probs, out) and _fit(tangent, out)):
         return False
-    softmax_jvp_rows(probs, tangent, out, 0)
+    softmax_jvp_rows(probs, tangent, out, team)
     return True
 
 
 @kernel
-def log_softmax_jvp(log_probs, tangent, out):
+def log_softmax_jvp(log_probs, tangent, out, team):
     if not (_fit(log_probs, out) and _fit(tangent, out)):
         return False
-    log_softmax_jvp_rows(log_probs, tangent, out, 0)
+    log_softmax_jvp_rows(log_probs, tangent, out, team)
     return True
 
 
 @kernel
-def log_softmax_vjp(log_probs, cotangent, out):
+def log_softmax_vjp(log_probs, cotangent, out, team):
     if not (_fit(log_probs, out) and _fit(cotangent, out)):
         return False
-    log_softmax_vjp_rows(log_probs, cotangent, out, 0)
+    log_softmax_vjp_rows(log_probs, cotangent, out, team)
     return True
 
 
 @kernel
-def cross_entropy_value_and_grad(logits, labels, out):
+def cross_entropy_value_and_grad(logits, labels, out, team):
     # the mean over all rows
     if not _labels_fit(logits, labels, out):
         return REFUSED
     losses, scale = np.empty(labels.shape[0]), 1.0 / labels.shape[0]
-    cross_entropy_rows(logits, labels, None, None, 0.0, scale, losses, out, 0)
+    cross_entropy_rows(logits, labels, None, None, 0.0, scale, losses, out, team)
     return sum_row(losses) * scale
 
 
 @kernel
-def squared_error_value_and_grad(logits, labels, out):
+def squared_error_value_and_grad(logits, labels, out, team):
     # the mean over all rows
     if not _labels_fit(logits, labels, out):
         return REFUSED
     losses, scale = np.empty(labels.shape[0]), 1.0 / labels.shape[0]
-    squared_error_rows(logits, labels, None, None, 0.0, scale, losses, out, 0)
+    squared_error_rows(logits, labels, None, None, 0.0, scale, losses, out, team)
     return sum_row(losses) * scale
 
 

@@ -14,18 +14,90 @@ sample_weight; `grad` (N, C), or None, is also multiplied by `scale`, which is h
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
-from fastsoftmax.kernels.simd import choose, drain, either, equal, first_lanes, fma, load_some, one_hot, pointer, splat
+from fastsoftmax.kernels.columns import FLOAT64, exp_strip, log_sums, max_strip
+from fastsoftmax.kernels.simd import (
+    below,
+    choose,
+    drain,
+    either,
+    equal,
+    first_lanes,
+    fma,
+    lanes,
+    load,
+    load_some,
+    one_hot,
+    pointer,
+    room,
+    splat,
+    store,
+    transpose,
+)
 from fastsoftmax.kernels.softmax import LOGS
 from fastsoftmax.kernels.team import share
-from fastsoftmax.kernels.vecmath import dot_row, exp_row, fill_row, log1p_each, max_row, streams, sum_values
+from fastsoftmax.kernels.vecmath import (
+    dot_row,
+    exp_row,
+    fetch_ahead,
+    fill_row,
+    log1p_each,
+    max_row,
+    streams,
+    sum_values,
+)
 
 
 @kernel
 def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, team=0):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
-    streaming = grad is not None and streams(grad)
-    arguments = (logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming)
-    share(team, logits.shape[0], logits.shape[1], _cross_entropy_span, arguments)
+    n_rows, n_columns = logits.shape
+    if targets.ndim == 1 and smoothing == 0.0 and n_columns <= lanes(logits):
+        arguments = (logits, targets, sample_weight, class_weight, scale, losses, grad)
+        share(team, n_rows, n_columns, _cross_entropy_short, arguments)
+    else:
+        streaming = grad is not None and streams(grad)
+        more = (logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming)
+        share(team, n_rows, n_columns, _cross_entropy_span, more)
+
+
+@kernel
+def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
+    # Labels of short rows, many rows at once (kernels/softmax.py): 10 classes: 17 ns a row before, 2 classes: as much.
+    # The label of each lane is a float, and -1 for a row that is left out.
+    width, n_columns = lanes(logits), logits.shape[1]
+    tile = room(logits)
+    tops, lane, label_of = room(logits), room(logits), room(logits)
+    shares, logs = room(FLOAT64), room(FLOAT64)
+    for n in range(first, last, width):
+        count, z = min(width, last - n), pointer(logits)
+        fetch_ahead(z, n * n_columns, n_columns)
+        transpose(z, n * n_columns, n_columns, count, n_columns, tile, 0, width)
+        top = max_strip(tile, 0, width, n_columns, width, None)
+        store(top, tops, 0)
+        for r in range(width):
+            shares[r], label_of[r] = 0.0, -1
+            if r < count:
+                losses[n + r] = 0.0
+                weight = 1.0 if sample_weight is None else sample_weight[n + r]
+                if not _left_out(labels, n + r, weight):
+                    label = labels[n + r]
+                    shares[r], label_of[r] = weight if class_weight is None else weight * class_weight[label], label
+                    if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
+                        losses[n + r] = np.float64(tops[r]) - np.float64(logits[n + r, label])
+        ones, others = exp_strip(tile, 0, width, n_columns, width, top, None, None, True, (tile, 0, width))
+        log_sums(ones, others, lane, logs)
+        for r in range(count):
+            if label_of[r] >= 0:
+                losses[n + r] = shares[r] * (logs[r] + losses[n + r])
+        if grad is not None:
+            for r in range(width):
+                lane[r] = scale * shares[r]
+            label, by_label, nothing = load(label_of, 0), load(lane, 0), splat(tile, 0)
+            factor, absent = by_label / (ones + others), below(label, nothing)
+            for c in range(n_columns):
+                hot = choose(equal(label, splat(tile, c)), by_label, nothing)
+                store(choose(absent, nothing, load(tile, c * width) * factor - hot), tile, c * width)
+            transpose(tile, 0, width, n_columns, count, pointer(grad), n * n_columns, n_columns)
 
 
 @kernel
@@ -74,7 +146,7 @@ def _cross_entropy_span(
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, arguments)
                 else:
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
-        log1p_each(logs)
+        log1p_each(logs, count)
         for r in range(count):
             # sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
             losses[begin + r] = weights[r] * (masses[r] * logs[r] + gaps[r])

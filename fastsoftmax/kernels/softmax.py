@@ -14,7 +14,7 @@ out may be the input itself. Hidden elements (where is False) count as -inf, and
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
-from fastsoftmax.kernels.columns import log_softmax_strip, logsumexp_strip, not_finite, softmax_strip, spread
+from fastsoftmax.kernels.columns import FLOAT64, log_softmax_strip, logsumexp_strip, not_finite, softmax_strip, spread
 from fastsoftmax.kernels.simd import (
     choose,
     drain,
@@ -38,6 +38,7 @@ from fastsoftmax.kernels.vecmath import (
     element,
     exp,
     exp_row,
+    fetch_ahead,
     fill_row,
     load_shown,
     log1p_each,
@@ -110,7 +111,7 @@ def log_softmax_rows(logits, temperature, where, out, team=0):
 def _log_softmax_short(first, last, logits, temperature, where, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, shown = room(logits), room(logits)
-    lane, logs = np.empty(width, logits.dtype), np.empty(width)
+    lane, logs = room(logits), room(FLOAT64)
     for n in range(first, last, width):
         count = min(width, last - n)
         _gather(pointer(logits), n, count, n_columns, pointer(where), shown, tile)
@@ -133,7 +134,7 @@ def _log_softmax_long(first, last, logits, temperature, where, out, streaming):
             top = splat(z, tops[n - begin])
             ones, others = exp_row(z, n * n_columns, n_columns, top, scale, hidden, True, None, 0)
             logs[n - begin] = (ones - 1.0) + others
-        log1p_each(logs)
+        log1p_each(logs, end - begin)
         for n in range(begin, end):
             start, top, log_sum = n * n_columns, splat(z, tops[n - begin]), splat(z, logs[n - begin])
             fill_row(pointer(out), start, n_columns, streaming, _log_prob, (z, start, top, scale, log_sum))
@@ -160,7 +161,7 @@ def logsumexp_rows(logits, where, out, team=0):
 def _logsumexp_short(first, last, logits, where, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, shown = room(logits), room(logits)
-    tops, logs = np.empty(width, logits.dtype), np.empty(width)
+    tops, logs = room(logits), room(FLOAT64)
     for n in range(first, last, width):
         count = min(width, last - n)
         _gather(pointer(logits), n, count, n_columns, pointer(where), shown, tile)
@@ -181,7 +182,7 @@ def _logsumexp_long(first, last, logits, where, out):
             tops[r] = max_row(z, start, n_columns, hidden)
             ones, others = exp_row(z, start, n_columns, splat(z, tops[r]), None, hidden, True, None, 0)
             logs[r] = (ones - 1.0) + others
-        log1p_each(logs)
+        log1p_each(logs, count)
         _add_tops(logits, begin, count, where, tops, logs, out)
 
 
@@ -205,6 +206,9 @@ def _softmax_jvp_span(first, last, probs, tangent, out, streaming):
     n_columns, p, v, target = probs.shape[1], pointer(probs), pointer(tangent), pointer(out)
     for n in range(first, last):
         start = n * n_columns
+        if n_columns <= lanes(probs):
+            fetch_ahead(p, start, 1)
+            fetch_ahead(v, start, 1)
         inner = splat(p, dot_row(p, start, v, start, n_columns))
         fill_row(target, start, n_columns, streaming, _softmax_jvp_at, (p, v, start, inner, streaming))
     if streaming:
@@ -281,6 +285,7 @@ def _less_share(j, count, log_p, u, start, total):
 def _gather(logits, n, count, n_columns, where, shown, tile):
     # rows n .. n + count of logits (N, C) -> tile; what `where` hides is -inf. shown: room to hide it in
     width = lanes(logits)
+    fetch_ahead(logits, n * n_columns, n_columns)
     if where is None:
         transpose(logits, n * n_columns, n_columns, count, n_columns, tile, 0, width)
     else:

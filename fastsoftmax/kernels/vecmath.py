@@ -125,9 +125,9 @@ def log1p(x):
 
 
 @step
-def log1p_each(x):
-    # x_j = log(1 + x_j)
-    for j in range(x.shape[0]):
+def log1p_each(x, count):
+    # x_j = log(1 + x_j), j < count
+    for j in range(count):
         x[j] = log1p(x[j])
 
 
@@ -295,6 +295,13 @@ def fill_row(out, start, count, streaming, value, arguments):
             store(value(j, width, *arguments), out, start + j)
     if stop < count:
         store_some(value(stop, count - stop, *arguments), out, start + stop, count - stop)
+
+
+@step
+def fetch_ahead(x, position, n_lines):
+    # so many lines of the cache from AHEAD vectors after the position on
+    for line in range(n_lines):
+        prefetch(x, position + (AHEAD + line) * lanes(x))
 
 
 @step

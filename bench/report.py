@@ -1,0 +1,214 @@
+"""Tables and plots of what a run of the suites measured.
+
+    pytest bench/ --threads 1 --benchmark-json=one.json
+    pytest bench/ --threads 2 --benchmark-json=two.json
+    python bench/report.py one.json two.json --plots plots/
+
+Markdown goes to stdout: for each number of threads and dtype a table of medians, the fastest in bold, with how many
+times as long torch and JAX take; fractions of the ceilings measured beside; and every case where another library was
+faster. Ratios are of medians of one race, in which the libraries took turns. Plots need matplotlib.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "jax", "fastsoftmax")
+TITLES = {"numpy": "NumPy", "scipy": "SciPy", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
+ONE_LIBRARY = 1.0  # a tie
+
+
+@dataclass(frozen=True)
+class Race:
+    """Medians in seconds of all that took part in one case."""
+
+    operation: str
+    shape: tuple[int, ...]
+    dtype: str
+    threads: int
+    n_bytes: int
+    medians: dict[str, float]
+
+    @property
+    def ours(self) -> float:
+        """Seconds a call of fastsoftmax."""
+        return self.medians["fastsoftmax"]
+
+    @property
+    def size(self) -> int:
+        """Elements of one array."""
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    def ratio(self, library: str) -> float | None:
+        """How many times as long as fastsoftmax another library takes."""
+        return self.medians[library] / self.ours if library in self.medians else None
+
+
+def read(paths: list[Path]) -> list[Race]:
+    """The races in pytest-benchmark's JSON files; other benchmarks are passed over."""
+    races = []
+    for path in paths:
+        for entry in json.loads(path.read_text())["benchmarks"]:
+            info: dict[str, Any] = entry["extra_info"]
+            if info.get("medians"):
+                shape = tuple(info["shape"])
+                race = (info["operation"], shape, info["dtype"], info["threads"], info["bytes"], info["medians"])
+                races.append(Race(*race))
+    return races
+
+
+def table(races: list[Race]) -> list[str]:
+    """Microseconds by library, for races of one dtype and number of threads."""
+    columns = [name for name in LIBRARIES if any(name in race.medians for race in races)]
+    compared = [name for name in ("torch", "jax") if name in columns]
+    heads = [
+        "operation",
+        "shape",
+        *(TITLES.get(n, n) for n in columns),
+        *(f"{TITLES.get(n, n)} / ours" for n in compared),
+    ]
+    lines = [_row(heads), _row(["---", "---", *["--:"] * (len(columns) + len(compared))])]
+    for race in races:
+        best = min(race.medians[name] for name in columns if name in race.medians)
+        cells = [_time(race.medians.get(name), best) for name in columns]
+        ratios = [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in compared]
+        lines.append(_row([race.operation, _shape(race.shape), *cells, *ratios]))
+    return lines
+
+
+def ceilings(races: list[Race]) -> list[str]:
+    """Softmax beside loops over as many elements that only copy, or only exp, max and scale."""
+    lines = [
+        _row(["shape", "dtype", "threads", "elements/ns", "GB/s", "of the copy", "of exp + max + scale"]),
+        _row(["---", "---", *["--:"] * 5]),
+    ]
+    for race in races:
+        loops = {name.split()[1]: t for name, t in race.medians.items() if name.startswith("ceiling ")}
+        if race.operation == "softmax" and loops:
+            scale = race.size / max(1024, race.size // 1024 * 1024)  # the loops go over whole blocks of 1024
+            copied, worked = loops["copy"] * scale, (loops["exp"] + loops["max"] + loops["scale"]) * scale
+            speed = [f"{race.size / race.ours / 1e9:.2f}", f"{race.n_bytes / race.ours / 1e9:.1f}"]
+            if race.size >= 1024:
+                speed += [f"{copied / race.ours:.2f}", f"{worked / race.ours:.2f}"]
+            else:
+                speed += ["-", "-"]
+            lines.append(_row([_shape(race.shape), race.dtype, str(race.threads), *speed]))
+    return lines
+
+
+def losses(races: list[Race]) -> list[str]:
+    """Every case where another library was faster than fastsoftmax."""
+    lines = []
+    for race in races:
+        for name in LIBRARIES:
+            ratio = race.ratio(name)
+            if name != "fastsoftmax" and ratio is not None and ratio < ONE_LIBRARY:
+                what = f"{race.operation} {_shape(race.shape)} {race.dtype}, {_threads(race.threads)}"
+                lines.append(f"- {what}: {TITLES.get(name, name)} takes {ratio:.2f} of our time")
+    return lines or ["- none"]
+
+
+def plot(races: list[Race], folder: Path) -> None:
+    """Three pictures: how much faster by C, GB/s by size under the copy's, the cost of the naive way by C."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = [race for race in races if race.dtype == "float32" and race.threads == 1 and len(race.shape) == 2]
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for operation in ("softmax", "softmax_vjp", "cross_entropy_value_and_grad"):
+        for library, marker in (("torch", "o"), ("jax", "^")):
+            points = sorted(
+                (race.shape[1], ratio)
+                for race in plain
+                if race.operation == operation and (ratio := race.ratio(library))
+            )
+            if points:
+                axes.loglog(
+                    *zip(*points, strict=True), marker, alpha=0.7, label=f"{operation}, {TITLES.get(library, library)}"
+                )
+    axes.axhline(1, color="grey", linewidth=1)
+    axes.set(xlabel="columns C", ylabel="times as long as fastsoftmax", title="float32, one thread, all row counts")
+    axes.legend(fontsize=7)
+    figure.savefig(folder / "speedup_by_C.png", dpi=120)
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    softmax = sorted((race for race in plain if race.operation == "softmax"), key=lambda race: race.n_bytes)
+    for library in ("fastsoftmax", "torch", "jax"):
+        have = [race for race in softmax if library in race.medians]
+        speeds = [race.n_bytes / race.medians[library] / 1e9 for race in have]
+        axes.semilogx([race.n_bytes for race in have], speeds, "o", label=TITLES.get(library, library))
+    roof = [(race.n_bytes, race.n_bytes / race.medians["ceiling copy"] / 1e9) for race in softmax if race.size >= 1024]
+    if roof:
+        axes.semilogx(*zip(*roof, strict=True), color="grey", label="a copy of as many bytes")
+    axes.set(xlabel="bytes read and written", ylabel="GB/s", title="softmax, float32, one thread")
+    axes.set_yscale("log")
+    axes.legend()
+    figure.savefig(folder / "bandwidth_by_size.png", dpi=120)
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    naive = [race for race in plain if race.operation == "softmax_vjp" and "jacobian" in race.medians]
+    for name, label in (("jacobian", "the Jacobian built"), ("fastsoftmax", "fastsoftmax")):
+        points = sorted((race.shape[1], race.medians[name] / race.shape[0] * 1e9) for race in naive)
+        if points:
+            axes.loglog(*zip(*points, strict=True), "o", label=label)
+    axes.set(xlabel="columns C", ylabel="ns a row", title="softmax_vjp, float32: naive against fast")
+    axes.legend()
+    figure.savefig(folder / "naive_by_C.png", dpi=120)
+    pyplot.close("all")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the tables, and draw the plots if a folder is given."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, help="what --benchmark-json saved")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into this folder")
+    arguments = parser.parse_args(argv)
+    races = read(arguments.files)
+    if not races:
+        parser.error("no races in these files: they come from `pytest bench/ --benchmark-json=FILE`")
+    groups: dict[tuple[str, int], list[Race]] = defaultdict(list)
+    for race in races:
+        groups[race.dtype, race.threads].append(race)
+    for (dtype, threads), members in sorted(groups.items()):
+        print(f"\n## {dtype}, {_threads(threads)}: microseconds a call\n")
+        print("\n".join(table(members)))
+    print("\n## softmax and the ceilings\n")
+    print("\n".join(ceilings(races)))
+    print("\n## Where others are faster\n")
+    print("\n".join(losses(races)))
+    if arguments.plots:
+        plot(races, arguments.plots)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _threads(n: int) -> str:
+    return "1 thread" if n == 1 else f"{n} threads"
+
+
+def _time(seconds: float | None, best: float) -> str:
+    if seconds is None:
+        return "-"
+    us = seconds * 1e6
+    text = f"{us:.2f}" if us < 10 else f"{us:.1f}" if us < 100 else f"{us:,.0f}".replace(",", " ")
+    return f"**{text}**" if seconds == best else text
+
+
+if __name__ == "__main__":
+    main()

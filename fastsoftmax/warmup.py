@@ -1,0 +1,93 @@
+"""Compile everything now, so that no later call of any process has to: each function, dtype and kind of option once."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import functional as fs
+from fastsoftmax._parallel import num_threads
+from fastsoftmax.kernels._jit import kept
+from fastsoftmax.kernels.team import SMALL
+
+DTYPES = (np.float32, np.float64)
+
+
+@dataclass(frozen=True)
+class Warmth:
+    """What a warm-up took and left: seconds, and files of machine code in a folder (None: no place to keep them)."""
+
+    seconds: float
+    folder: Path | None
+    n_files: int
+    n_bytes: int
+
+
+def warm_up(progress: Callable[[str], None]) -> Warmth:
+    """Call every public function with every kind of arguments; other processes find the machine code of that."""
+    start = time.perf_counter()
+    for dtype in DTYPES:
+        for call in (*_map_calls(dtype), *_product_calls(dtype), *_loss_calls(dtype), *_dense_calls(dtype)):
+            call()
+        progress(f"{np.dtype(dtype)}: ready after {time.perf_counter() - start:.1f} s")
+    with num_threads(2):
+        fs.softmax(np.zeros((2, SMALL), np.float32))
+    folder, n_files, n_bytes = kept()  # type: ignore[no-untyped-call]
+    return Warmth(time.perf_counter() - start, folder, n_files, n_bytes)
+
+
+Call = Callable[[], Any]
+
+
+def _arrays(dtype: Any) -> Iterator[tuple[np.ndarray, int]]:
+    """One array for each way in: a plain matrix, rows that the gate prepares, columns."""
+    yield np.zeros((2, 3), dtype), -1
+    yield np.zeros((2, 3, 4), dtype), -1
+    yield np.zeros((2, 3, 4), dtype), 1
+
+
+def _map_calls(dtype: Any) -> Iterator[Call]:
+    function: Callable[..., Any]
+    for (logits, axis), hides in itertools.product(_arrays(dtype), (False, True)):
+        where = np.ones(logits.shape, bool) if hides else None
+        for function, temperature in itertools.product((fs.softmax, fs.log_softmax), (1.0, 2.0)):
+            yield partial(function, logits, axis, temperature=temperature, where=where)
+        yield partial(fs.logsumexp, logits, axis, where=where)
+    for direct in (fs.softmax, fs.log_softmax):
+        yield partial(direct, np.zeros((2, 3), dtype))
+
+
+def _product_calls(dtype: Any) -> Iterator[Call]:
+    for array, axis in _arrays(dtype):
+        for function in (fs.softmax_jvp, fs.log_softmax_jvp, fs.log_softmax_vjp):
+            yield partial(function, array, array, axis)
+    for direct in (fs.softmax_jvp, fs.log_softmax_jvp, fs.log_softmax_vjp):
+        yield partial(direct, np.zeros((2, 3), dtype), np.zeros((2, 3), dtype))
+
+
+def _loss_calls(dtype: Any) -> Iterator[Call]:
+    logits, labels = np.zeros((2, 3), dtype), np.zeros(2, np.int64)
+    losses: tuple[Callable[..., Any], ...] = (
+        fs.cross_entropy,
+        fs.cross_entropy_value_and_grad,
+        fs.squared_error,
+        fs.squared_error_value_and_grad,
+    )
+    weights, class_weights = (None, np.ones(2)), (None, np.ones(3))
+    for loss, targets, by_row, by_class in itertools.product(losses, (labels, logits), weights, class_weights):
+        yield partial(loss, logits, targets, sample_weight=by_row, class_weight=by_class, label_smoothing=0.1)
+    for loss in losses:
+        yield partial(loss, logits, labels)
+        yield partial(loss, logits, labels, ignore_index=1)
+
+
+def _dense_calls(dtype: Any) -> Iterator[Call]:
+    X, weight = np.zeros((2, 3), dtype), np.zeros((4, 3), dtype)
+    yield partial(fs.dense, X, weight)
+    yield partial(fs.dense, X, weight, np.zeros(4, dtype))
+    yield partial(fs.dense_vjp, X, weight, np.zeros((2, 4), dtype))

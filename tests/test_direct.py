@@ -1,0 +1,80 @@
+"""The direct way for small plain arrays: the same bits as through the gate, and nothing written when it refuses."""
+
+import numpy as np
+import pytest
+from helpers import FLOATS, rng, same_bits, uneven
+
+import fastsoftmax as fs
+from fastsoftmax.kernels import direct
+
+SHAPES = [(1, 1), (1, 10), (7, 3), (5, 37), (3, 600)]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gate_gives_the_same_bits(shape, dtype):
+    """An array of three dimensions is not for the direct way."""
+    logits, vector, labels = uneven(shape, dtype), uneven(shape, dtype, seed=1), rng().integers(0, shape[1], shape[0])
+    for name in ("softmax", "log_softmax"):
+        assert same_bits(getattr(fs, name)(logits), getattr(fs, name)(logits[None])[0])
+    for name in ("softmax_jvp", "softmax_vjp", "log_softmax_jvp", "log_softmax_vjp"):
+        at = fs.log_softmax(logits) if name.startswith("log") else fs.softmax(logits)
+        assert same_bits(getattr(fs, name)(at, vector), getattr(fs, name)(at[None], vector[None])[0])
+    for name in ("cross_entropy_value_and_grad", "squared_error_value_and_grad"):
+        loss, grad = getattr(fs, name)(logits, labels)
+        same_loss, same_grad = getattr(fs, name)(logits[None], labels[None])
+        assert same_bits(loss, same_loss)
+        assert type(loss) is type(same_loss)
+        assert same_bits(grad, same_grad[0])
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmax_jvp", "log_softmax_jvp", "log_softmax_vjp"])
+def test_it_refuses_what_does_not_fit_and_writes_nothing(name):
+    buffer = uneven((9, 6))
+    before = buffer.copy()
+    maps = name in ("softmax", "log_softmax")
+    cases = [(buffer[:4], buffer[1:5]), (buffer[1:5], buffer[:4]), (buffer[:4], buffer[5:8])]
+    for array, out in cases:
+        assert getattr(direct, name)(*((array,) if maps else (array, array)), out, 0) is False
+    if not maps:
+        assert getattr(direct, name)(np.ones((4, 6)), buffer[:4], buffer[1:5], 0) is False
+        assert getattr(direct, name)(np.ones((3, 6)), np.ones((4, 6)), buffer[:4], 0) is False
+    assert same_bits(buffer, before)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy_value_and_grad", "squared_error_value_and_grad"])
+def test_it_refuses_labels_that_are_no_classes(name):
+    logits, out = uneven((4, 5)), np.full((4, 5), 7.0)
+    function = getattr(direct, name)
+    for labels in ([0, 1, 2, 5], [0, -1, 2, 3], [0, 1, 2]):
+        assert function(logits, np.array(labels, np.int64), out, 0) == direct.REFUSED
+    assert function(np.empty((0, 5)), np.empty(0, np.int64), np.empty((0, 5)), 0) == direct.REFUSED
+    shared = np.zeros(20)
+    assert function(logits, shared[:4].view(np.int64), shared.reshape(4, 5), 0) == direct.REFUSED
+    assert (out == 7).all()
+    assert function(logits, np.array([0, 1, 2, 4]), out, 0) >= 0
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_memory_that_overlaps_in_part_is_refused_with_words(order):
+    buffer = np.zeros((9, 6))
+    array, out = (buffer[:4], buffer[1:5])[::order]
+    with pytest.raises(ValueError, match="out must not partly overlap logits"):
+        fs.softmax(array, out=out)
+    with pytest.raises(ValueError, match="out must not partly overlap logits"):
+        fs.cross_entropy_value_and_grad(array, np.zeros(4, np.int64), out=out)
+    with pytest.raises(ValueError, match="out must not partly overlap cotangent"):
+        fs.softmax_vjp(np.ones((4, 6)), array, out=out)
+
+
+def test_a_subclass_or_a_read_only_array_goes_through_the_gate():
+    class Named(np.ndarray):
+        pass
+
+    logits = uneven((3, 4))
+    expected = fs.softmax(logits)
+    result = fs.softmax(logits.view(Named))
+    assert type(result) is np.ndarray
+    assert same_bits(result, expected)
+    logits.flags.writeable = False
+    assert same_bits(fs.softmax(logits), expected)

@@ -1,0 +1,251 @@
+"""Rows over threads: the same bits for any number; the settings; the team under many callers, forks and exits."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from helpers import FLOATS, JIT, rng, same_bits, uneven
+
+import fastsoftmax as fs
+from fastsoftmax import _parallel
+from fastsoftmax.kernels import team as board
+from fastsoftmax.kernels._jit import kernel
+from fastsoftmax.kernels.team import SMALL
+
+needs_jit = pytest.mark.skipif(not JIT, reason="without machine code one thread does all the work")
+SHAPES = [(SMALL // 4, 5), (SMALL // 30, 37), (40, 1000), (3, SMALL), (30_001, 10), (1, 2 * SMALL)]
+
+
+def everything(logits, axis=-1):
+    """One result of each kind of kernel that deals out rows."""
+    labels, flat = rng().integers(0, logits.shape[-1], logits.shape[0]), logits.reshape(len(logits), -1)
+    probs, log_probs = fs.softmax(logits, axis), fs.log_softmax(logits, axis)
+    results = [probs, log_probs, fs.logsumexp(logits, axis)]
+    results += [fs.softmax_vjp(probs, logits, axis), fs.log_softmax_jvp(log_probs, logits, axis)]
+    results += [fs.log_softmax_vjp(log_probs, logits, axis)]
+    results += fs.cross_entropy_value_and_grad(flat, labels)
+    results += fs.squared_error_value_and_grad(flat, labels, label_smoothing=0.1)
+    return results
+
+
+@needs_jit
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [*SHAPES, (60, 50, 20)])
+def test_results_do_not_depend_on_the_number_of_threads(shape, dtype):
+    logits = uneven(shape, dtype)
+    axis = 1 if len(shape) == 3 else -1
+    with fs.num_threads(1):
+        expected = everything(logits, axis)
+    for n in (2, 3, 7):
+        with fs.num_threads(n):
+            for _ in range(3):
+                for a, b in zip(everything(logits, axis), expected, strict=True):
+                    assert same_bits(a, b)
+
+
+@kernel
+def _meet_span(first, last, inside, met):
+    address = inside.ctypes.data
+    board._add(address, 1)
+    for _ in range(1_000_000):
+        if board._get(address) > 1:
+            met[0] = 1
+            break
+    board._add(address, -1)
+
+
+@kernel
+def _meet_rows(inside, met, team):
+    board.share(team, 64, board.TURN, _meet_span, (inside, met))
+
+
+@needs_jit
+def test_helpers_do_rows():
+    """Two threads are in the middle of a turn at once; without a team never."""
+
+    def met(*helpers):
+        inside, seen = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        _meet_rows(inside, seen, _parallel._team.summon(*helpers) if helpers else 0)
+        return seen[0]
+
+    with _parallel._team.free:
+        assert any(met(2) for _ in range(50))
+    assert not met()
+
+
+def test_the_number_of_threads_is_set_for_all_or_for_a_block():
+    before = fs.get_num_threads()
+    assert before >= 1
+    try:
+        fs.set_num_threads(3)
+        assert fs.get_num_threads() == 3
+        with fs.num_threads(2):
+            assert fs.get_num_threads() == 2
+            with fs.num_threads(5):
+                assert fs.get_num_threads() == 5
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(fs.get_num_threads).result() == 3  # the block is this thread's
+        assert fs.get_num_threads() == 3
+    finally:
+        fs.set_num_threads(before)
+    with pytest.raises(KeyError), fs.num_threads(before + 1):
+        raise KeyError
+    assert fs.get_num_threads() == before
+
+
+@pytest.mark.parametrize("setter", [fs.set_num_threads, lambda n: fs.num_threads(n).__enter__()])
+def test_a_number_of_threads_that_is_none(setter):
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match=f"n must be at least 1, got {bad}"):
+            setter(bad)
+    for bad in (1.5, "2", None, True):
+        with pytest.raises(TypeError, match="n must be an integer, got"):
+            setter(bad)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a process")
+def test_no_more_threads_than_cores_that_may_be_used():
+    code = (
+        "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import fastsoftmax as fs; "
+        "print(fs.get_num_threads())"
+    )
+    for settings, expected in (({}, "1"), ({"NUMBA_NUM_THREADS": "1"}, "1")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **settings}, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == expected, done.stderr
+
+
+@needs_jit
+def test_many_threads_with_large_arrays_at_once():
+    logits = uneven((60, 1000), np.float32)
+    with fs.num_threads(1):
+        expected = everything(logits)
+    before = fs.get_num_threads()
+    fs.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for results in pool.map(lambda _: everything(logits), range(100)):
+                assert all(same_bits(a, b) for a, b in zip(results, expected, strict=True))
+    finally:
+        fs.set_num_threads(before)
+
+
+@needs_jit
+def test_an_error_gives_the_team_back():
+    def failing(*_):
+        raise RuntimeError("no")
+
+    with fs.num_threads(2):
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="no"):
+                _parallel.run(failing, SMALL)
+        assert not _parallel._team.free.locked()
+
+
+@needs_jit
+def test_helpers_sleep_when_there_is_nothing_to_do_and_wake_again():
+    logits = uneven((60, 1000), np.float32)
+    with fs.num_threads(2):
+        expected = fs.softmax(logits)
+        deadline = time.monotonic() + 20
+        while not _parallel._team._asleep and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert 0 in _parallel._team._asleep
+        assert same_bits(fs.softmax(logits), expected)
+        assert 0 not in _parallel._team._asleep or _parallel._team._bells
+
+
+def _in_a_child(logits):
+    with fs.num_threads(2):
+        return fs.softmax(logits)
+
+
+@needs_jit
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_helpers_are_about_and_the_team_is_taken():
+    logits = uneven((60, 1000), np.float32)
+    with fs.num_threads(2):
+        expected = fs.softmax(logits)
+        _parallel._team.free.acquire()  # as if another thread were in the middle of a call
+        try:
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                for result in pool.map_async(_in_a_child, [logits] * 6).get(timeout=120):
+                    assert same_bits(result, expected)
+        finally:
+            _parallel._team.free.release()
+
+
+@needs_jit
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_beside_numbas_own_threads(layer):
+    """No abort and no hang whatever Numba's threading layer is, even while the user's own parallel code runs."""
+    code = """
+import threading, numba, numpy as np, fastsoftmax as fs
+fs.set_num_threads(2)
+x = np.random.default_rng(0).standard_normal((200, 1000))
+expected = fs.softmax(x)
+@numba.njit(parallel=True)
+def users_own(x):
+    total = 0.0
+    for n in numba.prange(x.shape[0]):
+        total += fs.softmax(x[n])[0]
+    return total
+users_own(x)
+wrong = []
+def call():
+    for _ in range(50):
+        if not np.array_equal(fs.softmax(x), expected):
+            wrong.append(1)
+threads = [threading.Thread(target=call) for _ in range(4)]
+for t in threads: t.start()
+for _ in range(20): users_own(x)
+for t in threads: t.join()
+print(len(wrong))
+"""
+    settings = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, timeout=300)
+    if "No threading layer could be loaded" in done.stderr:
+        pytest.skip(f"the {layer} threading layer is not installed")
+    assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
+
+
+@needs_jit
+def test_a_process_ends_with_helpers_awake_or_asleep():
+    for wait in (0, 0.2):
+        code = (
+            "import time, numpy as np, fastsoftmax as fs; fs.set_num_threads(3); "
+            f"fs.softmax(np.zeros((100, 1000))); time.sleep({wait}); print('end')"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+@needs_jit
+def test_small_arrays_start_no_threads():
+    code = (
+        "import threading, numpy as np, fastsoftmax as fs; fs.set_num_threads(4); "
+        "fs.softmax(np.zeros((4, 10))); print(threading.active_count(), end=' '); "
+        "fs.softmax(np.zeros((100, 1000))); print(threading.active_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["1", "4"], done.stderr
+
+
+@needs_jit
+def test_other_libraries_threads_are_left_alone():
+    from threadpoolctl import threadpool_info
+
+    before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+    with fs.num_threads(2):
+        fs.softmax(uneven((60, 1000)))
+        fs.dense_vjp(np.ones((300, 20)), np.ones((5, 20)), np.ones((300, 5)))
+    assert [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()] == before
+    assert threading.main_thread().is_alive()

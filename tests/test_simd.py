@@ -1,0 +1,162 @@
+"""Vectors as values: each name does in compiled code what simd.py says in NumPy (which runs when the JIT is off)."""
+
+import numpy as np
+import pytest
+from helpers import FLOATS, rng, same_bits
+
+from fastsoftmax.kernels import simd
+from fastsoftmax.kernels._jit import kernel
+
+
+def numbers(dtype, count=64, seed=0):
+    return rng(seed).standard_normal(count).astype(dtype)
+
+
+@kernel
+def copy_some(x, start, count, fill, out, at):
+    simd.store(simd.load_some(simd.pointer(x), start, count, fill), simd.pointer(out), 0)
+    simd.store_some(simd.load(simd.pointer(x), start), simd.pointer(out), at, count)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_load_and_store_touch_what_they_are_told(dtype):
+    x = numbers(dtype)
+    width = 64 // x.itemsize
+    for count in range(width + 1):
+        out = np.full(64, 7, dtype)
+        copy_some(x, 3, count, -np.inf, out, 20)
+        expected = np.full(64, 7, dtype)
+        expected[:width] = -np.inf
+        expected[:count] = x[3 : 3 + count]
+        expected[20 : 20 + count] = x[3 : 3 + count]
+        assert same_bits(out, expected)
+
+
+@kernel
+def arithmetic(x, y, out):
+    a, b, target, width = simd.load(simd.pointer(x), 0), simd.load(simd.pointer(y), 0), simd.pointer(out), simd.lanes(x)
+    simd.store(a + b, target, 0)
+    simd.store(a - b, target, width)
+    simd.store(a * b, target, 2 * width)
+    simd.store(a / b, target, 3 * width)
+    simd.store(simd.larger(a, b), target, 4 * width)
+    simd.store(simd.choose(simd.below(a, b), a, simd.splat(x, 0.5)), target, 5 * width)
+    simd.store(simd.choose(simd.equal(a, b), b, a), target, 6 * width)
+    simd.store(simd.fma(a, b, b), target, 7 * width)
+    return simd.how_many(simd.below(a, b)), simd.how_many(simd.equal(a, b))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_arithmetic_and_comparisons(dtype):
+    width = 64 // np.dtype(dtype).itemsize
+    x, y = numbers(dtype, width), numbers(dtype, width, 1)
+    x[2], y[3], y[4], x[5] = np.nan, np.nan, x[4], -np.inf
+    out = np.empty(8 * width, dtype)
+    below, equal = arithmetic(x, y, out)
+    out = out.reshape(8, width)
+    with np.errstate(invalid="ignore"):
+        for got, expected in zip(out, (x + y, x - y, x * y, x / y), strict=False):
+            assert same_bits(got, expected)
+        assert same_bits(out[4], np.where(x > y, x, y))  # y where either is NaN
+        assert same_bits(out[5], np.where(x < y, x, dtype(0.5)))
+        assert same_bits(out[6], np.where(x == y, y, x))
+        exact = x.astype(np.longdouble) * y + y
+        np.testing.assert_allclose(out[7], exact.astype(dtype), rtol=4 * np.finfo(dtype).eps)
+        assert (below, equal) == ((x < y).sum(), 1)
+
+
+@kernel
+def lanes_and_folds(x, where, count, lane, out):
+    p, target, width = simd.pointer(x), simd.pointer(out), simd.lanes(x)
+    vector, nothing = simd.load(p, 0), simd.splat(x, 0)
+    simd.store(simd.one_hot(x, lane, 2.5), target, 0)
+    simd.store(simd.choose(simd.first_lanes(x, count), vector, nothing), target, width)
+    simd.store(simd.choose(simd.load_mask(simd.pointer(where), 1, count, x), vector, nothing), target, 2 * width)
+    simd.prefetch(p, 10_000_000)  # outside: no fault
+    return simd.sum_of(vector), simd.max_of(vector)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_lanes_masks_and_folds(dtype):
+    width = 64 // np.dtype(dtype).itemsize
+    x, where = numbers(dtype), rng(2).uniform(size=64) < 0.5
+    for count in range(width + 1):
+        for lane in (-1, 0, count, width - 1, width, 2**20):
+            out = np.empty(3 * width, dtype)
+            total, top = lanes_and_folds(x, where, count, lane, out)
+            hot, first, shown = out.reshape(3, width)
+            assert hot.tolist() == [2.5 if j == lane else 0 for j in range(width)]
+            assert same_bits(first, np.where(np.arange(width) < count, x[:width], dtype(0)))
+            assert same_bits(shown, np.where((np.arange(width) < count) & where[1 : 1 + width], x[:width], dtype(0)))
+            halves = x[:width]
+            while halves.size > 1:  # in this order and no other
+                halves = halves[: halves.size // 2] + halves[halves.size // 2 :]
+            assert (total, top) == (halves[0], x[:width].max())
+
+
+@kernel
+def powers(x, out):
+    simd.store(simd.as_power(simd.load(simd.pointer(x), 0)), simd.pointer(out), 0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_last_bits_of_a_float_as_a_power_of_two(dtype):
+    width, bias = 64 // np.dtype(dtype).itemsize, 127 if dtype == np.float32 else 1023
+    magic = 12582912.0 if dtype == np.float32 else 6755399441055744.0
+    n = np.arange(width) * 3 - 10
+    out = np.empty(width, dtype)
+    powers((magic + bias + n).astype(dtype), out)
+    assert same_bits(out, (2.0**n).astype(dtype))
+
+
+@kernel
+def turned(x, rows, columns, out):
+    simd.transpose(simd.pointer(x), 2, 20, rows, columns, simd.pointer(out), 1, 30)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_tile_of_any_size_is_transposed_and_nothing_else_written(dtype):
+    width = 64 // np.dtype(dtype).itemsize
+    x = numbers(dtype, 20 * 20)
+    for rows in range(1, width + 1):
+        for columns in (1, 2, width // 2, width - 1, width):
+            out = np.full(30 * 20, 7, dtype)
+            turned(x, rows, columns, out)
+            expected = out.copy()
+            expected[:] = 7
+            for r in range(rows):
+                for c in range(columns):
+                    expected[1 + 30 * c + r] = x[2 + 20 * r + c]
+            assert same_bits(out, expected)
+
+
+@kernel
+def streamed(x, out):
+    past = simd.misaligned(simd.pointer(out), 0)
+    at = (simd.lanes(x) - past) % simd.lanes(x)
+    simd.stream(simd.load(simd.pointer(x), 0), simd.pointer(out), at)
+    simd.drain()
+    return past, at
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shift", [0, 1, 5])
+def test_streaming_to_an_aligned_place(dtype, shift):
+    width = 64 // np.dtype(dtype).itemsize
+    x, out = numbers(dtype), np.zeros(64, dtype)[shift:]
+    past, at = streamed(x, out)
+    assert past == out.ctypes.data % 64 // out.itemsize
+    assert same_bits(out[at : at + width], x[:width])
+    assert not out[:at].any()
+    assert not out[at + width :].any()
+
+
+@kernel
+def chosen(condition, a, b):
+    place = simd.either(condition, simd.pointer(a), simd.pointer(b))
+    return simd.sum_of(simd.load_some(place, 0, 1, 0))
+
+
+def test_either_of_two_arrays():
+    a, b = np.array([1.0]), np.array([2.0])
+    assert (chosen(True, a, b), chosen(False, a, b)) == (1, 2)
