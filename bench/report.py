@@ -4,8 +4,8 @@
     pytest bench/ --threads 2 --benchmark-json=two.json
     python bench/report.py one.json two.json --plots plots/
 
-Markdown goes to stdout: for each number of threads and dtype a table of medians, the fastest in bold, with how many
-times as long torch and JAX take; fractions of the ceilings measured beside; and every case where another library was
+Markdown goes to stdout: for each number of threads and dtype how many times as long torch and JAX take, and a table of
+all medians, the fastest in bold; fractions of the ceilings measured beside; and every case where another library was
 faster. Ratios are of medians of one race, in which the libraries took turns. Plots need matplotlib.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 LIBRARIES = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "jax", "fastsoftmax")
 TITLES = {"numpy": "NumPy", "scipy": "SciPy", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
-ONE_LIBRARY = 1.0  # a tie
+MAIN = ("softmax", "softmax_vjp", "cross_entropy_value_and_grad")
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,27 @@ def table(races: list[Race]) -> list[str]:
     return lines
 
 
+def summary(races: list[Race]) -> list[str]:
+    """One line a shape: our microseconds, and how many times as long torch and JAX take, for the main operations."""
+    found = {(race.operation, race.shape): race for race in races}
+    operations = [name for name in MAIN if any(race.operation == name for race in races)]
+    lines = [
+        _row(["shape", *(f"{name}, us | torch | JAX" for name in operations)]),
+        _row(["---", *["--: | --: | --:"] * len(operations)]),
+    ]
+    for shape in dict.fromkeys(race.shape for race in races):
+        cells = []
+        for name in operations:
+            race = found.get((name, shape))
+            if race is None:
+                cells.append("- | - | -")
+            else:
+                ratios = [f"{ratio:.1f}" if (ratio := race.ratio(library)) else "-" for library in ("torch", "jax")]
+                cells.append(" | ".join([_time(race.ours, 0), *ratios]))
+        lines.append(_row([_shape(shape), *cells]))
+    return lines
+
+
 def ceilings(races: list[Race]) -> list[str]:
     """Softmax beside loops over as many elements that only copy, or only exp, max and scale."""
     lines = [
@@ -108,7 +129,7 @@ def losses(races: list[Race]) -> list[str]:
     for race in races:
         for name in LIBRARIES:
             ratio = race.ratio(name)
-            if name != "fastsoftmax" and ratio is not None and ratio < ONE_LIBRARY:
+            if name != "fastsoftmax" and ratio is not None and ratio < 1:
                 what = f"{race.operation} {_shape(race.shape)} {race.dtype}, {_threads(race.threads)}"
                 lines.append(f"- {what}: {TITLES.get(name, name)} takes {ratio:.2f} of our time")
     return lines or ["- none"]
@@ -179,6 +200,9 @@ def main(argv: list[str] | None = None) -> None:
     groups: dict[tuple[str, int], list[Race]] = defaultdict(list)
     for race in races:
         groups[race.dtype, race.threads].append(race)
+    for (dtype, threads), members in sorted(groups.items()):
+        print(f"\n## {dtype}, {_threads(threads)}: how many times as long torch and JAX take\n")
+        print("\n".join(summary(members)))
     for (dtype, threads), members in sorted(groups.items()):
         print(f"\n## {dtype}, {_threads(threads)}: microseconds a call\n")
         print("\n".join(table(members)))

@@ -25,9 +25,10 @@ _NO_LABEL = np.iinfo(np.int64).min
 
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_NO_OTHER = object()
 
 
-def ready(array: Any, out: Any, other: Any = None) -> bool:
+def ready(array: Any, out: Any, other: Any = _NO_OTHER) -> bool:
     """Whether arguments are matrices of one float dtype that kernels/direct.py takes as they are (0.2 us)."""
     return (
         type(out) is np.ndarray
@@ -38,7 +39,7 @@ def ready(array: Any, out: Any, other: Any = None) -> bool:
         and array.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
         and out.flags.carray
         and (
-            other is None
+            other is _NO_OTHER
             or (type(other) is np.ndarray and other.ndim == 2 and other.dtype is kind and other.flags.carray)
         )
     )

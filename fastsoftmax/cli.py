@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
     warmup = commands.add_parser("warmup", help="compile everything now and keep it, so that no later call has to")
     warmup.set_defaults(run=_warmup)
+    warmup.add_argument("--dtype", choices=("float32", "float64"), help="for arrays of this dtype (default: both)")
     return parser
 
 
@@ -148,9 +149,9 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
-    from fastsoftmax.warmup import warm_up
+    from fastsoftmax.warmup import DTYPES, warm_up
 
-    done = warm_up(_progress)
+    done = warm_up((arguments.dtype,) if arguments.dtype else DTYPES, _progress)
     if done.folder is None:
         print(
             f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: set NUMBA_CACHE_DIR"

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from fastsoftmax._parallel import num_threads
 from fastsoftmax.kernels._jit import kept
 from fastsoftmax.kernels.team import SMALL
 
-DTYPES = (np.float32, np.float64)
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Warmth:
     n_bytes: int
 
 
-def warm_up(progress: Callable[[str], None]) -> Warmth:
+def warm_up(dtypes: Sequence[str], progress: Callable[[str], None]) -> Warmth:
     """Call every public function with every kind of arguments; other processes find the machine code of that."""
     start = time.perf_counter()
-    for dtype in DTYPES:
+    for dtype in dtypes:
         for call in (*_map_calls(dtype), *_product_calls(dtype), *_loss_calls(dtype), *_dense_calls(dtype)):
             call()
-        progress(f"{np.dtype(dtype)}: ready after {time.perf_counter() - start:.1f} s")
+        progress(f"{dtype}: ready after {time.perf_counter() - start:.1f} s")
     with num_threads(2):
-        fs.softmax(np.zeros((2, SMALL), np.float32))
+        fs.softmax(np.zeros((2, SMALL), dtypes[0]))
     folder, n_files, n_bytes = kept()  # type: ignore[no-untyped-call]
     return Warmth(time.perf_counter() - start, folder, n_files, n_bytes)
 
@@ -71,7 +71,7 @@ def _product_calls(dtype: Any) -> Iterator[Call]:
 
 
 def _loss_calls(dtype: Any) -> Iterator[Call]:
-    logits, labels = np.zeros((2, 3), dtype), np.zeros(2, np.int64)
+    logits, labels = np.full((2, 3), 1 / 3, dtype), np.zeros(2, np.int64)
     losses: tuple[Callable[..., Any], ...] = (
         fs.cross_entropy,
         fs.cross_entropy_value_and_grad,

@@ -1,0 +1,42 @@
+"""bench/report.py: from what pytest-benchmark saves to tables."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+REPORT = Path(__file__).parent.parent / "bench" / "report.py"
+
+
+def entry(operation, shape, medians, **more):
+    info = {"operation": operation, "shape": shape, "dtype": "float32", "threads": 1, "bytes": 8 * shape[0] * shape[1]}
+    return {"extra_info": {**info, "medians": medians, **more}}
+
+
+def report(tmp_path, entries, *options):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"benchmarks": entries}))
+    return subprocess.run([sys.executable, str(REPORT), str(path), *options], capture_output=True, text=True)
+
+
+def test_the_tables(tmp_path):
+    medians = {"torch": 4e-5, "jax": 2e-5, "fastsoftmax": 1e-5, "ceiling copy": 5e-6}
+    medians |= {"ceiling exp": 4e-6, "ceiling max": 1e-6, "ceiling scale": 3e-6}
+    entries = [
+        entry("softmax", [128, 1000], medians),
+        entry("softmax_vjp", [128, 1000], {"torch": 0.9e-5, "fastsoftmax": 1e-5}),
+        {"extra_info": {"operation": "training", "shape": [1, 2], "dtype": "float32", "threads": 1}},
+    ]
+    done = report(tmp_path, entries)
+    assert done.returncode == 0, done.stderr
+    assert "| (128, 1000) | 10.0 | 4.0 | 2.0 | 10.0 | 0.9 | - |" in done.stdout
+    assert "| softmax | (128, 1000) | 40.0 | 20.0 | **10.0** | 4.0 | 2.0 |" in done.stdout
+    assert "| (128, 1000) | float32 | 1 | 12.80 | 102.4 | 0.50 | 0.80 |" in done.stdout
+    assert "- softmax_vjp (128, 1000) float32, 1 thread: torch takes 0.90 of our time" in done.stdout
+    assert "training" not in done.stdout
+
+
+def test_a_file_without_races_is_bad_usage(tmp_path):
+    done = report(tmp_path, [])
+    assert done.returncode == 2
+    assert "no races in these files" in done.stderr
