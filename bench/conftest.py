@@ -19,7 +19,7 @@ import fastsoftmax as fs
 
 ROUNDS = 7
 TURN = 0.003  # seconds at least, of many calls if they are short
-PAUSE = 0.003
+PAUSE = 0.008
 SLOW = 0.2  # seconds a call: such a provider has three turns
 
 

@@ -159,7 +159,7 @@ def test_a_bad_row_does_not_touch_its_neighbours(columns, bad):
 
 
 @pytest.mark.parametrize("name", MAPS)
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (0,), (2, 0, 3)])
+@pytest.mark.parametrize("shape", [(0, 3), (0, 40), (0, 700), (3, 0), (0, 0), (0,), (2, 0, 3)])
 def test_empty_arrays_give_empty_results(name, shape):
     result = getattr(fs, name)(np.empty(shape, np.float32))
     assert result.dtype == np.float32

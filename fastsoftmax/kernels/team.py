@@ -6,6 +6,10 @@ rows from one counter. So nobody waits for a helper to come: a leader whose help
 waits, at the end, for those that have begun a turn. Handing a job over takes about a microsecond. (Numba's own parallel
 loops would abort in a forked child, or on two launches at once, depending on the threading layer.)
 
+A helper that has found no job for a while sleeps in a read of its bell, a file descriptor that the leader writes to.
+That is done without the interpreter's lock: a helper that needed it to wake up would be kept waiting for it by a leader
+that calls kernel after kernel (128 x 1000: 50 us a call against 16).
+
 The board is an array of int64, given by its address (0: no team). Its entries lie a cache line apart.
 """
 
@@ -26,7 +30,9 @@ _JOB = 3 * _LINE  # function, arguments, rows, rows a turn, how many helpers may
 _FAILED = 4 * _LINE  # not 0 if a turn raised
 _LAST_JOB = 5 * _LINE
 _CLOSED = 6 * _LINE  # not 0: helpers go home
-BOARD_SIZE = 7 * _LINE // 8
+_HELPERS = 7 * _LINE  # one line each: whether it sleeps, and where its bell is read and written
+MOST_HELPERS = 255
+BOARD_SIZE = (_HELPERS + MOST_HELPERS * _LINE) // 8
 
 TURN = 16_384  # elements: 3 to 10 us
 SMALL = 32_768  # elements: below, one thread is enough, and the overhead of a call counts
@@ -54,6 +60,8 @@ def _lead(team, function, packed, n_rows, turn):
     _set(team + _NEXT, 0)
     _set(team + _FAILED, 0)
     _set(team + _OPEN, number)
+    for helper in range(_get(team + _JOB + 32)):
+        _wake(team, helper)
     _take_turns(team, function, packed, n_rows, turn)
     _set(team + _OPEN, 0)
     while _get(team + _INSIDE) != 0:
@@ -71,10 +79,18 @@ def _take_turns(team, function, packed, n_rows, turn):
 
 
 @kernel
+def _wake(team, helper):
+    bell = team + _HELPERS + helper * _LINE
+    if _get(bell) != 0:
+        _set(bell, 0)
+        _ring(_get(bell + 16))
+
+
+@kernel
 def serve(team, helper, patience):
-    """Help with jobs until none has come for `patience` looks at the board; False if the team is closed."""
-    last, looks = 0, 0
-    while looks < patience:
+    """Help with jobs, and sleep when none has come for `patience` looks at the board, until the team is closed."""
+    last, looks, bell = 0, 0, team + _HELPERS + helper * _LINE
+    while _get(team + _CLOSED) == 0:
         looks += 1
         number = _get(team + _OPEN)
         if number != 0 and number != last and helper < _get(team + _JOB + 32):
@@ -86,10 +102,20 @@ def serve(team, helper, patience):
                 last = number
             _add(team + _INSIDE, -1)
             looks = 0
-        elif _get(team + _CLOSED) != 0:
-            return False
+        elif looks > patience:
+            _set(bell, 1)
+            if _get(team + _OPEN) == 0 and _get(team + _CLOSED) == 0:
+                _wait(_get(bell + 8))
+            _set(bell, 0)
+            looks = 0
         _pause()
-    return True
+
+
+@kernel
+def hang_bell(team, helper, read, write):
+    """Give a helper its bell: the file descriptors to read and to write."""
+    _set(team + _HELPERS + helper * _LINE + 8, read)
+    _set(team + _HELPERS + helper * _LINE + 16, write)
 
 
 @kernel
@@ -99,9 +125,17 @@ def welcome(team, helpers):
 
 
 @kernel
-def close(team):
+def asleep(team, helper):
+    """Whether a helper sleeps."""
+    return _get(team + _HELPERS + helper * _LINE) != 0
+
+
+@kernel
+def close(team, helpers):
     """Send the helpers home."""
     _set(team + _CLOSED, 1)
+    for helper in range(helpers):
+        _ring(_get(team + _HELPERS + helper * _LINE + 16))
 
 
 def _place(builder, address):
@@ -142,6 +176,28 @@ def _pause(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+def _eight_bytes(name):
+    """An intrinsic that calls the C library's read or write on a file descriptor, with eight bytes of its own."""
+
+    @intrinsic
+    def transfer(typingctx, descriptor):
+        def codegen(context, builder, signature, args):
+            byte = ir.IntType(8).as_pointer()
+            one = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(64), 1))
+            kind = ir.FunctionType(ir.IntType(64), [ir.IntType(32), byte, ir.IntType(64)])
+            function = cgutils.get_or_insert_function(builder.module, kind, name)
+            number = builder.trunc(args[0], ir.IntType(32))
+            builder.call(function, [number, builder.bitcast(one, byte), ir.Constant(ir.IntType(64), 8)])
+            return context.get_dummy_value()
+
+        return types.void(types.int64), codegen
+
+    return transfer
+
+
+_wait, _ring = _eight_bytes("read"), _eight_bytes("write")
 
 
 def _job_function(context):
