@@ -166,6 +166,27 @@ def test_helpers_sleep_when_there_is_nothing_to_do_and_wake_again():
         assert not board.asleep(_parallel._team._address, 0)
 
 
+@needs_jit
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a thread")
+def test_a_helper_wakes_on_another_core_than_its_leader():
+    """Or they would take turns of milliseconds on one core, where the kernel's scheduler looks no further."""
+    mine = os.sched_getaffinity(0)
+    if len(mine) < 2:
+        pytest.skip("there is but one core")
+    team = _parallel._Team()
+    with fs.num_threads(2):
+        address = team.summon(1)
+        deadline = time.monotonic() + 20
+        while not board.asleep(address, 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        team.summon(1)
+        assert len(os.sched_getaffinity(team._helpers[0].native_id)) == len(mine) - 1
+        assert os.sched_getaffinity(0) == mine
+    team.dismiss()
+    team._helpers[0].join(20)
+    assert not team._helpers[0].is_alive()
+
+
 def _in_a_child(logits):
     with fs.num_threads(2):
         return fs.softmax(logits)

@@ -24,6 +24,7 @@ from pathlib import Path
 import llvmlite
 import numba
 from numba.core import caching, compiler, config, serialize
+from numba.core.runtime import rtsys
 from numba.misc.appdirs import AppDirs
 
 _HERE = Path(__file__).resolve().parent
@@ -66,7 +67,9 @@ class _MachineCode(caching._Cache):
         return str(_folders()[0]) if _folders() else ""
 
     def load_overload(self, sig, target_context):
-        target_context.refresh()
+        # What ready code needs of the target. Its refresh() would also load what only a compilation does, and SciPy's
+        # linear algebra with it (0.1 s of a first call's 0.2).
+        rtsys.initialize(target_context)
         name = self._file_name(sig, target_context.codegen())
         for folder in _folders():
             # Whatever a damaged file raises, the cure is the same: compile again.
