@@ -189,7 +189,7 @@ def test_a_helper_wakes_on_another_core_than_its_leader():
 
 def _in_a_child(logits):
     with fs.num_threads(2):
-        return fs.softmax(logits)
+        return fs.softmax(logits), [helper.is_alive() for helper in _parallel._team._helpers]
 
 
 @needs_jit
@@ -202,8 +202,9 @@ def test_a_fork_while_helpers_are_about_and_the_team_is_taken():
         _parallel._team.free.acquire()  # as if another thread were in the middle of a call
         try:
             with multiprocessing.get_context("fork").Pool(2) as pool:
-                for result in pool.map_async(_in_a_child, [logits] * 6).get(timeout=120):
+                for result, alive in pool.map_async(_in_a_child, [logits] * 6).get(timeout=120):
                     assert same_bits(result, expected)
+                    assert alive == [True]  # a child has helpers of its own
         finally:
             _parallel._team.free.release()
 
