@@ -10,14 +10,18 @@ import atexit
 import contextlib
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 from numba.core import config
+from numpy.typing import NDArray
 
-from fastsoftmax.kernels.team import MOST_HELPERS, SMALL, asleep, close, hang_bell, new_board, serve, welcome
+from fastsoftmax.kernels import team as team_board
+from fastsoftmax.kernels.team import MOST_HELPERS, SMALL, new_board, serve
 
 PATIENCE = 4_000  # looks at the board before a helper sleeps: about 0.2 ms
 
@@ -109,29 +113,31 @@ class _Team:
         self._board = new_board()  # type: ignore[no-untyped-call]
         self._address = int(self._board.ctypes.data)
         self._helpers: list[threading.Thread] = []
+        self._lines: list[NDArray[np.int64]] = []  # of the board, one for each helper
         self._welcome = 0
 
     def summon(self, helpers: int) -> int:
         """Have that many helpers about, awake or asleep, and give the address of the board."""
         helpers = min(helpers, MOST_HELPERS)
         while (number := len(self._helpers)) < helpers:
-            hang_bell(self._address, number, *_bell())
+            self._lines.append(team_board.line_of(self._board, number))  # type: ignore[no-untyped-call]
+            self._lines[number][[team_board.BELL_TO_READ, team_board.BELL_TO_WRITE]] = _bell()
             arguments = (self._address, number, PATIENCE)
             helper = threading.Thread(target=serve, args=arguments, name="fastsoftmax", daemon=True)
             helper.start()
             self._helpers.append(helper)
         if self._welcome != helpers:
-            welcome(self._address, helpers)
-            self._welcome = helpers
+            self._board[team_board.WELCOME] = self._welcome = helpers
         for number in range(helpers):
-            if asleep(self._address, number):
+            if self._lines[number][team_board.ASLEEP]:
                 _send_to_another_core(self._helpers[number])
         return self._address
 
     def dismiss(self) -> None:
         """End the helpers, so that none is inside compiled code when the interpreter goes."""
-        if self._helpers:
-            close(self._address, len(self._helpers))
+        self._board[team_board.CLOSED] = 1
+        for line in self._lines:
+            os.write(int(line[team_board.BELL_TO_WRITE]), (1).to_bytes(8, sys.byteorder))
 
 
 def _bell() -> tuple[int, int]:

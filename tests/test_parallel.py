@@ -155,15 +155,15 @@ def test_helpers_sleep_when_there_is_nothing_to_do_and_wake_again():
     with fs.num_threads(2):
         expected = fs.softmax(logits)
         deadline = time.monotonic() + 20
-        while not board.asleep(_parallel._team._address, 0) and time.monotonic() < deadline:
+        while not _parallel._team._lines[0][board.ASLEEP] and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert board.asleep(_parallel._team._address, 0)
+        assert _parallel._team._lines[0][board.ASLEEP]
         assert same_bits(fs.softmax(logits), expected)
         for _ in range(1000):
             fs.softmax(logits)
-            if not board.asleep(_parallel._team._address, 0):
+            if not _parallel._team._lines[0][board.ASLEEP]:
                 break
-        assert not board.asleep(_parallel._team._address, 0)
+        assert not _parallel._team._lines[0][board.ASLEEP]
 
 
 @needs_jit
@@ -175,9 +175,9 @@ def test_a_helper_wakes_on_another_core_than_its_leader():
         pytest.skip("there is but one core")
     team = _parallel._Team()
     with fs.num_threads(2):
-        address = team.summon(1)
+        team.summon(1)
         deadline = time.monotonic() + 20
-        while not board.asleep(address, 0) and time.monotonic() < deadline:
+        while not team._lines[0][board.ASLEEP] and time.monotonic() < deadline:
             time.sleep(0.01)
         team.summon(1)
         assert len(os.sched_getaffinity(team._helpers[0].native_id)) == len(mine) - 1

@@ -33,6 +33,9 @@ _CLOSED = 6 * _LINE  # not 0: helpers go home
 _HELPERS = 7 * _LINE  # one line each: whether it sleeps, and where its bell is read and written
 MOST_HELPERS = 255
 BOARD_SIZE = (_HELPERS + MOST_HELPERS * _LINE) // 8
+# What Python writes and reads: positions in the board, and in a helper's line
+WELCOME, CLOSED = (_JOB + 32) // 8, _CLOSED // 8
+ASLEEP, BELL_TO_READ, BELL_TO_WRITE = 0, 1, 2
 
 TURN = 16_384  # elements: 3 to 10 us
 SMALL = 32_768  # elements: below, one thread is enough, and the overhead of a call counts
@@ -109,33 +112,6 @@ def serve(team, helper, patience):
             _set(bell, 0)
             looks = 0
         _pause()
-
-
-@kernel
-def hang_bell(team, helper, read, write):
-    """Give a helper its bell: the file descriptors to read and to write."""
-    _set(team + _HELPERS + helper * _LINE + 8, read)
-    _set(team + _HELPERS + helper * _LINE + 16, write)
-
-
-@kernel
-def welcome(team, helpers):
-    """How many helpers may join the next jobs."""
-    _set(team + _JOB + 32, helpers)
-
-
-@kernel
-def asleep(team, helper):
-    """Whether a helper sleeps."""
-    return _get(team + _HELPERS + helper * _LINE) != 0
-
-
-@kernel
-def close(team, helpers):
-    """Send the helpers home."""
-    _set(team + _CLOSED, 1)
-    for helper in range(helpers):
-        _ring(_get(team + _HELPERS + helper * _LINE + 16))
 
 
 def _place(builder, address):
@@ -255,3 +231,9 @@ if config.DISABLE_JIT:
 def new_board():
     """An empty board; its address is `board.ctypes.data`."""
     return np.zeros(BOARD_SIZE, np.int64)
+
+
+def line_of(board, helper):
+    """The entries of one helper, as a view."""
+    start = (_HELPERS + helper * _LINE) // 8
+    return board[start : start + _LINE // 8]
