@@ -1,0 +1,33 @@
+"""What warm-up calls: every public function, and both kinds of each option; tests/test_cli.py runs it as a command."""
+
+import numpy as np
+from helpers import FLOATS
+
+from fastsoftmax import functional, warmup
+
+
+def calls_for(dtype):
+    kinds = (warmup._map_calls, warmup._product_calls, warmup._loss_calls, warmup._dense_calls)
+    return [call for kind in kinds for call in kind(dtype)]
+
+
+def test_every_public_function_is_called_in_its_dtype():
+    for dtype in FLOATS:
+        calls = calls_for(dtype)
+        names = {call.func.__name__ for call in calls}
+        assert names == set(functional.__all__) - {"softmax_vjp"}  # the same kernel as softmax_jvp
+        assert all(call.args[0].dtype == dtype for call in calls)
+
+
+def test_options_are_given_and_left_out():
+    calls = calls_for(np.float32)
+    for function, option in (
+        ("softmax", "where"),
+        ("logsumexp", "where"),
+        ("cross_entropy", "sample_weight"),
+        ("squared_error_value_and_grad", "class_weight"),
+    ):
+        given = [call.keywords.get(option) is not None for call in calls if call.func.__name__ == function]
+        assert {True, False} == set(given)
+    axes = {call.args[1] for call in calls if call.func.__name__ == "log_softmax" and len(call.args) > 1}
+    assert axes == {-1, 1}
