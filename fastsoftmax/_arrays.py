@@ -2,7 +2,7 @@
 
 Kernels want C-contiguous, aligned, native float32 or float64 matrices whose rows lie along the axis of the operation.
 `Rows` makes such matrices of any real arrays and brings a result back into the caller's shape, dtype and `out`; the
-functions below it check targets, weights and numbers. Every error message that speaks of an argument is written here.
+functions below it check targets and weights. Every error message that speaks of an array is written here.
 """
 
 import functools
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastsoftmax._numbers import read_integer
 from fastsoftmax.kernels import first_bad_label
 
 Array = NDArray[Any]
@@ -259,7 +260,7 @@ def read_targets(value: ArrayLike, rows: Rows, ignore_index: int | None) -> Arra
     if soft:
         return rows.matrix(array, rows.compute)
     labels = _integers(array).reshape(-1)
-    ignored = None if ignore_index is None else _integer("ignore_index", ignore_index)
+    ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
     bad = first_bad_label(labels, rows.n_columns, ignored)
     if bad >= 0:
         classes = f"{rows.n_columns} classes, 0 to {rows.n_columns - 1}" if rows.n_columns else "no classes"
@@ -296,63 +297,3 @@ def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -
 def _element(name: str, array: Array, position: int) -> str:
     index = ", ".join(str(i) for i in np.unravel_index(position, array.shape))
     return f"{name}[{index}] = {array.flat[position]}" if index else f"{name} = {array.flat[position]}"
-
-
-def _integer(name: str, value: Any) -> int:
-    """The value as an int."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if abs(number) >= 2**63:
-        raise ValueError(f"{name} must fit into 64 bits, got {value!r}")
-    return number
-
-
-def read_temperature(value: float, dtype: np.dtype[Any]) -> Any:
-    """The temperature as a scalar of the dtype; None for 1, which kernels compile away."""
-    number = _number("temperature", value)
-    if number == 1:
-        return None
-    with np.errstate(all="ignore"):
-        scalar = dtype.type(number)
-    if not 0 < scalar < np.inf:
-        raise ValueError(f"temperature must be positive and finite in {dtype}, got {value!r}")
-    return scalar
-
-
-def read_smoothing(value: float) -> float:
-    """The label smoothing as a float between 0 and 1."""
-    number = _number("label_smoothing", value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"label_smoothing must be between 0 and 1, got {value!r}")
-    return number
-
-
-def read_count(name: str, value: int) -> int:
-    """The value as an int of at least 1."""
-    number = _integer(name, value)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
-    return number
-
-
-def read_number(
-    name: str, value: float, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
-) -> float:
-    """The value as a finite float in the range."""
-    number = _number(name, value)
-    if not (number >= least and above < number < below):
-        limits = {"at least": least, "above": above, "below": below}
-        said = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit))
-        raise ValueError(f"{name} must be finite and {said}, got {value!r}")
-    return number
-
-
-def _number(name: str, value: float) -> float:
-    try:
-        if not isinstance(value, (str, bytes)):  # str | bytes takes five times as long
-            return float(value)
-    except (TypeError, ValueError):
-        pass
-    raise TypeError(f"{name} must be a number, got {value!r}")

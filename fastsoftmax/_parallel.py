@@ -20,6 +20,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
+from fastsoftmax._numbers import read_count
 from fastsoftmax.kernels import team as team_board
 from fastsoftmax.kernels.team import MOST_HELPERS, SMALL, new_board, serve
 
@@ -59,7 +60,7 @@ def set_num_threads(n: int) -> None:
     >>> fs.set_num_threads(before)
     """
     global _set_for_all
-    _set_for_all = _read_threads(n)
+    _set_for_all = read_count("n", n)
 
 
 def get_num_threads() -> int:
@@ -87,7 +88,7 @@ def num_threads(n: int) -> Iterator[None]:
     ...     fs.get_num_threads()
     1
     """
-    token = _set_here.set(_read_threads(n))
+    token = _set_here.set(read_count("n", n))
     try:
         yield
     finally:
@@ -162,14 +163,6 @@ def _send_to_another_core(helper: threading.Thread) -> None:
 
 
 _core_of_caller = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
-
-
-def _read_threads(n: int) -> int:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"n must be an integer, got {n!r}")
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n!r}")
-    return int(n)
 
 
 def _cores() -> int:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import functional, reference
-from fastsoftmax._arrays import Array, check_shape, contiguous, read_count, read_number, real_array
+from fastsoftmax._arrays import Array, check_shape, contiguous, real_array
+from fastsoftmax._numbers import read_count, read_number
 
 LOSSES = ("cross_entropy", "squared_error")
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, Rows, deliver, read_smoothing, read_targets, read_weights, ready
+from fastsoftmax._arrays import Array, Rows, deliver, read_targets, read_weights, ready
+from fastsoftmax._numbers import read_smoothing
 from fastsoftmax._parallel import run
 from fastsoftmax.kernels import direct
 from fastsoftmax.kernels.team import SMALL

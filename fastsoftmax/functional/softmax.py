@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import LAST, ONE, Array, Axis, Rows, read_temperature, ready
+from fastsoftmax._arrays import LAST, ONE, Array, Axis, Rows, ready
+from fastsoftmax._numbers import read_temperature
 from fastsoftmax._parallel import run
 from fastsoftmax.kernels import direct
 from fastsoftmax.kernels.team import SMALL

@@ -9,7 +9,7 @@ elements in memory order. The array must outlive its pointers: a kernel's argume
 pointer is taken anew in each turn of the loop. + - * / take vectors, and scalars of their dtype.
 
 This file says in NumPy what each name means, and that is what runs when the JIT is off; compiled code gets the
-instructions of _simd_llvm.py.
+instructions of _simd_memory.py and _simd_arithmetic.py.
 """
 
 import numpy as np
@@ -158,4 +158,5 @@ def transpose(source, position, stride, rows, columns, target, target_position, 
 
 
 if not config.DISABLE_JIT:
-    from fastsoftmax.kernels._simd_llvm import *  # noqa: F403
+    from fastsoftmax.kernels._simd_arithmetic import *  # noqa: F403
+    from fastsoftmax.kernels._simd_memory import *  # noqa: F403

@@ -1,0 +1,75 @@
+"""The vector as a Numba type, and the LLVM that its operations share (_simd_memory.py, _simd_arithmetic.py)."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models, register_default
+
+VECTOR_BITS = 512
+INT32 = ir.IntType(32)
+MANTISSA = {types.float32: 23, types.float64: 52}
+
+
+class Vector(types.Type):
+    """As many floats, or bools of a mask, as fill one vector of `kind` (float32 or float64)."""
+
+    def __init__(self, kind, is_mask=False):
+        self.kind, self.is_mask = kind, is_mask
+        self.count = VECTOR_BITS // kind.bitwidth
+        super().__init__(name=f"{'Mask' if is_mask else 'Vector'}({kind})")
+
+    @property
+    def llvm(self):
+        """The LLVM type."""
+        element = ir.FloatType() if self.kind == types.float32 else ir.DoubleType()
+        return ir.VectorType(ir.IntType(1) if self.is_mask else element, self.count)
+
+    @property
+    def suffix(self):
+        """How LLVM spells the type in the name of an overloaded function."""
+        return f"v{self.count}f{self.kind.bitwidth}"
+
+
+@register_default(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, fe_type.llvm)
+
+
+def splat_in(builder, value, kind):
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, INT32(0))
+    zeros = ir.Constant(ir.VectorType(INT32, kind.count), None)
+    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+
+def vectors_in(builder, vector, types_given, values):
+    """The values as vectors: what is a scalar fills one."""
+    return [
+        v if isinstance(t, Vector) else splat_in(builder, v, vector.llvm)
+        for t, v in zip(types_given, values, strict=True)
+    ]
+
+
+def lane_numbers(count):
+    return ir.Constant(ir.VectorType(INT32, count), list(range(count)))
+
+
+def first_in(builder, count, vector):
+    """The mask of the first `count` lanes."""
+    count = builder.trunc(count, INT32)
+    return builder.icmp_signed(
+        "<", lane_numbers(vector.count), splat_in(builder, count, ir.VectorType(INT32, vector.count))
+    )
+
+
+def place_in(context, builder, array, value, position, kind):
+    return builder.bitcast(builder.gep(value, [position], inbounds=True), kind.as_pointer())
+
+
+def call_in(builder, name, result, args):
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return builder.call(function, args)
+
+
+def is_pointer_to_floats(array):
+    return isinstance(array, types.CPointer) and array.dtype in MANTISSA
