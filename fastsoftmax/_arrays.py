@@ -278,10 +278,10 @@ def _integers(array: Array) -> Array:
     return array.astype(np.int64, order="C", copy=False)
 
 
-def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -> Array | None:
-    """Non-negative finite weights of the shape, as a flat array of the dtype."""
+def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -> Array:
+    """Non-negative finite weights of the shape, as a flat array of the dtype; an empty one if none are given."""
     if value is None:
-        return None
+        return np.empty(0, dtype)
     array = real_array(name, value)
     check_shape(name, array, shape)
     with np.errstate(over="ignore"):  # what is infinite in the dtype is no weight

@@ -131,7 +131,7 @@ def _cross_entropy(
         kernels.cross_entropy_rows(rows, answers, by_row, by_class, np.float64(label_smoothing), 1.0, losses, None)
         scale = 1.0
         if mean:
-            scale = _one_over_weight(kernels.weight_taking_part(answers, by_row, None if soft else by_class))
+            scale = _one_over_weight(kernels.weight_taking_part(answers, by_row, by_class[:0] if soft else by_class))
         return finish(losses, scale)
 
     return implementation
@@ -222,7 +222,7 @@ def _label_reader(targets, ignore_index):
 
 def _weight_reader(weight, dtype, mean):
     if _absent(weight):
-        return register_jitable(lambda weight, length: None)
+        return register_jitable(lambda weight, length: np.empty(0, dtype))
 
     @register_jitable
     def read_weight(weight, length):

@@ -224,9 +224,9 @@ def _evaluate(
     if reduction == "mean":
         counts_class = answers.ndim == 1 or kernel is kernels.squared_error_rows
         for name, weight in (("sample_weight", by_row), ("class_weight", by_class)):
-            if weight is not None and weight.size and not weight.any():
+            if weight.size and not weight.any():
                 raise ValueError(f'{name} must not be all zero with reduction="mean"')
-        scale = _one_over_weight(answers, by_row, by_class if counts_class else None)
+        scale = _one_over_weight(answers, by_row, by_class if counts_class else by_class[:0])
     grad = rows.target(out) if with_grad else None
     losses = np.empty(rows.n_rows)
     arguments = (rows.inputs[0], answers, by_row, by_class, smoothing, 0.0 if math.isnan(scale) else scale)
@@ -237,11 +237,11 @@ def _evaluate(
     return deliver(np.array(kernels.sum_row(losses) * scale), rows.dtype)[()], grad_logits
 
 
-def _one_over_weight(answers: Array, by_row: Array | None, by_class: Array | None) -> float:
+def _one_over_weight(answers: Array, by_row: Array, by_class: Array) -> float:
     """1 / (sum of the weights that take part in a mean); NaN if no row does."""
     present, total = kernels.weight_taking_part(answers, by_row, by_class)
     if total > 0:
         return 1.0 / total
-    if present and (by_row is not None or by_class is not None):
+    if present and (by_row.size or by_class.size):
         raise ValueError('the weights of the rows that take part must not sum to zero with reduction="mean"')
     return math.nan

@@ -11,10 +11,19 @@ from fastsoftmax.kernels.columns import (
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
-from fastsoftmax.kernels.dense import dense_grad_bias_rows, dense_grad_weight_rows, dense_grad_X_rows, dense_rows
+from fastsoftmax.kernels.dense import dense_rows
+from fastsoftmax.kernels.linear import (
+    dense_vjp_rows,
+    linear_cross_entropy_hvp_rows,
+    linear_cross_entropy_rows,
+    linear_squared_error_hvp_rows,
+    linear_squared_error_rows,
+)
 from fastsoftmax.kernels.losses import (
+    cross_entropy_hvp_rows,
     cross_entropy_rows,
     first_bad_label,
+    squared_error_hvp_rows,
     squared_error_rows,
     weight_taking_part,
 )
@@ -30,12 +39,15 @@ from fastsoftmax.kernels.softmax import (
 from fastsoftmax.kernels.vecmath import sum_row
 
 __all__ = [
+    "cross_entropy_hvp_rows",
     "cross_entropy_rows",
-    "dense_grad_X_rows",
-    "dense_grad_bias_rows",
-    "dense_grad_weight_rows",
     "dense_rows",
+    "dense_vjp_rows",
     "first_bad_label",
+    "linear_cross_entropy_hvp_rows",
+    "linear_cross_entropy_rows",
+    "linear_squared_error_hvp_rows",
+    "linear_squared_error_rows",
     "log_softmax_columns",
     "log_softmax_jvp_columns",
     "log_softmax_jvp_rows",
@@ -50,6 +62,7 @@ __all__ = [
     "softmax_rows",
     "softmax_vjp_columns",
     "softmax_vjp_rows",
+    "squared_error_hvp_rows",
     "squared_error_rows",
     "sum_row",
     "weight_taking_part",

@@ -1,13 +1,13 @@
 """How every kernel is compiled, and where its machine code is kept.
 
-Three decorators hold all JIT options. `kernel` may fuse a multiplication with an addition and nothing else; `step` is
-the same for a piece that must become a part of its callers; `reduction` may also reorder the additions of its loop,
-which is what lets a plain loop over numbers vectorise. Never more than that: nnan and ninf would make NaN rows and
-masks undefined, and reassoc cancels the rounding trick that exp is built on.
+Three decorators hold all JIT options. They may fuse a multiplication with an addition and nothing else: nnan and ninf
+would make NaN rows and masks undefined, and reassoc cancels the rounding trick that exp is built on. `kernel` compiles a
+function by itself, `step` a piece that must become a part of its callers, and `outline` copies into its callers, before
+their types are known, what only arranges calls: as machine code of its own it would be compiled for nobody.
 
 Machine code is kept in one file a function and signature, named by everything that the code depends on: the
 text of all kernel files as they were when this process imported them, the versions of Numba, llvmlite and
-Python, the CPU, the options and the argument types. A changed source or machine therefore asks for another
+Python, the CPU and the argument types. A changed source or machine therefore asks for another
 file: stale code cannot be run. There is no index that processes could race for; files appear by an atomic
 rename and carry a checksum, and whatever goes wrong with them means one more compilation, never an error.
 """
@@ -32,35 +32,34 @@ _HERE = Path(__file__).resolve().parent
 
 def kernel(function):
     """Compile for exact work: the order of additions stays as written."""
-    return _compile(function, {"contract"})
+    return _compile(function, forceinline=False)  # said, because it would be handed down from a step that calls it
 
 
 def step(function):
     """Compile into each caller: a call in the middle of a row costs much of its time (17 classes: 14 ns against 11)."""
-    return _compile(function, {"contract"}, forceinline=True)
+    return _compile(function, forceinline=True)
 
 
-def reduction(function):
-    """Compile a loop that adds many numbers, in whatever order is fastest."""
-    return _compile(function, {"contract", "reassoc"})
+def outline(function):
+    """Copy into each caller what only arranges calls (a pass of linear.py: 10 s of compiling against 80)."""
+    return _compile(function, inline="always")
 
 
-def _compile(function, fastmath, **options):
+def _compile(function, **options):
     if config.DISABLE_JIT:
         return function
-    dispatcher = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath, **options)(function)
+    dispatcher = numba.njit(error_model="numpy", nogil=True, fastmath={"contract"}, **options)(function)
     ours = Path(function.__code__.co_filename).resolve().parent == _HERE  # of other files the text is not known
-    if ours and not options:  # a step is kept as a part of its callers
-        dispatcher._cache = _MachineCode(f"{function.__module__}.{function.__qualname__}", fastmath)
+    if ours and options == {"forceinline": False}:  # what becomes a part of its callers is kept with them
+        dispatcher._cache = _MachineCode(f"{function.__module__}.{function.__qualname__}")
     return dispatcher
 
 
 class _MachineCode(caching._Cache):
     """The compiled signatures of one function, on disk (the interface that a Numba dispatcher asks for)."""
 
-    def __init__(self, name, fastmath):
+    def __init__(self, name):
         self._name = name
-        self._options = sorted(fastmath)
 
     @property
     def cache_path(self):
@@ -89,7 +88,7 @@ class _MachineCode(caching._Cache):
 
     def _file_name(self, sig, codegen):
         settings = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
-        key = (self._name, self._options, sig, codegen.magic_tuple(), settings)
+        key = (self._name, sig, codegen.magic_tuple(), settings)
         return f"{self._name.rpartition('.')[2]}-{_digest(key)}.nbc"
 
     def enable(self):

@@ -13,6 +13,7 @@ from fastsoftmax.kernels._simd_types import (
     first_in,
     is_pointer_to_floats,
     place_in,
+    prefetch_in,
     splat_in,
 )
 
@@ -157,9 +158,7 @@ def stream(typingctx, vector, array, position):
 @intrinsic
 def prefetch(typingctx, array, position):
     def codegen(context, builder, signature, args):
-        place = builder.gep(args[0], [args[1]])  # may be past the end: a prefetch never faults
-        place = builder.bitcast(place, ir.IntType(8).as_pointer())
-        call_in(builder, "llvm.prefetch.p0", ir.VoidType(), [place, INT32(0), INT32(2), INT32(1)])
+        prefetch_in(builder, builder.gep(args[0], [args[1]]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen

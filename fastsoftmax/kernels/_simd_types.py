@@ -71,5 +71,11 @@ def call_in(builder, name, result, args):
     return builder.call(function, args)
 
 
+def prefetch_in(builder, address):
+    """Have the line brought into the cache; it may lie outside the array, a prefetch never faults."""
+    place = builder.bitcast(address, ir.IntType(8).as_pointer())
+    call_in(builder, "llvm.prefetch.p0", ir.VoidType(), [place, INT32(0), INT32(2), INT32(1)])
+
+
 def is_pointer_to_floats(array):
     return isinstance(array, types.CPointer) and array.dtype in MANTISSA

@@ -69,7 +69,7 @@ def cross_entropy_value_and_grad(logits, labels, out, team):
     if not _labels_fit(logits, labels, out):
         return REFUSED
     losses, scale = np.empty(labels.shape[0]), 1.0 / labels.shape[0]
-    cross_entropy_rows(logits, labels, None, None, 0.0, scale, losses, out, team)
+    cross_entropy_rows(logits, labels, losses[:0], out[0, :0], 0.0, scale, losses, out, team)
     return sum_row(losses) * scale
 
 
@@ -79,7 +79,7 @@ def squared_error_value_and_grad(logits, labels, out, team):
     if not _labels_fit(logits, labels, out):
         return REFUSED
     losses, scale = np.empty(labels.shape[0]), 1.0 / labels.shape[0]
-    squared_error_rows(logits, labels, None, None, 0.0, scale, losses, out, team)
+    squared_error_rows(logits, labels, losses[:0], out[0, :0], 0.0, scale, losses, out, team)
     return sum_row(losses) * scale
 
 

@@ -9,7 +9,7 @@ elements in memory order. The array must outlive its pointers: a kernel's argume
 pointer is taken anew in each turn of the loop. + - * / take vectors, and scalars of their dtype.
 
 This file says in NumPy what each name means, and that is what runs when the JIT is off; compiled code gets the
-instructions of _simd_memory.py and _simd_arithmetic.py.
+instructions of _simd_memory.py, _simd_arithmetic.py and _simd_tiles.py.
 """
 
 import numpy as np
@@ -157,6 +157,45 @@ def transpose(source, position, stride, rows, columns, target, target_position, 
             target[target_position + c * target_stride + r] = source[position + r * stride + c]
 
 
+# Tiles of a product of two matrices. A matrix is given by its place: pointer, position, and the distance of its rows.
+
+
+def dot_tile_classes():
+    """The most classes that `dot_tile` takes."""
+    return 5
+
+
+def dot_tile_rows(n_classes):
+    """The most rows that `dot_tile` takes for so many classes."""
+    return 16 // n_classes
+
+
+def outer_tile_height():
+    """The most rows of `out` that `outer_tile` takes."""
+    return 14
+
+
+def dot_tile(x, n_rows, w, n_classes, depth, bias, first, adds, out):
+    """out_ij = sum_{d < depth} x_id w_jd, plus out_ij itself if it adds, else plus bias_(first + j)."""
+    for i in range(n_rows):
+        for j in range(n_classes):
+            row, column = x[1] + i * x[2], w[1] + j * w[2]
+            start = out[0][out[1] + i * out[2] + j] if adds else bias[first + j]
+            out[0][out[1] + i * out[2] + j] = start + x[0][row : row + depth] @ w[0][column : column + depth]
+
+
+def outer_tile(factors, height, x, columns, count, adds, out, ahead):
+    """out_ij = sum_{k < count} factors_ki x_kj, i < height, j < columns (two vectors at most), added to out if it adds.
+
+    Of x, what lies `ahead` elements after the elements that it reads is brought into the cache.
+    """
+    for i in range(height):
+        total = sum(factors[0][factors[1] + k * factors[2] + i] * x[0][x[1] + k * x[2] :][:columns] for k in range(count))
+        row = out[0][out[1] + i * out[2] :][:columns]
+        row[:] = row + total if adds else total
+
+
 if not config.DISABLE_JIT:
     from fastsoftmax.kernels._simd_arithmetic import *  # noqa: F403
     from fastsoftmax.kernels._simd_memory import *  # noqa: F403
+    from fastsoftmax.kernels._simd_tiles import *  # noqa: F403

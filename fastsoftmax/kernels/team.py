@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from fastsoftmax.kernels._jit import kernel, step
+from fastsoftmax.kernels._jit import kernel, outline
 
 _LINE = 64  # bytes
 _OPEN = 0 * _LINE  # number of the job that can be joined, or 0
@@ -38,22 +38,62 @@ WELCOME, CLOSED = (_JOB + 32) // 8, _CLOSED // 8
 ASLEEP, BELL_TO_READ, BELL_TO_WRITE = 0, 1, 2
 
 TURN = 16_384  # elements: 3 to 10 us
+YIELD_AFTER = 1_000  # looks: with more threads than cores, the one that is waited for may need ours
 SMALL = 32_768  # elements: below, one thread is enough, and the overhead of a call counts
 
 
-@step
+@outline
 def share(team, n_rows, n_columns, span, arguments):
     """span(first, last, *arguments) for all of n_rows rows, in turns of about TURN elements if there is a team."""
+    function, packed = _as_job(span, arguments)
+    if not _lead(team, function, packed, n_rows, 16 * max(1, TURN // (16 * max(1, n_columns)))):
+        raise MemoryError("a thread found no memory for a row")
+
+
+@outline
+def share_each(team, n_pieces, span, arguments):
+    """span(first, last, *arguments) for all pieces of work, one a turn."""
+    function, packed = _as_job(span, arguments)
+    if not _lead(team, function, packed, n_pieces, 1):
+        raise MemoryError("a thread found no memory for a row")
+
+
+@kernel
+def team_size(team):
+    """How many may work on a job, the leader included."""
+    return 1 if team == 0 else 1 + _get(team + _JOB + 32)
+
+
+@kernel
+def await_turn(team, place, number):
+    """Wait until the number at the place (an address) is this one; False if it will not be, because a thread failed.
+
+    Pieces of work are taken in order, so those that are waited for are done or being worked on.
+    """
     if team == 0:
-        span(0, n_rows, *arguments)
-    else:
-        function, packed = _as_job(span, arguments)
-        if not _lead(team, function, packed, n_rows, 16 * max(1, TURN // (16 * max(1, n_columns)))):
-            raise MemoryError("a thread found no memory for a row")
+        return True
+    looks = 0
+    while _get(place) != number:
+        if _get(team + _FAILED) != 0:
+            return False
+        looks += 1
+        if looks % YIELD_AFTER == 0:
+            _yield()
+        _pause()
+    return True
+
+
+@kernel
+def pass_turn(team, place, number):
+    """Let the one go on who waits for this number."""
+    if team != 0:
+        _set(place, number)
 
 
 @kernel
 def _lead(team, function, packed, n_rows, turn):
+    if team == 0:
+        return _run(function, packed, 0, n_rows) == 0
     number = _get(team + _LAST_JOB) + 1
     _set(team + _LAST_JOB, number)
     _set(team + _JOB, function)
@@ -176,6 +216,16 @@ def _eight_bytes(name):
 _wait, _ring = _eight_bytes("read"), _eight_bytes("write")
 
 
+@intrinsic
+def _yield(typingctx):
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 def _job_function(context):
     """The type of a job: Numba's calling convention, so that what its kernel raises can be passed on as a status."""
     return context.call_conv.get_function_type(types.none, (types.voidptr, types.intp, types.intp))
@@ -221,11 +271,15 @@ def _run(typingctx, function, packed, first, last):
     return types.int32(types.int64, types.int64, types.int64, types.int64), codegen
 
 
-if config.DISABLE_JIT:
+if config.DISABLE_JIT:  # without machine code there is nothing to gain from threads
 
     def share(team, n_rows, n_columns, span, arguments):
-        """Without machine code there is nothing to gain from threads."""
+        """All rows in one go."""
         span(0, n_rows, *arguments)
+
+    def share_each(team, n_pieces, span, arguments):
+        """All pieces in one go."""
+        span(0, n_pieces, *arguments)
 
 
 def new_board():

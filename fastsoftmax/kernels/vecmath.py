@@ -103,7 +103,7 @@ _L_64 = (
 _SQRT_HALF_BITS_64 = np.int64(0x3FE6A09E667F3BCD)
 
 
-@kernel
+@step
 def log1p(x):
     """log(1 + x) of a float64 of at least 0 and below infinity, or NaN; error below 1.1 ULP (tests/test_vecmath.py)."""
     y = 1.0 + x

@@ -1,0 +1,256 @@
+"""What the names of simd.py that multiply matrices are in compiled code: tiles of sums that stay in registers.
+
+A function that holds tiles is not copied into its callers: it is large, and called for thousands of numbers at a time.
+A tile keeps as many sums as the target has registers for while it goes through its factors; each of its heights is a
+loop of its own, written out here, because LLVM does not find such tiles in a loop over numbers.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastsoftmax.kernels._simd_types import (
+    INT32,
+    Vector,
+    call_in,
+    first_in,
+    is_pointer_to_floats,
+    prefetch_in,
+    splat_in,
+)
+
+__all__ = ["dot_tile", "dot_tile_classes", "dot_tile_rows", "outer_tile", "outer_tile_height"]
+
+NUMBER, NUMBER_OF = types.intp, ir.IntType(64)
+
+
+class _Place:
+    """Where a matrix is, in code that is being written: pointer, position, and the distance of its rows."""
+
+    def __init__(self, context, builder, kind, value):
+        self._builder = builder
+        self.pointer, *rest = cgutils.unpack_tuple(builder, value)
+        self.at, self.stride = (context.cast(builder, v, t, NUMBER) for v, t in zip(rest, list(kind)[1:], strict=True))
+
+    def address(self, row, column):
+        """Of an element, the row and column being values of the code."""
+        here = self._builder.add(self.at, self._builder.mul(row, self.stride))
+        return self._builder.gep(self.pointer, [self._builder.add(here, column)])
+
+
+def _is_place(kind):
+    return isinstance(kind, types.BaseTuple) and len(kind) == 3 and is_pointer_to_floats(kind[0])
+
+
+def _fma(builder, vector, a, b, place):
+    """a * b added to the sum at the place, which LLVM keeps in a register."""
+    total = call_in(builder, f"llvm.fmuladd.{vector.suffix}", vector.llvm, [a, b, builder.load(place)])
+    builder.store(total, place)
+
+
+def _load(builder, vector, address, mask=None):
+    address, align = builder.bitcast(address, vector.llvm.as_pointer()), vector.kind.bitwidth // 8
+    if mask is None:
+        return builder.load(address, align=align)
+    name, nothing = f"llvm.masked.load.{vector.suffix}.p0", ir.Constant(vector.llvm, None)
+    return call_in(builder, name, vector.llvm, [address, INT32(align), mask, nothing])
+
+
+def _store(builder, vector, value, address, mask=None):
+    address, align = builder.bitcast(address, vector.llvm.as_pointer()), vector.kind.bitwidth // 8
+    if mask is None:
+        builder.store(value, address, align=align)
+    else:
+        name = f"llvm.masked.store.{vector.suffix}.p0"
+        call_in(builder, name, ir.VoidType(), [value, address, INT32(align), mask])
+
+
+def _has_many_registers(context):
+    """Whether vectors of 64 bytes have 32 registers; else LLVM keeps each in two or four of 16."""
+    return "+avx512f" in context.codegen().magic_tuple()[2]
+
+
+def _dot_sums(context):
+    return 16 if _has_many_registers(context) else 4
+
+
+def _most_classes(context):
+    return 5 if _has_many_registers(context) else 2
+
+
+def _most_height(context):
+    return 14 if _has_many_registers(context) else 3
+
+
+def _constant_of_target(value):
+    @intrinsic
+    def constant(typingctx):
+        def codegen(context, builder, signature, args):
+            return context.get_constant(NUMBER, value(context))
+
+        return NUMBER(), codegen
+
+    return constant
+
+
+dot_tile_classes = _constant_of_target(_most_classes)
+outer_tile_height = _constant_of_target(_most_height)
+
+
+@intrinsic
+def dot_tile_rows(typingctx, classes):
+    def codegen(context, builder, signature, args):
+        return builder.sdiv(context.get_constant(NUMBER, _dot_sums(context)), args[0])
+
+    return NUMBER(NUMBER), codegen
+
+
+def _by_case(builder, value, bodies):
+    """Run the body that belongs to the value."""
+    builder.function.attributes.add("noinline")
+    done = builder.append_basic_block("done")
+    switch = builder.switch(value, done)
+    for case, body in bodies:
+        block = builder.append_basic_block(f"case_{case}")
+        switch.add_case(ir.Constant(value.type, case), block)
+        builder.position_at_end(block)
+        body()
+        builder.branch(done)
+    builder.position_at_end(done)
+
+
+@intrinsic
+def dot_tile(typingctx, x, n_rows, w, n_classes, depth, bias, first, adds, out):
+    if not (_is_place(x) and _is_place(w) and _is_place(out)):
+        return None
+    vector = Vector(x[0].dtype)
+
+    def codegen(context, builder, signature, args):
+        x_place, w_place, out_place = (_Place(context, builder, signature.args[i], args[i]) for i in (0, 2, 8))
+        _, rows, _, classes, depth, bias, first, adds, _ = args
+        bias = builder.gep(bias, [first])
+        none, full = NUMBER_OF(0), builder.sub(depth, builder.srem(depth, NUMBER_OF(vector.count)))
+        sums = [cgutils.alloca_once(builder, vector.llvm) for _ in range(_dot_sums(context))]
+
+        def body(n_classes):
+            n_rows, last = len(sums) // n_classes, builder.sub(rows, NUMBER_OF(1))
+            # rows that are not there stand in for the last one, and are not stored
+            numbers = [builder.select(_less(builder, i, rows), NUMBER_OF(i), last) for i in range(n_rows)]
+            for place in sums:
+                builder.store(ir.Constant(vector.llvm, None), place)
+
+            def accumulate(d, mask=None):
+                xs = [_load(builder, vector, x_place.address(number, d), mask) for number in numbers]
+                ws = [_load(builder, vector, w_place.address(NUMBER_OF(j), d), mask) for j in range(n_classes)]
+                for i in range(n_rows):
+                    for j in range(n_classes):
+                        _fma(builder, vector, xs[i], ws[j], sums[i * n_classes + j])
+
+            with cgutils.for_range_slice(builder, none, full, NUMBER_OF(vector.count)) as (d, _):
+                accumulate(d)
+            with builder.if_then(builder.icmp_signed("<", full, depth)):
+                accumulate(full, first_in(builder, builder.sub(depth, full), vector))
+
+            part = ir.VectorType(vector.llvm.element, n_classes)
+            align = vector.kind.bitwidth // 8
+            loaded = [builder.load(place) for place in sums]
+            totals = [_totals(builder, vector, loaded[g : g + vector.count]) for g in range(0, len(sums), vector.count)]
+            for i in range(n_rows):
+                with builder.if_then(_less(builder, i, rows)):
+                    address = out_place.address(NUMBER_OF(i), none)
+                    start = builder.bitcast(builder.select(adds, address, bias), part.as_pointer())
+                    value = _lanes(builder, vector, totals, i * n_classes, n_classes)
+                    value = builder.fadd(builder.load(start, align=align), value)
+                    builder.store(value, builder.bitcast(address, part.as_pointer()), align=align)
+
+        bodies = [(n, lambda n=n: body(n)) for n in range(1, _most_classes(context) + 1)]
+        _by_case(builder, classes, bodies)
+        return context.get_dummy_value()
+
+    taken = (x, NUMBER, w, NUMBER, NUMBER, bias, NUMBER, types.boolean, out)
+    return types.void(*taken), codegen
+
+
+def _less(builder, number, value):
+    return builder.icmp_signed("<", NUMBER_OF(number), value)
+
+
+def _totals(builder, vector, sums):
+    """One vector whose lane i is the sum of the lanes of sums[i]: halves added, then quarters, ..."""
+    sums = sums + [ir.Constant(vector.llvm, None)] * (vector.count - len(sums))
+    apart, kind = vector.count // 2, ir.VectorType(INT32, vector.count)
+    while apart:
+        kept = [lane + (vector.count if lane & apart else 0) for lane in range(vector.count)]
+        crossed = [(lane ^ apart) + (vector.count if lane & apart else 0) for lane in range(vector.count)]
+        sums, apart = [
+            builder.fadd(*(builder.shuffle_vector(a, b, ir.Constant(kind, order)) for order in (kept, crossed)))
+            for a, b in zip(sums[:apart], sums[apart:], strict=True)
+        ], apart // 2
+    return sums[0]
+
+
+def _lanes(builder, vector, vectors, start, count):
+    """`count` lanes from lane `start` on of vectors side by side."""
+    first = start // vector.count
+    pair = [*vectors[first : first + 2], ir.Constant(vector.llvm, ir.Undefined)][:2]
+    order = ir.Constant(ir.VectorType(INT32, count), [start - first * vector.count + i for i in range(count)])
+    return builder.shuffle_vector(*pair, order)
+
+
+@intrinsic
+def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
+    if not (_is_place(factors) and _is_place(x) and _is_place(out)):
+        return None
+    vector = Vector(x[0].dtype)
+
+    def codegen(context, builder, signature, args):
+        factor_place, x_place, out_place = (_Place(context, builder, signature.args[i], args[i]) for i in (0, 2, 6))
+        _, height, _, columns, count, adds, _, ahead = args
+        sums = [cgutils.alloca_once(builder, vector.llvm) for _ in range(2 * _most_height(context))]
+
+        def body(n_rows, n_vectors):
+            used, rest = sums[: n_rows * n_vectors], builder.sub(columns, NUMBER_OF((n_vectors - 1) * vector.count))
+            masks = [None] * (n_vectors - 1) + [first_in(builder, rest, vector)]
+            starts = [NUMBER_OF(v * vector.count) for v in range(n_vectors)]
+            for place in used:
+                builder.store(ir.Constant(vector.llvm, None), place)
+            with cgutils.for_range(builder, count) as loop:
+                addresses = [x_place.address(loop.index, start) for start in starts]
+                xs = [_load(builder, vector, *pair) for pair in zip(addresses, masks, strict=True)]
+                for address in addresses:
+                    prefetch_in(builder, builder.gep(address, [ahead]))
+                for i in range(n_rows):
+                    factor = builder.load(factor_place.address(loop.index, NUMBER_OF(i)))
+                    factor = splat_in(builder, factor, vector.llvm)
+                    for v in range(n_vectors):
+                        _fma(builder, vector, factor, xs[v], used[i * n_vectors + v])
+
+            is_full = builder.icmp_signed("==", rest, NUMBER_OF(vector.count))
+            full = NUMBER_OF(vector.count)
+            for i in range(n_rows):
+                for v in range(n_vectors):
+                    address, place = out_place.address(NUMBER_OF(i), starts[v]), used[i * n_vectors + v]
+                    mask = first_in(builder, builder.select(adds, rest if masks[v] else full, NUMBER_OF(0)), vector)
+                    value = builder.fadd(_load(builder, vector, address, mask), builder.load(place))
+                    if masks[v]:
+                        builder.store(value, place)
+                    else:
+                        _store(builder, vector, value, address)
+            last = [(out_place.address(NUMBER_OF(i), starts[-1]), used[(i + 1) * n_vectors - 1]) for i in range(n_rows)]
+            with builder.if_else(is_full) as (then, otherwise):  # a masked store takes longer
+                for branch, mask in ((then, None), (otherwise, masks[-1])):
+                    with branch:
+                        for address, place in last:
+                            _store(builder, vector, builder.load(place), address, mask)
+
+        heights = range(1, _most_height(context) + 1)
+        wide = builder.icmp_signed(">", columns, NUMBER_OF(vector.count))
+        with builder.if_else(wide) as (two, one):
+            for branch, n_vectors in ((two, 2), (one, 1)):
+                with branch:
+                    _by_case(builder, height, [(h, lambda h=h, v=n_vectors: body(h, v)) for h in heights])
+        return context.get_dummy_value()
+
+    taken = (factors, NUMBER, x, NUMBER, NUMBER, types.boolean, out, NUMBER)
+    return types.void(*taken), codegen
