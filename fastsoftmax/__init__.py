@@ -5,10 +5,17 @@ from fastsoftmax import reference
 from fastsoftmax._parallel import get_num_threads, num_threads, set_num_threads
 from fastsoftmax._version import __version__
 from fastsoftmax.functional import (
+    LinearGrads,
     cross_entropy,
     cross_entropy_value_and_grad,
     dense,
     dense_vjp,
+    linear_cross_entropy,
+    linear_cross_entropy_hvp,
+    linear_cross_entropy_value_and_grad,
+    linear_squared_error,
+    linear_squared_error_hvp,
+    linear_squared_error_value_and_grad,
     log_softmax,
     log_softmax_jvp,
     log_softmax_vjp,
@@ -21,12 +28,19 @@ from fastsoftmax.functional import (
 )
 
 __all__ = [
+    "LinearGrads",
     "__version__",
     "cross_entropy",
     "cross_entropy_value_and_grad",
     "dense",
     "dense_vjp",
     "get_num_threads",
+    "linear_cross_entropy",
+    "linear_cross_entropy_hvp",
+    "linear_cross_entropy_value_and_grad",
+    "linear_squared_error",
+    "linear_squared_error_hvp",
+    "linear_squared_error_value_and_grad",
     "log_softmax",
     "log_softmax_jvp",
     "log_softmax_vjp",

@@ -70,12 +70,28 @@ def answer_dtypes(*dtypes: np.dtype[Any]) -> tuple[np.dtype[Any], np.dtype[Any]]
     return answer, np.dtype(np.float32) if answer == np.float16 else answer
 
 
+def is_ready(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether a kernel can read the array as it is."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
 def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array itself where a kernel can read it, else a clean copy in the dtype."""
-    flags = array.flags
-    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
-        return array
+    if is_ready(array, dtype):
+        return array if array.flags.writeable else np.asarray(_Unlocked(array))
     return np.array(array, dtype=dtype, order="C")
+
+
+class _Unlocked:
+    """A read-only array as one that Numba takes for writable: else each kernel would be compiled once more for it.
+
+    Kernels do not write what they read.
+    """
+
+    def __init__(self, array: Array) -> None:
+        self._array = array  # keeps the memory
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
 def check_shape(name: str, array: Array, shape: Shape) -> None:
@@ -84,20 +100,22 @@ def check_shape(name: str, array: Array, shape: Shape) -> None:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
-def check_out(out: Array | None, shape: Shape, dtype: np.dtype[Any], inputs: dict[str, Array]) -> None:
+def check_out(
+    out: Array | None, shape: Shape, dtype: np.dtype[Any], inputs: dict[str, Array], name: str = "out"
+) -> None:
     """Raise unless `out` can take the answer: shape, dtype, writable, and no input itself or apart from all of them."""
     if out is None:
         return
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
-    check_shape("out", out, shape)
+        raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
+    check_shape(name, out, shape)
     if out.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
+        raise ValueError(f"{name} must have dtype {dtype}, got {out.dtype}")
     if not out.flags.writeable:
-        raise ValueError("out must be writable, got a read-only array")
-    for name, array in inputs.items():
+        raise ValueError(f"{name} must be writable, got a read-only array")
+    for other, array in inputs.items():
         if np.may_share_memory(out, array) and not _same_elements(out, array) and _overlap(out, array):
-            raise ValueError(f"out must not partly overlap {name}")
+            raise ValueError(f"{name} must not partly overlap {other}")
 
 
 def kernel_target(out: Array | None, shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -251,19 +269,17 @@ class Rows:
         return deliver(values.reshape(shape), self.dtype)[()]
 
 
-def read_targets(value: ArrayLike, rows: Rows, ignore_index: int | None) -> Array:
-    """Labels as int64 (n_rows,) with -1 at ignored rows, or distributions as a matrix."""
-    array = real_array("targets", value)
-    rows.note_input("targets", array)
-    soft = array.ndim == len(rows.shape) and (array.dtype.kind == "f" or array.shape == rows.shape)
-    check_shape("targets", array, rows.shape if soft else rows.shape[:-1])
+def read_targets(array: Array, shape: Shape, dtype: np.dtype[Any], ignore_index: int | None) -> Array:
+    """For logits of the shape: labels (n_rows,) as int64, ignored ones -1, or distributions (n_rows, n_classes)."""
+    soft = array.ndim == len(shape) and (array.dtype.kind == "f" or array.shape == shape)
+    check_shape("targets", array, shape if soft else shape[:-1])
     if soft:
-        return rows.matrix(array, rows.compute)
-    labels = _integers(array).reshape(-1)
+        return contiguous(array, dtype).reshape(math.prod(shape[:-1]), shape[-1])
+    labels, n_classes = _integers(array).reshape(-1), shape[-1]
     ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
-    bad = first_bad_label(labels, rows.n_columns, ignored)
+    bad = first_bad_label(labels, n_classes, ignored)
     if bad >= 0:
-        classes = f"{rows.n_columns} classes, 0 to {rows.n_columns - 1}" if rows.n_columns else "no classes"
+        classes = f"{n_classes} classes, 0 to {n_classes - 1}" if n_classes else "no classes"
         raise ValueError(f"{_element('targets', array, bad)} is not a class: logits have {classes}")
     return labels if ignored is None else np.where(labels == ignored, -1, labels)
 

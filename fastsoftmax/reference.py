@@ -5,18 +5,26 @@ Every derivative here is the chain rule carried out as it is taught, with the ma
     J_ij = dp_i/dz_j = p_i (delta_ij - p_j)              softmax_jacobian, (..., C, C)
     dL/dz_j = sum_i dL/dp_i J_ij                         a row of C numbers times a matrix of C x C
 
-Arguments mean what they mean in `fastsoftmax`; there is no out=, and checks are few.
+Arguments mean what they mean in `fastsoftmax`; there is no out=, checks are few, and a sparse X is made dense.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 Axis = int | tuple[int, ...] | None
+
+
+class LinearGrads(NamedTuple):
+    """Derivatives with respect to weight (C, D), bias (C,) and X (N, D); None for what was not asked for."""
+
+    weight: Array
+    bias: Array | None
+    X: Array | None
 
 
 def softmax(logits: ArrayLike, axis: Axis = -1, *, temperature: float = 1.0, where: ArrayLike | None = None) -> Array:
@@ -133,16 +141,103 @@ def squared_error_grad_probs(probs: Array, targets: Array) -> Array:
     return 2 * (probs - targets)
 
 
+def cross_entropy_hessian_logits(probs: Array, targets: Array) -> Array:
+    """H_ij = M J_ij of one row's loss with M = sum_c t_c, because dL/dz = M p - t."""
+    return targets.sum(axis=-1)[..., None, None] * softmax_jacobian(probs)
+
+
+def squared_error_hessian_logits(probs: Array, targets: Array) -> Array:
+    """H = 2 (J J + diag(r) - r p^T - p r^T) of one row's loss, with r = J (p - t), half of dL/dz.
+
+    The derivative of dL/dz_i = 2 sum_k J_ik (p_k - t_k): J J is from p_k, the rest from dJ_ik/dz_j.
+    """
+    jacobian, half = softmax_jacobian(probs), softmax_vjp(probs, probs - targets)
+    outer = half[..., :, None] * probs[..., None, :]
+    return 2 * (jacobian @ jacobian + half[..., :, None] * np.eye(probs.shape[-1]) - outer - np.swapaxes(outer, -1, -2))
+
+
 def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
     """Z = X W^T + b."""
-    logits = np.asarray(X) @ np.asarray(weight).T
+    logits = _matrix(X) @ np.asarray(weight).T
     return logits if bias is None else logits + np.asarray(bias)
 
 
 def dense_vjp(X: ArrayLike, weight: ArrayLike, cotangent: ArrayLike) -> tuple[Array, Array, Array]:
     """dL/dX = G W;  dL/dW = sum_n (outer product of G_n and X_n) = G^T X;  dL/db = sum_n G_n."""
-    X, weight, cotangent = np.asarray(X), np.asarray(weight), np.asarray(cotangent)
+    X, weight, cotangent = _matrix(X), np.asarray(weight), np.asarray(cotangent)
     return cotangent @ weight, cotangent.T @ X, cotangent.sum(axis=0)
+
+
+def linear_cross_entropy(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, **options: Any
+) -> Any:
+    """`cross_entropy` of the logits X W^T + b."""
+    return cross_entropy(dense(X, weight, bias), targets, **options)
+
+
+def linear_cross_entropy_value_and_grad(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, *, with_grad_X: bool = False,
+    **options: Any,
+) -> tuple[Any, LinearGrads]:  # fmt: skip
+    """The loss, and its gradient with respect to the logits taken back through `dense`."""
+    loss, grad_logits = cross_entropy_value_and_grad(dense(X, weight, bias), targets, **options)
+    return loss, _linear_grads(X, weight, bias, grad_logits, with_grad_X)
+
+
+def linear_cross_entropy_hvp(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, weight_tangent: ArrayLike,
+    bias_tangent: ArrayLike | None, *, probs: ArrayLike | None = None, **options: Any,
+) -> LinearGrads:  # fmt: skip
+    """The loss's Hessian in (weight, bias) times (weight_tangent, bias_tangent)."""
+    hessian, tangent = cross_entropy_hessian_logits, dense(X, weight_tangent, bias_tangent)
+    return _linear_hvp(hessian, X, weight, bias, tangent, probs, targets, True, **options)
+
+
+def linear_squared_error(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, **options: Any
+) -> Any:
+    """`squared_error` of the logits X W^T + b."""
+    return squared_error(dense(X, weight, bias), targets, **options)
+
+
+def linear_squared_error_value_and_grad(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, *, with_grad_X: bool = False,
+    **options: Any,
+) -> tuple[Any, LinearGrads]:  # fmt: skip
+    """The loss, and its gradient with respect to the logits taken back through `dense`."""
+    loss, grad_logits = squared_error_value_and_grad(dense(X, weight, bias), targets, **options)
+    return loss, _linear_grads(X, weight, bias, grad_logits, with_grad_X)
+
+
+def linear_squared_error_hvp(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, weight_tangent: ArrayLike,
+    bias_tangent: ArrayLike | None, *, probs: ArrayLike | None = None, **options: Any,
+) -> LinearGrads:  # fmt: skip
+    """The loss's Hessian in (weight, bias) times (weight_tangent, bias_tangent)."""
+    hessian, tangent = squared_error_hessian_logits, dense(X, weight_tangent, bias_tangent)
+    return _linear_hvp(hessian, X, weight, bias, tangent, probs, targets, False, **options)
+
+
+def _linear_hvp(
+    hessian: Callable[[Array, Array], Array], X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, tangent: Array,
+    probs: ArrayLike | None, targets: ArrayLike, classes_in_target: bool, **options: Any,
+) -> LinearGrads:  # fmt: skip
+    """Each row's (C, C) Hessian in the logits times the tangent of its logits, taken back through `dense`."""
+    probs = softmax(dense(X, weight, bias)) if probs is None else _float(probs)
+    t, by_row, scale, _ = _prepare(probs, targets, classes_in_target, **options)
+    moved = (hessian(probs, t) * scale @ tangent[..., None])[..., 0]
+    return _linear_grads(X, weight, bias, _weigh(moved, by_row), False)
+
+
+def _linear_grads(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, grad_logits: Array, with_grad_X: bool
+) -> LinearGrads:
+    grad_X, grad_weight, grad_bias = dense_vjp(X, weight, grad_logits)
+    return LinearGrads(grad_weight, None if bias is None else grad_bias, grad_X if with_grad_X else None)
+
+
+def _matrix(X: Any) -> Array:
+    return np.asarray(X.toarray() if hasattr(X, "toarray") else X)
 
 
 def _float(value: ArrayLike) -> Array:

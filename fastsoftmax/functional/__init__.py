@@ -1,6 +1,15 @@
 """Arrays in, arrays out: the functions that users call, in one file for each file of kernels."""
 
 from fastsoftmax.functional.dense import dense, dense_vjp
+from fastsoftmax.functional.layer import LinearGrads
+from fastsoftmax.functional.linear import (
+    linear_cross_entropy,
+    linear_cross_entropy_hvp,
+    linear_cross_entropy_value_and_grad,
+    linear_squared_error,
+    linear_squared_error_hvp,
+    linear_squared_error_value_and_grad,
+)
 from fastsoftmax.functional.losses import (
     cross_entropy,
     cross_entropy_value_and_grad,
@@ -18,10 +27,17 @@ from fastsoftmax.functional.softmax import (
 )
 
 __all__ = [
+    "LinearGrads",
     "cross_entropy",
     "cross_entropy_value_and_grad",
     "dense",
     "dense_vjp",
+    "linear_cross_entropy",
+    "linear_cross_entropy_hvp",
+    "linear_cross_entropy_value_and_grad",
+    "linear_squared_error",
+    "linear_squared_error_hvp",
+    "linear_squared_error_value_and_grad",
     "log_softmax",
     "log_softmax_jvp",
     "log_softmax_vjp",

@@ -2,20 +2,12 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import (
-    Array,
-    answer_dtypes,
-    check_out,
-    check_shape,
-    contiguous,
-    deliver,
-    kernel_target,
-    real_array,
-)
+from fastsoftmax._arrays import Array, deliver, real_array
+from fastsoftmax._parallel import run
+from fastsoftmax.functional.layer import Grads, Layer, LinearGrads
 
 
 def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array:
@@ -23,7 +15,7 @@ def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out
 
     Parameters
     ----------
-    X : array_like (n_samples, n_features)
+    X : array_like or scipy.sparse CSR (n_samples, n_features)
     weight : array_like (n_classes, n_features)
         As scikit-learn's coef_ and torch's Linear.weight.
     bias : array_like (n_classes,), optional
@@ -52,22 +44,21 @@ def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out
     >>> fs.dense([[1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 10.0])
     array([[ 1.,  2., 13.]])
     """
-    arrays = _matrices(X=X, weight=weight)
-    if bias is not None:
-        arrays["bias"] = real_array("bias", bias)
-        check_shape("bias", arrays["bias"], (len(arrays["weight"]),))
-    dtype, ready = _ready(arrays)
-    shape = (len(ready["X"]), len(ready["weight"]))
-    check_out(out, shape, dtype, arrays)
-    apart = out is not None and not any(np.may_share_memory(out, array) for array in arrays.values())
-    filled = kernel_target(out if apart else None, shape, ready["X"].dtype)
-    kernels.dense_rows(ready["X"], ready["weight"], ready.get("bias"), filled)
-    return deliver(filled, dtype, out)
+    layer = Layer(X, weight, bias)
+    filled = layer.target("out", out, (layer.n_samples, layer.n_classes))
+    for rows, X_here in layer.pieces():
+        run(kernels.dense_rows, layer.work, X_here, layer.weight, layer.bias, filled[rows])
+    return deliver(filled, layer.dtype, out)
 
 
 def dense_vjp(
-    X: ArrayLike, weight: ArrayLike, cotangent: ArrayLike, *, with_grad_X: bool = True
-) -> tuple[Array | None, Array, Array]:
+    X: ArrayLike,
+    weight: ArrayLike,
+    cotangent: ArrayLike,
+    *,
+    with_grad_X: bool = True,
+    out: LinearGrads | None = None,
+) -> tuple[Any, Any, Any]:
     r"""Gradients of a loss with respect to X, weight and bias of `dense`, from its gradient with respect to the logits.
 
     With :math:`G = \partial L/\partial Z` of shape (n_samples, n_classes):
@@ -78,11 +69,13 @@ def dense_vjp(
 
     Parameters
     ----------
-    X : array_like (n_samples, n_features)
+    X : array_like or scipy.sparse CSR (n_samples, n_features)
     weight : array_like (n_classes, n_features)
     cotangent : array_like (n_samples, n_classes)
     with_grad_X : bool, default True
         A first layer has no use for grad_X.
+    out : LinearGrads of ndarray or None, optional
+        Takes the gradients; of their shapes and dtype. What is None is made.
 
     Returns
     -------
@@ -96,7 +89,7 @@ def dense_vjp(
     TypeError
         An argument that does not hold real numbers.
     ValueError
-        Shapes that do not fit.
+        Shapes that do not fit; an out that does not fit.
 
     Notes
     -----
@@ -110,34 +103,12 @@ def dense_vjp(
     array([[ 0.5,  1. ],
            [-0.5, -1. ]])
     """
-    arrays = _matrices(X=X, weight=weight)
-    arrays["cotangent"] = real_array("cotangent", cotangent)
-    check_shape("cotangent", arrays["cotangent"], (len(arrays["X"]), len(arrays["weight"])))
-    dtype, ready = _ready(arrays)
-    grad_X = None
-    if with_grad_X:
-        grad_X = np.empty_like(ready["X"])
-        kernels.dense_grad_X_rows(ready["cotangent"], ready["weight"], grad_X)
-        grad_X = deliver(grad_X, dtype)
-    grad_weight = np.empty_like(ready["weight"])
-    grad_bias = np.empty(len(grad_weight), grad_weight.dtype)
-    kernels.dense_grad_weight_rows(ready["X"], ready["cotangent"], grad_weight)
-    kernels.dense_grad_bias_rows(ready["cotangent"], grad_bias)
-    return grad_X, deliver(grad_weight, dtype), deliver(grad_bias, dtype)
-
-
-def _matrices(X: ArrayLike, weight: ArrayLike) -> dict[str, Array]:
-    arrays = {"X": real_array("X", X), "weight": real_array("weight", weight)}
-    if arrays["weight"].ndim != 2:
-        raise ValueError(f"weight must have shape (n_classes, n_features), got {arrays['weight'].shape}")
-    fitting = f"(n_samples, {arrays['weight'].shape[1]})"
-    if arrays["X"].ndim != 2 or arrays["X"].shape[1] != arrays["weight"].shape[1]:
-        reason = f"because weight has shape {arrays['weight'].shape}"
-        raise ValueError(f"X must have shape {fitting}, {reason}, got {arrays['X'].shape}")
-    return arrays
-
-
-def _ready(arrays: dict[str, Array]) -> tuple[np.dtype[Any], dict[str, Array]]:
-    """The dtype of the answer, and the arrays as kernels take them."""
-    dtype, compute = answer_dtypes(*[array.dtype for array in arrays.values()])
-    return dtype, {name: contiguous(array, compute) for name, array in arrays.items()}
+    given = real_array("cotangent", cotangent)
+    layer = Layer(X, weight, None, cotangent=given)
+    layer.has_bias = True  # of the layer that the cotangent comes from; its value does not matter
+    ready = layer.read("cotangent", given, (layer.n_samples, layer.n_classes))
+    grads = Grads(layer, with_grad_X, out)
+    for rows, X_here in layer.pieces():
+        run(kernels.dense_vjp_rows, layer.work, X_here, layer.weight, ready[rows], *grads.of_rows(rows))
+    grad_weight, grad_bias, grad_X = grads.deliver()
+    return grad_X, grad_weight, grad_bias

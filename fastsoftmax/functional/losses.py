@@ -5,13 +5,14 @@ The four functions are one computation, `_evaluate`, for two losses, with the gr
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, Rows, deliver, read_targets, read_weights, ready
+from fastsoftmax._arrays import Array, Rows, deliver, read_targets, read_weights, ready, real_array
 from fastsoftmax._numbers import read_smoothing
 from fastsoftmax._parallel import run
 from fastsoftmax.kernels import direct
@@ -214,27 +215,69 @@ def _evaluate(
     rows = Rows(-1, logits=logits)
     if not rows.shape:
         raise ValueError("logits must have shape (n_samples, n_classes), got ()")
-    if reduction not in ("none", "sum", "mean"):
-        raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
-    smoothing = read_smoothing(label_smoothing)
-    answers = read_targets(targets, rows, ignore_index)
-    by_row = read_weights("sample_weight", sample_weight, rows.shape[:-1], np.float64)
-    by_class = read_weights("class_weight", class_weight, (rows.n_columns,), rows.compute)
-    scale = 1.0
-    if reduction == "mean":
-        counts_class = answers.ndim == 1 or kernel is kernels.squared_error_rows
-        for name, weight in (("sample_weight", by_row), ("class_weight", by_class)):
-            if weight.size and not weight.any():
-                raise ValueError(f'{name} must not be all zero with reduction="mean"')
-        scale = _one_over_weight(answers, by_row, by_class if counts_class else by_class[:0])
+    given = real_array("targets", targets)
+    rows.note_input("targets", given)
+    options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
+    answers = read_answers(given, rows.shape, rows.compute, kernel is kernels.squared_error_rows, *options)
     grad = rows.target(out) if with_grad else None
     losses = np.empty(rows.n_rows)
-    arguments = (rows.inputs[0], answers, by_row, by_class, smoothing, 0.0 if math.isnan(scale) else scale)
-    run(kernel, rows.inputs[0].size, *arguments, losses, grad)
+    run(kernel, rows.inputs[0].size, rows.inputs[0], *answers.for_kernels, losses, grad)
     grad_logits = None if grad is None else rows.deliver(grad, out)
     if reduction == "none":
         return rows.deliver_reduced(losses, keepdims=False), grad_logits
-    return deliver(np.array(kernels.sum_row(losses) * scale), rows.dtype)[()], grad_logits
+    return answers.reduce(losses, rows.dtype), grad_logits
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a loss compares logits with, for kernels: labels or distributions, weights, and the scale of a sum."""
+
+    targets: Array
+    by_row: Array
+    by_class: Array
+    smoothing: float
+    scale: float
+
+    @property
+    def for_kernels(self) -> tuple[Any, ...]:
+        """In the order of a kernel's arguments; a mean over nothing is NaN, but its gradient 0."""
+        scale = 0.0 if math.isnan(self.scale) else self.scale
+        return self.targets, self.by_row, self.by_class, self.smoothing, scale
+
+    def of_rows(self, rows: slice) -> "Answers":
+        """Those of some rows, with the scale of all."""
+        return replace(self, targets=self.targets[rows], by_row=self.by_row[rows])
+
+    def reduce(self, losses: Array, dtype: np.dtype[Any]) -> Any:
+        """The losses of all rows as one number."""
+        return deliver(np.array(kernels.sum_row(losses) * self.scale), dtype)[()]
+
+
+def read_answers(
+    targets: Array,
+    shape: tuple[int, ...],
+    compute: np.dtype[Any],
+    weighs_rows: bool,
+    sample_weight: ArrayLike | None,
+    class_weight: ArrayLike | None,
+    label_smoothing: float,
+    ignore_index: int | None,
+    reduction: str,
+) -> Answers:
+    """Check the arguments of a loss for logits of the shape. weighs_rows: class weights weigh rows (squared error)."""
+    if reduction not in ("none", "sum", "mean"):
+        raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
+    smoothing = read_smoothing(label_smoothing)
+    answers = read_targets(targets, shape, compute, ignore_index)
+    by_row = read_weights("sample_weight", sample_weight, shape[:-1], np.float64)
+    by_class = read_weights("class_weight", class_weight, shape[-1:], compute)
+    scale = 1.0
+    if reduction == "mean":
+        for name, weight in (("sample_weight", by_row), ("class_weight", by_class)):
+            if weight.size and not weight.any():
+                raise ValueError(f'{name} must not be all zero with reduction="mean"')
+        scale = _one_over_weight(answers, by_row, by_class if answers.ndim == 1 or weighs_rows else by_class[:0])
+    return Answers(answers, by_row, by_class, smoothing, scale)
 
 
 def _one_over_weight(answers: Array, by_row: Array, by_class: Array) -> float:

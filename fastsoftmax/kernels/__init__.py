@@ -11,8 +11,9 @@ from fastsoftmax.kernels.columns import (
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
-from fastsoftmax.kernels.dense import dense_rows
+from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.linear import (
+    dense_rows,
     dense_vjp_rows,
     linear_cross_entropy_hvp_rows,
     linear_cross_entropy_rows,
@@ -20,10 +21,8 @@ from fastsoftmax.kernels.linear import (
     linear_squared_error_rows,
 )
 from fastsoftmax.kernels.losses import (
-    cross_entropy_hvp_rows,
     cross_entropy_rows,
     first_bad_label,
-    squared_error_hvp_rows,
     squared_error_rows,
     weight_taking_part,
 )
@@ -36,6 +35,7 @@ from fastsoftmax.kernels.softmax import (
     softmax_rows,
     softmax_vjp_rows,
 )
+from fastsoftmax.kernels.sparse import first_bad_index
 from fastsoftmax.kernels.vecmath import sum_row
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "cross_entropy_rows",
     "dense_rows",
     "dense_vjp_rows",
+    "first_bad_index",
     "first_bad_label",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",

@@ -1,9 +1,9 @@
 """How every kernel is compiled, and where its machine code is kept.
 
 Three decorators hold all JIT options. They may fuse a multiplication with an addition and nothing else: nnan and ninf
-would make NaN rows and masks undefined, and reassoc cancels the rounding trick that exp is built on. `kernel` compiles a
-function by itself, `step` a piece that must become a part of its callers, and `outline` copies into its callers, before
-their types are known, what only arranges calls: as machine code of its own it would be compiled for nobody.
+would make NaN rows and masks undefined, and reassoc cancels the rounding trick that exp is built on. `kernel` compiles
+a function by itself, `step` a piece that must become a part of its callers, and `outline` copies into its callers,
+before their types are known, what only arranges calls: its own machine code would be compiled for nobody.
 
 Machine code is kept in one file a function and signature, named by everything that the code depends on: the
 text of all kernel files as they were when this process imported them, the versions of Numba, llvmlite and

@@ -44,7 +44,7 @@ def _is_place(kind):
 
 
 def _fma(builder, vector, a, b, place):
-    """a * b added to the sum at the place, which LLVM keeps in a register."""
+    """A * b added to the sum at the place, which LLVM keeps in a register."""
     total = call_in(builder, f"llvm.fmuladd.{vector.suffix}", vector.llvm, [a, b, builder.load(place)])
     builder.store(total, place)
 
@@ -183,10 +183,13 @@ def _totals(builder, vector, sums):
     while apart:
         kept = [lane + (vector.count if lane & apart else 0) for lane in range(vector.count)]
         crossed = [(lane ^ apart) + (vector.count if lane & apart else 0) for lane in range(vector.count)]
-        sums, apart = [
-            builder.fadd(*(builder.shuffle_vector(a, b, ir.Constant(kind, order)) for order in (kept, crossed)))
-            for a, b in zip(sums[:apart], sums[apart:], strict=True)
-        ], apart // 2
+        sums, apart = (
+            [
+                builder.fadd(*(builder.shuffle_vector(a, b, ir.Constant(kind, order)) for order in (kept, crossed)))
+                for a, b in zip(sums[:apart], sums[apart:], strict=True)
+            ],
+            apart // 2,
+        )
     return sums[0]
 
 

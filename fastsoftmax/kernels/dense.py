@@ -26,7 +26,6 @@ from fastsoftmax.kernels.simd import (
     store_some,
     transpose,
 )
-from fastsoftmax.kernels.team import share_each
 
 ROWS = 48  # a multiple of the rows of every tile
 BLOCK_BYTES = 320 * 1024  # of X that a block takes at the most: a third of a core's L2
@@ -38,15 +37,8 @@ NONE = np.intp(0)  # a 0 that Numba does not take for a type: each would be anot
 
 
 @kernel
-def dense_rows(X, weight, bias, out, team=0):
-    # z_nc = sum_d X_nd W_cd + b_c
-    rows = block_rows(X)
-    n_blocks, n_chunks = -(-X.shape[0] // rows), -(-weight.shape[0] // CLASSES)
-    share_each(team, n_blocks * n_chunks, _dense_pieces, (X, weight, bias, rows, out))
-
-
-@kernel
-def _dense_pieces(first, last, X, weight, bias, rows, out):
+def logits_pieces(first, last, X, weight, bias, rows, out):
+    # logits of pieces first .. last of X W^T + b: `rows` rows and CLASSES classes each, the classes of a row in turn
     n_chunks = -(-weight.shape[0] // CLASSES)
     for piece in range(first, last):
         start, first_class = piece // n_chunks * rows, piece % n_chunks * CLASSES
@@ -64,8 +56,7 @@ def block_rows(X):
 
 @kernel
 def logits_block(X, start, count, weight, bias, first_class, n_classes, out):
-    # z_nc for rows start .. start + count and classes first_class .. first_class + n_classes; out: the place of the first
-    # of these rows
+    # z_nc for rows start .. start + count and n_classes classes from first_class on; out points to the first such row
     n_features, stride = X.shape[1], weight.shape[0]
     depth = DEPTH_BYTES // X.itemsize
     n_tiles = -(-n_classes // dot_tile_classes())
@@ -75,7 +66,10 @@ def logits_block(X, start, count, weight, bias, first_class, n_classes, out):
             c, end = first_class + n_classes * t // n_tiles, first_class + n_classes * (t + 1) // n_tiles
             rows = dot_tile_rows(end - c)
             for r in range(0, count, rows):
-                x, w = (pointer(X), (start + r) * n_features + d, n_features), (pointer(weight), c * n_features + d, n_features)
+                x, w = (
+                    (pointer(X), (start + r) * n_features + d, n_features),
+                    (pointer(weight), c * n_features + d, n_features),
+                )
                 z = (out, r * stride + c, stride)
                 dot_tile(x, min(rows, count - r), w, end - c, deep, pointer(bias), c, d > 0, z)
 
@@ -160,7 +154,9 @@ def add_to(total, part):
     # total += part, element by element
     for j in range(0, total.size, lanes(total)):
         some = min(lanes(total), total.size - j)
-        store_some(load_some(pointer(total), j, some, 0) + load_some(pointer(part), j, some, 0), pointer(total), j, some)
+        store_some(
+            load_some(pointer(total), j, some, 0) + load_some(pointer(part), j, some, 0), pointer(total), j, some
+        )
 
 
 @step

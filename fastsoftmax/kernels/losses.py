@@ -1,8 +1,8 @@
 """Cross-entropy and squared error on softmax: the loss of each row and its gradient with respect to the logits.
 
 Targets come as labels (N,), -1 for a row that is left out, or as distributions (N, C). Weights are float64 (N,) for
-the rows and of the logits' dtype (C,) for the classes; an empty array stands for weights that are not given, all 1. With
-keep = 1 - smoothing, spread = smoothing / C and the class weights w, the target that a row is compared with is
+the rows and of the logits' dtype (C,) for the classes; an empty array stands for weights that are not given, all 1.
+With keep = 1 - smoothing, spread = smoothing / C and the class weights w, the target that a row is compared with is
 
     t_c = w_c (keep target_c + spread)          target_c = 1 at the label and 0 elsewhere, for a label
 
@@ -79,10 +79,10 @@ def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weigh
             shares[r], label_of[r] = 0.0, -1
             if r < count:
                 losses[n + r] = 0.0
-                weight = _weight_of_row(sample_weight, n + r)
-                if not _left_out(labels, n + r, weight):
+                weight = weight_of_row(sample_weight, n + r)
+                if not left_out(labels, n + r, weight):
                     label = labels[n + r]
-                    shares[r], label_of[r] = weight * _weight_of_class(class_weight, label), label
+                    shares[r], label_of[r] = weight * weight_of_class(class_weight, label), label
                     if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
                         losses[n + r] = np.float64(tops[r]) - np.float64(logits[n + r, label])
         ones, others = exp_strip(tile, 0, width, n_columns, width, top, None, None, True, (tile, 0, width))
@@ -114,22 +114,22 @@ def _cross_entropy_span(
         count = min(LOGS, last - begin)
         for r in range(count):
             n = begin + r
-            weights[r] = _weight_of_row(sample_weight, n)
-            if _left_out(targets, n, weights[r]):
-                weights[r], masses[r], gaps[r], logs[r] = 0.0, 0.0, _zero_row(grad, n), 0.0
+            weights[r] = weight_of_row(sample_weight, n)
+            if left_out(targets, n, weights[r]):
+                weights[r], masses[r], gaps[r], logs[r] = 0.0, 0.0, zero_row(grad, n), 0.0
                 continue
             z, start = pointer(logits), n * n_columns
             e, at = either(apart, pointer(scratch), pointer(grad)), 0 if apart else start
             top = max_row(z, start, n_columns, None)
-            target = _target(z, targets, n, n_columns, class_weight, smoothing)
+            target = target_of(z, targets, n, n_columns, class_weight, smoothing)
             spread_out = targets.ndim == 2 or smoothing != 0.0  # else the label alone has a share
             mass, gap = 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
             if spread_out:
-                mass = sum_values(z, n_columns, _target_at, (z, *target))
+                mass = sum_values(z, n_columns, target_at, (z, *target))
                 gap = sum_values(z, n_columns, _gap_at, (z, start, splat(z, top), *target))
             at_label = 0.0
             if targets.ndim == 1:
-                at_label = (1.0 - smoothing) * _weight_of_class(class_weight, targets[n])
+                at_label = (1.0 - smoothing) * weight_of_class(class_weight, targets[n])
                 if at_label != 0.0:  # a weight of 0 hides an infinite gap
                     mass += at_label
                     gap += at_label * (np.float64(top) - np.float64(logits[n, targets[n]]))
@@ -160,12 +160,12 @@ def _grad_by_label(j, count, e, at, factor, label, share):
 
 @step
 def _grad_by_target(j, count, by_label, by_target, target):
-    return _grad_by_label(j, count, *by_label) - by_target * _target_at(j, count, by_label[0], *target)
+    return _grad_by_label(j, count, *by_label) - by_target * target_at(j, count, by_label[0], *target)
 
 
 @step
 def _gap_at(j, count, z, start, top, *target):
-    share = _target_at(j, count, z, *target)
+    share = target_at(j, count, z, *target)
     nothing = splat(z, 0)  # a share of 0 hides an infinite gap
     return choose(equal(share, nothing), nothing, share * (top - load_some(z, start + j, count, 0)))
 
@@ -185,16 +185,16 @@ def _squared_error_span(
     n_columns = logits.shape[1]
     scratch = np.empty(n_columns, logits.dtype)
     for n in range(first, last):
-        weight = _weight_of_row(sample_weight, n)
-        if not _left_out(targets, n, weight):
-            weight *= _weight_of_target(targets, n, class_weight)
-        if _left_out(targets, n, weight):
-            losses[n] = _zero_row(grad, n)
+        weight = weight_of_row(sample_weight, n)
+        if not left_out(targets, n, weight):
+            weight *= weight_of_target(targets, n, class_weight)
+        if left_out(targets, n, weight):
+            losses[n] = zero_row(grad, n)
             continue
         z, e = pointer(logits), pointer(scratch)
         top = splat(z, max_row(z, n * n_columns, n_columns, None))
         _, total = exp_row(z, n * n_columns, n_columns, top, None, None, None, e, 0)
-        target = _target(z, targets, n, n_columns, class_weight[:0], smoothing)
+        target = target_of(z, targets, n, n_columns, class_weight[:0], smoothing)
         label = np.intp(targets[n]) if targets.ndim == 1 else -1
         difference = (e, splat(z, 1.0 / total), label, 1.0 - smoothing, target)
         losses[n] = weight * sum_values(z, n_columns, _square_at, difference)
@@ -211,7 +211,7 @@ def _squared_error_span(
 def _difference_at(j, count, e, factor, label, share, target):
     # p_j - t_j
     prob = load_some(e, j, count, 0) * factor
-    return prob - _target_at(j, count, e, *target) - one_hot(e, label - j, share)
+    return prob - target_at(j, count, e, *target) - one_hot(e, label - j, share)
 
 
 @step
@@ -231,86 +231,16 @@ def _squared_error_grad_at(j, count, scale, inner, difference):
     return scale * prob * (_difference_at(j, count, *difference) - inner)
 
 
-@kernel
-def cross_entropy_hvp_rows(probs, tangent, targets, sample_weight, class_weight, smoothing, scale, out):
-    # dloss/dz = M p - t with M = sum_c t_c, so H_z v = M J v = M p (v - <p, v>);  probs, tangent (N, C) -> out (N, C),
-    # which may be tangent itself, times scale and the weight of the row
-    n_columns, p, v = probs.shape[1], pointer(probs), pointer(tangent)
-    for n in range(probs.shape[0]):
-        start, weight = n * n_columns, _weight_of_row(sample_weight, n)
-        if _left_out(targets, n, weight):
-            _zero_row(out, n)
-            continue
-        mass = sum_values(p, n_columns, _target_at, (p, *_target(p, targets, n, n_columns, class_weight, smoothing)))
-        if targets.ndim == 1:
-            mass = (0.0 if smoothing == 0.0 else mass) + (1.0 - smoothing) * _weight_of_class(class_weight, targets[n])
-        inner = splat(p, dot_row(p, start, v, start, n_columns))
-        factor = splat(p, scale * weight * mass)
-        fill_row(pointer(out), start, n_columns, False, _scaled_jvp_at, (p, v, start, inner, factor))
-
-
 @step
-def _scaled_jvp_at(j, count, p, v, start, inner, factor):
-    return factor * load_some(p, start + j, count, 0) * (load_some(v, start + j, count, 0) - inner)
-
-
-@kernel
-def squared_error_hvp_rows(probs, tangent, targets, sample_weight, class_weight, smoothing, scale, out):
-    # dloss/dz = 2 p (d - <d, p>) with d = p - t; along v, p moves by q = J v = p (v - <p, v>), and
-    # H_z v = 2 q (d - <d, p>) + 2 p (q - <q, d + p>);  probs, tangent (N, C) -> out (N, C), as above
-    n_columns, p, v = probs.shape[1], pointer(probs), pointer(tangent)
-    for n in range(probs.shape[0]):
-        start, weight = n * n_columns, _weight_of_row(sample_weight, n)
-        if not _left_out(targets, n, weight):
-            weight *= _weight_of_target(targets, n, class_weight)
-        if _left_out(targets, n, weight):
-            _zero_row(out, n)
-            continue
-        target = _target(p, targets, n, n_columns, class_weight[:0], smoothing)
-        label = np.intp(targets[n]) if targets.ndim == 1 else -1
-        row = (p, v, start, splat(p, dot_row(p, start, v, start, n_columns)), label, 1.0 - smoothing, target)
-        slope = splat(p, sum_values(p, n_columns, _slope_at, row))
-        turn = splat(p, sum_values(p, n_columns, _turn_at, row))
-        arguments = (splat(p, 2.0 * scale * weight), slope, turn, row)
-        fill_row(pointer(out), start, n_columns, False, _squared_error_hvp_at, arguments)
-
-
-@step
-def _moves_at(j, count, p, v, start, inner, label, share, target):
-    # p_j, q_j and d_j
-    prob = load_some(p, start + j, count, 0)
-    q = prob * (load_some(v, start + j, count, 0) - inner)
-    return prob, q, prob - _target_at(j, count, p, *target) - one_hot(p, label - j, share)
-
-
-@step
-def _slope_at(j, count, *row):
-    prob, _, d = _moves_at(j, count, *row)
-    return d * prob
-
-
-@step
-def _turn_at(j, count, *row):
-    prob, q, d = _moves_at(j, count, *row)
-    return q * (d + prob)
-
-
-@step
-def _squared_error_hvp_at(j, count, scale, slope, turn, row):
-    prob, q, d = _moves_at(j, count, *row)
-    return scale * (q * (d - slope) + prob * (q - turn))
-
-
-@step
-def _target(like, targets, n, n_columns, class_weight, smoothing):
-    # what _target_at needs for row n: the distribution (or None) and where it starts, class weights, keep and spread
+def target_of(like, targets, n, n_columns, class_weight, smoothing):
+    # what target_at needs for row n: the distribution (or None) and where it starts, class weights, keep and spread
     keep, spread = splat(like, 1.0 - smoothing), splat(like, smoothing / max(1, n_columns))
     distribution = pointer(targets) if targets.ndim == 2 else None
     return distribution, n * n_columns, pointer(class_weight), class_weight.size, keep, spread
 
 
 @step
-def _target_at(j, count, like, distribution, start, class_weight, n_weights, keep, spread):
+def target_at(j, count, like, distribution, start, class_weight, n_weights, keep, spread):
     # t_j but for the label's own share, then zeros
     value = spread
     if distribution is not None:
@@ -324,8 +254,8 @@ def weight_taking_part(targets, sample_weight, class_weight):
     # targets (N,) or (N, C) -> how many rows are not left out by their label, and the sum of their weights
     present, total = 0, 0.0
     for n in range(targets.shape[0]):
-        if not _left_out(targets, n, 1.0):
-            weight = _weight_of_row(sample_weight, n) * _weight_of_target(targets, n, class_weight)
+        if not left_out(targets, n, 1.0):
+            weight = weight_of_row(sample_weight, n) * weight_of_target(targets, n, class_weight)
             present, total = present + 1, total + weight
     return present, total
 
@@ -341,33 +271,33 @@ def first_bad_label(labels, n_classes, ignored):
 
 
 @kernel
-def _left_out(targets, n, weight):
+def left_out(targets, n, weight):
     if targets.ndim == 1:
         return weight == 0.0 or targets[n] < 0
     return weight == 0.0
 
 
 @step
-def _weight_of_row(sample_weight, n):
+def weight_of_row(sample_weight, n):
     return 1.0 if sample_weight.size == 0 else sample_weight[n]
 
 
 @step
-def _weight_of_class(class_weight, label):
+def weight_of_class(class_weight, label):
     return 1.0 if class_weight.size == 0 else np.float64(class_weight[label])
 
 
 @kernel
-def _weight_of_target(targets, n, class_weight):
+def weight_of_target(targets, n, class_weight):
     if targets.ndim == 1:
-        return _weight_of_class(class_weight, targets[n])
+        return weight_of_class(class_weight, targets[n])
     if class_weight.size == 0:
         return 1.0
     return dot_row(pointer(targets), n * targets.shape[1], pointer(class_weight), 0, targets.shape[1])
 
 
 @step
-def _zero_row(grad, n):
+def zero_row(grad, n):
     # grad (N, C) or None -> the loss of a row that is left out
     if grad is not None:
         grad[n] = 0

@@ -190,7 +190,9 @@ def outer_tile(factors, height, x, columns, count, adds, out, ahead):
     Of x, what lies `ahead` elements after the elements that it reads is brought into the cache.
     """
     for i in range(height):
-        total = sum(factors[0][factors[1] + k * factors[2] + i] * x[0][x[1] + k * x[2] :][:columns] for k in range(count))
+        total = sum(
+            factors[0][factors[1] + k * factors[2] + i] * x[0][x[1] + k * x[2] :][:columns] for k in range(count)
+        )
         row = out[0][out[1] + i * out[2] :][:columns]
         row[:] = row + total if adds else total
 
