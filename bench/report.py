@@ -5,8 +5,9 @@
     python bench/report.py one.json two.json --plots plots/
 
 Markdown goes to stdout: for each number of threads and dtype how many times as long torch and JAX take, and a table of
-all medians, the fastest in bold; fractions of the ceilings measured beside; and every case where another library was
-faster. Ratios are of medians of one race, in which the libraries took turns. Plots need matplotlib.
+all medians, the fastest in bold; fractions of the ceilings measured beside; the linear layer with its loss; and every
+case where another library was faster. Ratios are of medians of one race, in which the libraries took turns. Plots need
+matplotlib.
 """
 
 import argparse
@@ -31,6 +32,7 @@ class Race:
     threads: int
     n_bytes: int
     medians: dict[str, float]
+    flops: int | None = None
 
     @property
     def ours(self) -> float:
@@ -58,7 +60,15 @@ def read(paths: list[Path]) -> list[Race]:
             info: dict[str, Any] = entry["extra_info"]
             if info.get("medians"):
                 shape = tuple(info["shape"])
-                race = (info["operation"], shape, info["dtype"], info["threads"], info["bytes"], info["medians"])
+                race = (
+                    info["operation"],
+                    shape,
+                    info["dtype"],
+                    info["threads"],
+                    info["bytes"],
+                    info["medians"],
+                    info.get("flops"),
+                )
                 races.append(Race(*race))
     return races
 
@@ -100,6 +110,19 @@ def summary(races: list[Race]) -> list[str]:
                 ratios = [f"{ratio:.1f}" if (ratio := race.ratio(library)) else "-" for library in ("torch", "jax")]
                 cells.append(" | ".join([_time(race.ours, 0), *ratios]))
         lines.append(_row([_shape(shape), *cells]))
+    return lines
+
+
+def linear(races: list[Race]) -> list[str]:
+    """The linear layer with its loss: milliseconds, how many times as long others take, and GFLOP/s beside BLAS's."""
+    others = [name for name in ("torch", "jax", "sklearn", "scipy") if any(name in race.medians for race in races)]
+    heads = ["operation", "(N, D, C)", "dtype", "threads", "ours, ms", *(TITLES.get(n, n) for n in others)]
+    lines = [_row([*heads, "GFLOP/s", "BLAS's"]), _row(["---"] * 3 + ["--:"] * (len(others) + 4))]
+    for race in races:
+        cells = [race.operation, _shape(race.shape), race.dtype, str(race.threads), f"{race.ours * 1e3:.3g}"]
+        cells += [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in others]
+        speeds = [race.flops / t / 1e9 if t else None for t in (race.ours, race.medians.get("ceiling blas"))]
+        lines.append(_row([*cells, *(f"{speed:.0f}" if speed else "-" for speed in speeds)]))
     return lines
 
 
@@ -197,8 +220,9 @@ def main(argv: list[str] | None = None) -> None:
     races = read(arguments.files)
     if not races:
         parser.error("no races in these files: they come from `pytest bench/ --benchmark-json=FILE`")
+    by_rows, by_layer = ([race for race in races if bool(race.flops) == layer] for layer in (False, True))
     groups: dict[tuple[str, int], list[Race]] = defaultdict(list)
-    for race in races:
+    for race in by_rows:
         groups[race.dtype, race.threads].append(race)
     for (dtype, threads), members in sorted(groups.items()):
         print(f"\n## {dtype}, {_threads(threads)}: how many times as long torch and JAX take\n")
@@ -206,12 +230,16 @@ def main(argv: list[str] | None = None) -> None:
     for (dtype, threads), members in sorted(groups.items()):
         print(f"\n## {dtype}, {_threads(threads)}: microseconds a call\n")
         print("\n".join(table(members)))
-    print("\n## softmax and the ceilings\n")
-    print("\n".join(ceilings(races)))
+    if by_rows:
+        print("\n## softmax and the ceilings\n")
+        print("\n".join(ceilings(by_rows)))
+    if by_layer:
+        print("\n## A linear layer with its loss: how many times as long others take\n")
+        print("\n".join(linear(by_layer)))
     print("\n## Where others are faster\n")
     print("\n".join(losses(races)))
     if arguments.plots:
-        plot(races, arguments.plots)
+        plot(by_rows, arguments.plots)
 
 
 def _row(cells: list[str]) -> str:

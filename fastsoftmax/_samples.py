@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax._arrays import Array, contiguous, is_ready, real_array
-from fastsoftmax.kernels import first_bad_index
+from fastsoftmax.kernels import range_and_order
 from fastsoftmax.kernels.passes import GROUP
 
 PIECE_BYTES = 2**23  # of X that are copied at a time
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 _MOST_COLUMNS = np.iinfo(np.int32).max
 
 
@@ -70,7 +71,7 @@ def _read_csr(X: Any) -> tuple[Array, Array, Array]:
     if X.format != "csr":
         raise TypeError(f"X must be an array or in CSR format, got {X.format}: hand in X.tocsr()")
     n_rows, n_features = X.shape
-    indices, indptr = np.asarray(X.indices), contiguous(X.indptr, np.dtype(np.int64))
+    indices, indptr = np.asarray(X.indices), contiguous(X.indptr, _INT64)
     if indptr.shape != (n_rows + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > indices.size:
         raise ValueError("X is not a CSR matrix: X.indptr must rise from 0 to the number of its elements")
     if n_features > _MOST_COLUMNS:
@@ -78,14 +79,14 @@ def _read_csr(X: Any) -> tuple[Array, Array, Array]:
     data = real_array("X.data", X.data)
     if data.size < indptr[-1]:
         raise ValueError(f"X is not a CSR matrix: X.data has {data.size} elements of {indptr[-1]}")
-    narrow = contiguous(indices, np.dtype(np.int32))
-    bad, rising = first_bad_index(
-        indices if indices.dtype == np.int32 else contiguous(indices, np.dtype(np.int64)), indptr, n_features
-    )
-    if bad >= 0:
-        raise ValueError(
-            f"X is not a CSR matrix: X.indices[{bad}] = {indices[bad]} is not a column, 0 to {n_features - 1}"
-        )
+    if not indptr[-1]:
+        return data, contiguous(indices, _INT32), indptr
+    low, high, rising = range_and_order(indices if indices.dtype == _INT32 else contiguous(indices, _INT64), indptr)
+    if low < 0 or high >= n_features:
+        bad = int(((indices < 0) | (indices >= n_features)).argmax())
+        columns = f"a column, 0 to {n_features - 1}" if n_features else "a column: there are none"
+        raise ValueError(f"X is not a CSR matrix: X.indices[{bad}] = {indices[bad]} is not {columns}")
+    narrow = contiguous(indices, _INT32)
     if not rising:
         in_order = np.lexsort((narrow[: indptr[-1]], np.repeat(np.arange(n_rows), np.diff(indptr))))
         narrow, data = narrow[in_order], data[in_order]

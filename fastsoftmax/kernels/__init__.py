@@ -35,7 +35,7 @@ from fastsoftmax.kernels.softmax import (
     softmax_rows,
     softmax_vjp_rows,
 )
-from fastsoftmax.kernels.sparse import first_bad_index
+from fastsoftmax.kernels.sparse import range_and_order
 from fastsoftmax.kernels.vecmath import sum_row
 
 __all__ = [
@@ -43,7 +43,6 @@ __all__ = [
     "cross_entropy_rows",
     "dense_rows",
     "dense_vjp_rows",
-    "first_bad_index",
     "first_bad_label",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
@@ -57,6 +56,7 @@ __all__ = [
     "log_softmax_vjp_rows",
     "logsumexp_columns",
     "logsumexp_rows",
+    "range_and_order",
     "softmax_columns",
     "softmax_jvp_columns",
     "softmax_jvp_rows",

@@ -23,7 +23,7 @@ from numba import types
 from numba.extending import overload
 
 from fastsoftmax.kernels._jit import kernel, outline, step
-from fastsoftmax.kernels._views import matrix, part
+from fastsoftmax.kernels._views import matrix, on_huge_pages, part
 from fastsoftmax.kernels.dense import (
     CHUNK,
     CLASSES,
@@ -39,14 +39,13 @@ from fastsoftmax.kernels.dense import (
     logits_pieces,
 )
 from fastsoftmax.kernels.simd import lanes, misaligned, outer_tile_height, pointer
-from fastsoftmax.kernels.sparse import add_turned, csr_grad_weight, csr_logits, turn_weight
+from fastsoftmax.kernels.sparse import add_turned, csr_grad_weight, csr_logits, cut_features, turn_weight
 from fastsoftmax.kernels.team import await_turn, pass_turn, share, share_each, team_size
 
 GROUP = 10 * ROWS  # rows whose sums are folded into the gradients together: a multiple of every block
 TOGETHER_BYTES = 2**20  # of weight, from which on threads work together
 LOGITS_BYTES = 40 * 2**20  # of one block's logits at the most
 CSR_LOGITS_BYTES = 4 * 2**20  # the same where X is sparse
-CSR_RANGE_BYTES = 2**20  # of the turned gradient that one thread works on at a time
 
 
 def pass_over_rows(team, X, products, groups, pieces, arguments, weight, grad_weight, grad_bias, grad_X):
@@ -85,7 +84,7 @@ def _apart(team, X, products, groups, arguments, weight, grad_weight, grad_bias,
     rows, with_grad = block_rows(X), grad_weight.size > 0 or grad_bias.size > 0
     sizes = (rows * weight.shape[0] * max(1, products[0]), weight.size * with_grad, weight.shape[0])
     size = _padded(X, sizes[0]) + _padded(X, sizes[1]) + _padded(X, sizes[2])
-    room, turn = np.empty(team_size(team) * size + lanes(X), X.dtype), np.zeros(1, np.int64)
+    room, turn = on_huge_pages(np.empty(team_size(team) * size + lanes(X), X.dtype)), np.zeros(1, np.int64)
     more = (team, turn, room, size, rows, X, products, weight, grad_weight, grad_bias, grad_X)
     share_each(team, -(-X.shape[0] // GROUP), groups, (arguments, more))
 
@@ -139,7 +138,7 @@ def _together(team, X, products, pieces, arguments, weight, grad_weight, grad_bi
     rows = block_rows(X)
     while rows > ROWS and rows * n_classes * X.itemsize > LOGITS_BYTES:
         rows //= 2
-    room = np.empty(rows * n_classes * max(1, products[0]), X.dtype)
+    room = on_huge_pages(np.empty(rows * n_classes * max(1, products[0]), X.dtype))
     for start in range(0, n_rows, rows):
         count = min(rows, n_rows - start)
         z, second = matrix(room, 0, count, n_classes), matrix(room, 0, 0, n_classes)
@@ -213,7 +212,7 @@ def _dense_logits(team, X, weight, bias, out):
 
 @outline
 def _csr_logits(team, X, weight, bias, out):
-    turned = np.empty(weight.size, weight.dtype)
+    turned = on_huge_pages(np.empty(weight.size, weight.dtype))
     share(team, weight.shape[1], weight.shape[0], turn_weight, (weight, turned, NONE))
     share(team, out.shape[0], out.shape[1], csr_logits, (X, NONE, turned, NONE, bias, out))
 
@@ -224,8 +223,8 @@ def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, g
     with_grad = grad_weight.size > 0 or grad_bias.size > 0
     rows = max(1, min(n_rows, CSR_LOGITS_BYTES // max(1, n_classes * weight.itemsize)))
     room = np.empty(rows * n_classes * max(1, products[0]), weight.dtype)
-    turned = np.empty(weight.size * products[0], weight.dtype)
-    sums = np.zeros(weight.size if with_grad else 0, weight.dtype)
+    turned = on_huge_pages(np.empty(weight.size * products[0], weight.dtype))
+    sums = on_huge_pages(np.zeros(weight.size if with_grad else 0, weight.dtype))
     for k in range(products[0]):
         share(
             team,
@@ -234,7 +233,8 @@ def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, g
             turn_weight,
             (products[3] if k else products[1], turned, np.intp(k * weight.size)),
         )
-    ranges = max(1, weight.size * weight.itemsize // CSR_RANGE_BYTES)
+    cuts = np.empty(team_size(team) + 1, np.int64)
+    cut_features(X, n_features, cuts)
     for start in range(0, n_rows, rows):
         count = min(rows, n_rows - start)
         z, second = matrix(room, 0, count, n_classes), matrix(room, 0, 0, n_classes)
@@ -251,7 +251,7 @@ def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, g
             )
         share(team, count, n_classes, pieces, (arguments, (start, z, second)))
         if with_grad:
-            share_each(team, ranges, csr_grad_weight, (X, start, z, ranges, n_features, sums))
+            share_each(team, len(cuts) - 1, csr_grad_weight, (X, start, z, cuts, sums))
             grad_bias_block(z, NONE, n_classes, np.bool_(True), grad_bias)
         if grad_X.size:
             share_each(team, -(-count // ROWS), _grad_X_pieces, (z, weight, start, grad_X))

@@ -20,21 +20,24 @@ from fastsoftmax.kernels.simd import (
 )
 
 AHEAD = 12  # numbers of X whose weights are fetched ahead
+BINS, SAMPLED = 1024, 16  # of the sample that cuts the features
 
 
 @kernel
-def first_bad_index(indices, indptr, n_features):
-    # the first position of a column that does not exist, or -1; and whether the columns rise in each row
-    rising = True
-    for n in range(indptr.shape[0] - 1):
-        last = np.int64(0)
-        for k in range(indptr[n], indptr[n + 1]):
-            column = np.int64(indices[k])
-            if column < 0 or column >= n_features:
-                return k, rising
-            rising = rising and column >= last
-            last = column
-    return np.int64(-1), rising
+def range_and_order(indices, indptr):
+    # the least and the largest of indices, and whether they rise in each row; loops that vectorise (0.3 ms for 1.7
+    # million, 1.5 with a look at each row)
+    x, first, last = pointer(indices), indptr[0], indptr[indptr.shape[0] - 1]
+    low, high, falls = x[first], x[first], 0
+    for k in range(first, last):
+        low, high = min(low, x[k]), max(high, x[k])
+    for k in range(first + 1, last):
+        falls += 1 if x[k] < x[k - 1] else 0
+    for n in range(1, indptr.shape[0] - 1):
+        k = indptr[n]
+        if first < k < last and k < indptr[n + 1] and x[k] < x[k - 1]:
+            falls -= 1
+    return low, high, falls == 0
 
 
 @kernel
@@ -89,20 +92,38 @@ def csr_logits(first, last, X, start, turned, place, bias, z):
 
 
 @kernel
-def csr_grad_weight(first, last, X, start, G, ranges, n_features, sums):
-    # sums_(d C + c) += sum_n G_nc X_nd for the features of ranges first .. last, G being rows start .. of X
+def cut_features(X, n_features, cuts):
+    # cuts: the bounds of len(cuts) - 1 ranges of features with about as many numbers of X each, by a sample of them
+    indices, count, bins = X[1], np.zeros(BINS, np.int64), -(-n_features // BINS)
+    for k in range(0, indices.shape[0], SAMPLED):
+        count[indices[k] // bins] += 1
+    total, seen, n_ranges, bin = count.sum(), 0, cuts.shape[0] - 1, 0
+    cuts[0], cuts[n_ranges] = 0, n_features
+    for part in range(1, n_ranges):
+        while bin < BINS and seen * n_ranges < total * part:
+            seen, bin = seen + count[bin], bin + 1
+        cuts[part] = min(n_features, bin * bins)
+
+
+@kernel
+def csr_grad_weight(first, last, X, start, G, cuts, sums):
+    # sums_(d C + c) += sum_n G_nc X_nd for ranges first .. last of features (cuts), G being rows start .. of X
     data, indices, indptr = X
     g, out, width, n_classes = pointer(G), pointer(sums), lanes(sums), G.shape[1]
     for part in range(first, last):
-        from_column, to_column = n_features * part // ranges, n_features * (part + 1) // ranges
         for n in range(G.shape[0]):
-            begin = _position(indices, indptr[start + n], indptr[start + n + 1], from_column)
-            end = _position(indices, begin, indptr[start + n + 1], to_column)
+            begin, end = indptr[start + n], indptr[start + n + 1]
+            if cuts.shape[0] > 2:
+                begin = _position(indices, begin, end, cuts[part])
+                end = _position(indices, begin, end, cuts[part + 1])
             for c in range(0, n_classes, 2 * width):
                 low, high = min(width, n_classes - c), max(0, min(width, n_classes - c - width))
                 a = load_some(g, n * n_classes + c, low, 0)
                 b = load_some(g, n * n_classes + c + width, high, 0)
                 for k in range(begin, end):
+                    following = np.int64(indices[min(k + AHEAD, indices.shape[0] - 1)]) * n_classes + c
+                    prefetch(out, following)
+                    prefetch(out, following + low + high - 1)
                     here, x = np.int64(indices[k]) * n_classes + c, splat(sums, data[k])
                     store_some(fma(x, a, load_some(out, here, low, 0)), out, here, low)
                     if high > 0:
