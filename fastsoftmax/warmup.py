@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from fastsoftmax import functional as fs
 from fastsoftmax._parallel import num_threads
@@ -87,7 +88,12 @@ def _loss_calls(dtype: Any) -> Iterator[Call]:
 
 
 def _dense_calls(dtype: Any) -> Iterator[Call]:
-    X, weight = np.zeros((2, 3), dtype), np.zeros((4, 3), dtype)
-    yield partial(fs.dense, X, weight)
-    yield partial(fs.dense, X, weight, np.zeros(4, dtype))
-    yield partial(fs.dense_vjp, X, weight, np.zeros((2, 4), dtype))
+    weight = np.zeros((4, 3), dtype)
+    for X in (np.zeros((2, 3), dtype), csr_array(np.ones((2, 3), dtype))):
+        yield partial(fs.dense, X, weight)
+        yield partial(fs.dense_vjp, X, weight, np.zeros((2, 4), dtype))
+        for targets in (np.zeros(2, np.int64), np.full((2, 4), 1 / 4, dtype)):
+            for loss in ("linear_cross_entropy", "linear_squared_error"):
+                yield partial(getattr(fs, loss), X, weight, None, targets)
+                yield partial(getattr(fs, f"{loss}_value_and_grad"), X, weight, None, targets)
+                yield partial(getattr(fs, f"{loss}_hvp"), X, weight, None, targets, weight, None)

@@ -13,7 +13,7 @@ from numba.core.caching import NullCache
 
 import fastsoftmax
 from fastsoftmax.kernels import vecmath
-from fastsoftmax.kernels._jit import kernel, reduction
+from fastsoftmax.kernels._jit import kernel
 
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no machine code to keep")
 
@@ -187,15 +187,3 @@ def test_processes_that_start_at_once_share_an_empty_cache(copy):
         assert process.returncode == 0
     assert not list(copy.rglob("*.tmp"))
     assert first_call(copy) == (RIGHT, 1, 0)
-
-
-def test_two_jits_of_one_function_do_not_share_code():
-    def sums(x):
-        total = 0.0
-        for j in range(x.shape[0]):
-            total += x[j]
-        return total
-
-    exact, free = kernel(sums), reduction(sums)
-    x = np.random.default_rng(0).standard_normal(1000)
-    assert exact(x) != free(x)  # one adds in order, the other in vector lanes

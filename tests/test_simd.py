@@ -160,3 +160,64 @@ def chosen(condition, a, b):
 def test_either_of_two_arrays():
     a, b = np.array([1.0]), np.array([2.0])
     assert (chosen(True, a, b), chosen(False, a, b)) == (1, 2)
+
+
+@kernel
+def dots(X, w, bias, first, adds, out):
+    x, rows = (simd.pointer(X), 0, X.shape[1]), min(X.shape[0], simd.dot_tile_rows(w.shape[0]))
+    place = (simd.pointer(out), 2, out.shape[1])
+    weight = (simd.pointer(w), 0, w.shape[1])
+    simd.dot_tile(x, rows, weight, w.shape[0], w.shape[1], simd.pointer(bias), first, adds, place)
+    return rows
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_tile_of_dots_at_every_size_writes_its_rows_and_classes_and_no_more(dtype):
+    for n_classes in range(1, tile_classes() + 1):
+        for n_rows, depth in ((1, 0), (1, 1), (2, 15), (3, 16), (5, 17), (16, 40)):
+            X, w = (numbers(dtype, n * depth, n).reshape(n, depth) for n in (n_rows, n_classes))
+            bias = numbers(dtype, n_classes + 1)
+            for adds in (False, True):
+                out = np.full((n_rows, n_classes + 3), 7, dtype)
+                rows = dots(X, w, bias, 1, adds, out)
+                expected = np.full(out.shape, 7.0)
+                start = 7 if adds else bias[1:].astype(float)
+                expected[:rows, 2:-1] = (X.astype(float) @ w.T.astype(float))[:rows] + start
+                np.testing.assert_allclose(out, expected, atol=1e3 * np.finfo(dtype).eps)
+                assert (out[:, :2] == 7).all()
+                assert (out[:, -1] == 7).all()
+                assert (out[rows:] == 7).all()
+
+
+@kernel
+def tile_classes():
+    return simd.dot_tile_classes()
+
+
+@kernel
+def tile_height():
+    return simd.outer_tile_height()
+
+
+@kernel
+def outers(factors, X, columns, adds, out):
+    height = factors.shape[1] - 1
+    place = (simd.pointer(factors), 1, factors.shape[1])
+    x = (simd.pointer(X), 0, X.shape[1])
+    simd.outer_tile(place, height, x, columns, X.shape[0], adds, (simd.pointer(out), 1, out.shape[1]), 10_000_000)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_tile_of_outer_products_at_every_size_writes_its_part_and_no_more(dtype):
+    width = 64 // np.dtype(dtype).itemsize
+    for height in range(1, tile_height() + 1):
+        for count, columns in ((0, 1), (1, width - 1), (2, width), (5, width + 1), (9, 2 * width)):
+            factors = numbers(dtype, count * (height + 1), height).reshape(count, height + 1)
+            X = numbers(dtype, count * columns, columns).reshape(count, columns)
+            for adds in (False, True):
+                out = np.full((height, columns + 2), 7, dtype)
+                outers(factors, X, columns, adds, out)
+                expected = np.full(out.shape, 7.0)
+                expected[:, 1:-1] = factors[:, 1:].T.astype(float) @ X.astype(float) + (7 if adds else 0)
+                np.testing.assert_allclose(out, expected, atol=1e3 * np.finfo(dtype).eps)
+                assert (out[:, [0, -1]] == 7).all()

@@ -66,34 +66,33 @@ def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weigh
     # Labels of short rows, a row a lane (10 classes: 9 ns a row against 17; 2 classes: 7 against 17). The label of each
     # lane is a float, -1 for a row that is left out.
     width, n_columns = lanes(logits), logits.shape[1]
-    tile = room(logits)
-    tops, lane, label_of = room(logits), room(logits), room(logits)
+    tile, tops, lane = room(logits), room(logits), room(logits)
+    label_of, factor_of = room(logits), room(logits)
     shares, logs = room(FLOAT64), room(FLOAT64)
     for n in range(first, last, width):
         count, z = min(width, last - n), pointer(logits)
+        for r in range(width):  # long before they are read as vectors: a load waits for the stores that it spans
+            shares[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
+            if r < count:
+                weight = weight_of_row(sample_weight, n + r)
+                if not left_out(labels, n + r, weight):
+                    shares[r], label_of[r] = weight * weight_of_class(class_weight, labels[n + r]), labels[n + r]
+                    factor_of[r] = scale * shares[r]
         fetch_ahead(z, n * n_columns, n_columns)
         transpose(z, n * n_columns, n_columns, count, n_columns, tile, 0, width)
         top = max_strip(tile, 0, width, n_columns, width, None)
         store(top, tops, 0)
-        for r in range(width):
-            shares[r], label_of[r] = 0.0, -1
-            if r < count:
-                losses[n + r] = 0.0
-                weight = weight_of_row(sample_weight, n + r)
-                if not left_out(labels, n + r, weight):
-                    label = labels[n + r]
-                    shares[r], label_of[r] = weight * weight_of_class(class_weight, label), label
-                    if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
-                        losses[n + r] = np.float64(tops[r]) - np.float64(logits[n + r, label])
         ones, others = exp_strip(tile, 0, width, n_columns, width, top, None, None, True, (tile, 0, width))
         log_sums(ones, others, lane, logs)
         for r in range(count):
-            if label_of[r] >= 0:
-                losses[n + r] = shares[r] * (logs[r] + losses[n + r])
+            losses[n + r] = 0.0
+            if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
+                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + np.intp(labels[n + r])])
+                losses[n + r] = shares[r] * (logs[r] + gap)
+            elif label_of[r] >= 0:
+                losses[n + r] = shares[r] * logs[r]
         if grad is not None:
-            for r in range(width):
-                lane[r] = scale * shares[r]
-            label, by_label, nothing = load(label_of, 0), load(lane, 0), splat(tile, 0)
+            label, by_label, nothing = load(label_of, 0), load(factor_of, 0), splat(tile, 0)
             factor, absent = by_label / (ones + others), below(label, nothing)
             for c in range(n_columns):
                 hot = choose(equal(label, splat(tile, c)), by_label, nothing)
