@@ -72,16 +72,17 @@ def _read_csr(X: Any) -> tuple[Array, Array, Array]:
         raise TypeError(f"X must be an array or in CSR format, got {X.format}: hand in X.tocsr()")
     n_rows, n_features = X.shape
     indices, indptr = np.asarray(X.indices), contiguous(X.indptr, _INT64)
-    if indptr.shape != (n_rows + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > indices.size:
+    if indptr.shape != (n_rows + 1,) or indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any() or indptr[-1] > indices.size:
         raise ValueError("X is not a CSR matrix: X.indptr must rise from 0 to the number of its elements")
     if n_features > _MOST_COLUMNS:
         raise ValueError(f"X must have at most {_MOST_COLUMNS} columns, got {n_features}")
     data = real_array("X.data", X.data)
     if data.size < indptr[-1]:
         raise ValueError(f"X is not a CSR matrix: X.data has {data.size} elements of {indptr[-1]}")
-    if not indptr[-1]:
+    data, indices = data[: indptr[-1]], indices[: indptr[-1]]  # there may be spare room behind
+    if not indices.size:
         return data, contiguous(indices, _INT32), indptr
-    low, high, rising = range_and_order(indices if indices.dtype == _INT32 else contiguous(indices, _INT64), indptr)
+    low, high, rising = range_and_order(contiguous(indices, _INT32 if indices.dtype == _INT32 else _INT64), indptr)
     if low < 0 or high >= n_features:
         bad = int(((indices < 0) | (indices >= n_features)).argmax())
         columns = f"a column, 0 to {n_features - 1}" if n_features else "a column: there are none"

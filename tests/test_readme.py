@@ -12,12 +12,12 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize(("number", "printed"), [(0, "True"), (1, "2.079442"), (2, "True True")])
+@pytest.mark.parametrize(("number", "printed"), [(0, "True"), (1, "True (26, 300)"), (2, "2.079442"), (3, "True True")])
 def test_a_snippet_runs_as_printed(number, printed, tmp_path):
     done = subprocess.run([sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
-    assert len(SNIPPETS) == 3
+    assert len(SNIPPETS) == 4
 
 
 def test_two_commands_do_all_the_set_up():

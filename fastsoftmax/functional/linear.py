@@ -23,9 +23,9 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     reduction: Reduction = "mean",
 ) -> Any:
-    r"""Cross-entropy of softmax(X W^T + b) and the targets, :math:`-\sum_c t_c \log p_c` a row, without holding the logits.
+    r"""Cross-entropy of softmax(X W^T + b) and the targets, :math:`-\sum_c t_c \log p_c` a row, from X in one pass.
 
-    The same number as ``cross_entropy(dense(X, weight, bias), targets, ...)``, in one pass over the rows of X.
+    The same number as ``cross_entropy(dense(X, weight, bias), targets, ...)``, but the logits are never held.
 
     Parameters
     ----------

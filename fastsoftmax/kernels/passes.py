@@ -39,13 +39,14 @@ from fastsoftmax.kernels.dense import (
     logits_pieces,
 )
 from fastsoftmax.kernels.simd import lanes, misaligned, outer_tile_height, pointer
-from fastsoftmax.kernels.sparse import add_turned, csr_grad_weight, csr_logits, cut_features, turn_weight
+from fastsoftmax.kernels.sparse import csr_grad_weight, csr_logits, cut_features, fold_turned, turn_weight
 from fastsoftmax.kernels.team import await_turn, pass_turn, share, share_each, team_size
 
 GROUP = 10 * ROWS  # rows whose sums are folded into the gradients together: a multiple of every block
 TOGETHER_BYTES = 2**20  # of weight, from which on threads work together
 LOGITS_BYTES = 40 * 2**20  # of one block's logits at the most
 CSR_LOGITS_BYTES = 4 * 2**20  # the same where X is sparse
+CSR_FOLDED = 2048  # numbers of one feature that are added up before they are folded into the gradient
 
 
 def pass_over_rows(team, X, products, groups, pieces, arguments, weight, grad_weight, grad_bias, grad_X):
@@ -100,7 +101,7 @@ def work_groups(first, last, at, arguments, more):
     n_rows, n_features, n_classes, threads = X.shape[0], X.shape[1], weight.shape[0], team_size(team)
     packed, with_grad = np.empty(max(CHUNK, rows) * PACKED, X.dtype), grad_weight.size > 0 or grad_bias.size > 0
     for group in range(first, last):
-        # a thread has one group at a time, and they are folded in order: so another one has left this room
+        # a thread has one group at a time, and they end in order: so the one that had this room has left it
         place = -misaligned(pointer(room), 0) % lanes(X) + group % threads * size
         sums = place + _padded(X, rows * n_classes * max(1, products[0]))
         part_weight = matrix(room, sums, n_classes if with_grad else 0, n_features)
@@ -124,12 +125,12 @@ def work_groups(first, last, at, arguments, more):
                 grad_bias_block(z, NONE, n_classes, adds, part_bias)
             if grad_X.size:
                 grad_X_block(z, NONE, count, weight, start, grad_X, packed)
+        if not await_turn(team, np.int64(turn.ctypes.data), group):
+            return
         if with_grad:
-            if not await_turn(team, np.int64(turn.ctypes.data), group):
-                return
             add_to(grad_weight, part_weight)
             add_to(grad_bias, part_bias)
-            pass_turn(team, np.int64(turn.ctypes.data), group + 1)
+        pass_turn(team, np.int64(turn.ctypes.data), group + 1)
 
 
 @outline
@@ -221,7 +222,11 @@ def _csr_logits(team, X, weight, bias, out):
 def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, grad_X):
     n_rows, n_classes, n_features = X[2].shape[0] - 1, weight.shape[0], weight.shape[1]
     with_grad = grad_weight.size > 0 or grad_bias.size > 0
-    rows = max(1, min(n_rows, CSR_LOGITS_BYTES // max(1, n_classes * weight.itemsize)))
+    cuts = np.empty(team_size(team) + 1, np.int64)
+    fullest = cut_features(X, n_features, cuts)
+    # as many rows as have CSR_FOLDED numbers of a feature: sums of more would lose digits, more folding would take time
+    rows = max(GROUP, CSR_FOLDED * n_rows // max(1, fullest))
+    rows = max(1, min(rows, CSR_LOGITS_BYTES // max(1, n_classes * weight.itemsize), n_rows))
     room = np.empty(rows * n_classes * max(1, products[0]), weight.dtype)
     turned = on_huge_pages(np.empty(weight.size * products[0], weight.dtype))
     sums = on_huge_pages(np.zeros(weight.size if with_grad else 0, weight.dtype))
@@ -233,8 +238,6 @@ def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, g
             turn_weight,
             (products[3] if k else products[1], turned, np.intp(k * weight.size)),
         )
-    cuts = np.empty(team_size(team) + 1, np.int64)
-    cut_features(X, n_features, cuts)
     for start in range(0, n_rows, rows):
         count = min(rows, n_rows - start)
         z, second = matrix(room, 0, count, n_classes), matrix(room, 0, 0, n_classes)
@@ -252,8 +255,9 @@ def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, g
         share(team, count, n_classes, pieces, (arguments, (start, z, second)))
         if with_grad:
             share_each(team, len(cuts) - 1, csr_grad_weight, (X, start, z, cuts, sums))
-            grad_bias_block(z, NONE, n_classes, np.bool_(True), grad_bias)
+            share(team, n_features, n_classes, fold_turned, (sums, grad_weight))
+            for r in range(0, count, GROUP):
+                some = matrix(z, r * n_classes, min(GROUP, count - r), n_classes)
+                grad_bias_block(some, NONE, n_classes, np.bool_(True), grad_bias)
         if grad_X.size:
             share_each(team, -(-count // ROWS), _grad_X_pieces, (z, weight, start, grad_X))
-    if with_grad:
-        share(team, n_features, n_classes, add_turned, (sums, grad_weight))

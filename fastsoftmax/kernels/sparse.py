@@ -54,8 +54,8 @@ def turn_weight(first, last, weight, turned, start):
 
 
 @kernel
-def add_turned(first, last, sums, out):
-    # out_cd += sums_(d C + c) for features first .. last
+def fold_turned(first, last, sums, out):
+    # out_cd += sums_(d C + c), which become 0, for features first .. last
     width, (n_classes, n_features) = lanes(out), out.shape
     tile = room(out)
     for d in range(first, last, width):
@@ -66,6 +66,8 @@ def add_turned(first, last, sums, out):
                 here = (c + j) * n_features + d
                 value = load_some(pointer(out), here, rows, 0) + load_some(tile, j * width, rows, 0)
                 store_some(value, pointer(out), here, rows)
+        for j in range(d * n_classes, min(d + width, last) * n_classes, width):
+            store_some(splat(sums, 0), pointer(sums), j, min(width, min(d + width, last) * n_classes - j))
 
 
 @kernel
@@ -94,6 +96,7 @@ def csr_logits(first, last, X, start, turned, place, bias, z):
 @kernel
 def cut_features(X, n_features, cuts):
     # cuts: the bounds of len(cuts) - 1 ranges of features with about as many numbers of X each, by a sample of them
+    # -> how many numbers the fullest feature has, or a few times as many
     indices, count, bins = X[1], np.zeros(BINS, np.int64), -(-n_features // BINS)
     for k in range(0, indices.shape[0], SAMPLED):
         count[indices[k] // bins] += 1
@@ -103,6 +106,7 @@ def cut_features(X, n_features, cuts):
         while bin < BINS and seen * n_ranges < total * part:
             seen, bin = seen + count[bin], bin + 1
         cuts[part] = min(n_features, bin * bins)
+    return count.max() * SAMPLED
 
 
 @kernel

@@ -48,6 +48,7 @@ def share(team, n_rows, n_columns, span, arguments):
     function, packed = _as_job(span, arguments)
     if not _lead(team, function, packed, n_rows, 16 * max(1, TURN // (16 * max(1, n_columns)))):
         raise MemoryError("a thread found no memory for a row")
+    _keep(arguments)
 
 
 @outline
@@ -56,6 +57,7 @@ def share_each(team, n_pieces, span, arguments):
     function, packed = _as_job(span, arguments)
     if not _lead(team, function, packed, n_pieces, 1):
         raise MemoryError("a thread found no memory for a row")
+    _keep(arguments)
 
 
 @kernel
@@ -257,6 +259,12 @@ def _as_job(typingctx, span, arguments):
         )
 
     return types.UniTuple(types.int64, 2)(span, arguments), codegen
+
+
+@intrinsic
+def _keep(typingctx, arguments):
+    # packed arguments are no references that Numba counts: what they point to must live until the job is done
+    return types.void(arguments), lambda context, builder, signature, args: context.get_dummy_value()
 
 
 @intrinsic
