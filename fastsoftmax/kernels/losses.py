@@ -69,15 +69,23 @@ def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weigh
     tile, tops, lane = room(logits), room(logits), room(logits)
     label_of, factor_of = room(logits), room(logits)
     shares, logs = room(FLOAT64), room(FLOAT64)
+    label_at, weight_at, class_at, loss_at = (
+        pointer(labels),
+        pointer(sample_weight),
+        pointer(class_weight),
+        pointer(losses),
+    )
+    loss_at, by_row, by_class = pointer(losses), sample_weight.size > 0, class_weight.size > 0
     for n in range(first, last, width):
         count, z = min(width, last - n), pointer(logits)
         for r in range(width):  # long before they are read as vectors: a load waits for the stores that it spans
             shares[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
-            if r < count:
-                weight = weight_of_row(sample_weight, n + r)
-                if not left_out(labels, n + r, weight):
-                    shares[r], label_of[r] = weight * weight_of_class(class_weight, labels[n + r]), labels[n + r]
-                    factor_of[r] = scale * shares[r]
+        for r in range(count):
+            label = label_at[n + r]
+            weight = weight_at[n + r] if by_row else 1.0
+            if label >= 0 and weight != 0.0:
+                weight *= np.float64(class_at[label]) if by_class else 1.0
+                shares[r], label_of[r], factor_of[r] = weight, label, scale * weight
         fetch_ahead(z, n * n_columns, n_columns)
         transpose(z, n * n_columns, n_columns, count, n_columns, tile, 0, width)
         top = max_strip(tile, 0, width, n_columns, width, None)
@@ -85,12 +93,13 @@ def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weigh
         ones, others = exp_strip(tile, 0, width, n_columns, width, top, None, None, True, (tile, 0, width))
         log_sums(ones, others, lane, logs)
         for r in range(count):
-            losses[n + r] = 0.0
+            loss = 0.0
             if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
-                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + np.intp(labels[n + r])])
-                losses[n + r] = shares[r] * (logs[r] + gap)
+                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + label_at[n + r]])
+                loss = shares[r] * (logs[r] + gap)
             elif label_of[r] >= 0:
-                losses[n + r] = shares[r] * logs[r]
+                loss = shares[r] * logs[r]
+            loss_at[n + r] = loss
         if grad is not None:
             label, by_label, nothing = load(label_of, 0), load(factor_of, 0), splat(tile, 0)
             factor, absent = by_label / (ones + others), below(label, nothing)

@@ -39,14 +39,24 @@ from fastsoftmax.kernels.dense import (
     logits_pieces,
 )
 from fastsoftmax.kernels.simd import lanes, misaligned, outer_tile_height, pointer
-from fastsoftmax.kernels.sparse import csr_grad_weight, csr_logits, cut_features, fold_turned, turn_weight
+from fastsoftmax.kernels.sparse import (
+    add_turned,
+    carry_full,
+    csr_grad_weight,
+    csr_logits,
+    cut_features,
+    full_features,
+    return_full,
+    sample_features,
+    turn_weight,
+)
 from fastsoftmax.kernels.team import await_turn, pass_turn, share, share_each, team_size
 
 GROUP = 10 * ROWS  # rows whose sums are folded into the gradients together: a multiple of every block
 TOGETHER_BYTES = 2**20  # of weight, from which on threads work together
 LOGITS_BYTES = 40 * 2**20  # of one block's logits at the most
 CSR_LOGITS_BYTES = 4 * 2**20  # the same where X is sparse
-CSR_FOLDED = 2048  # numbers of one feature that are added up before they are folded into the gradient
+CSR_ROWS = 2048  # whose sums are folded, so that they keep their digits, where a feature has many numbers
 
 
 def pass_over_rows(team, X, products, groups, pieces, arguments, weight, grad_weight, grad_bias, grad_X):
@@ -222,11 +232,11 @@ def _csr_logits(team, X, weight, bias, out):
 def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, grad_X):
     n_rows, n_classes, n_features = X[2].shape[0] - 1, weight.shape[0], weight.shape[1]
     with_grad = grad_weight.size > 0 or grad_bias.size > 0
-    cuts = np.empty(team_size(team) + 1, np.int64)
-    fullest = cut_features(X, n_features, cuts)
-    # as many rows as have CSR_FOLDED numbers of a feature: sums of more would lose digits, more folding would take time
-    rows = max(GROUP, CSR_FOLDED * n_rows // max(1, fullest))
-    rows = max(1, min(rows, CSR_LOGITS_BYTES // max(1, n_classes * weight.itemsize), n_rows))
+    rows = max(1, min(CSR_LOGITS_BYTES // max(1, n_classes * weight.itemsize), n_rows))
+    counts, cuts = sample_features(X, n_features), np.empty(team_size(team) + 1, np.int64)
+    cut_features(counts, cuts)
+    full = full_features(counts, CSR_ROWS)
+    carried = np.zeros((full.size, n_classes), weight.dtype)
     room = np.empty(rows * n_classes * max(1, products[0]), weight.dtype)
     turned = on_huge_pages(np.empty(weight.size * products[0], weight.dtype))
     sums = on_huge_pages(np.zeros(weight.size if with_grad else 0, weight.dtype))
@@ -254,10 +264,13 @@ def _csr(team, X, products, pieces, arguments, weight, grad_weight, grad_bias, g
             )
         share(team, count, n_classes, pieces, (arguments, (start, z, second)))
         if with_grad:
-            share_each(team, len(cuts) - 1, csr_grad_weight, (X, start, z, cuts, sums))
-            share(team, n_features, n_classes, fold_turned, (sums, grad_weight))
-            for r in range(0, count, GROUP):
-                some = matrix(z, r * n_classes, min(GROUP, count - r), n_classes)
+            for r in range(0, count, CSR_ROWS):
+                some = matrix(z, r * n_classes, min(CSR_ROWS, count - r), n_classes)
+                share_each(team, len(cuts) - 1, csr_grad_weight, (X, start + r, some, cuts, sums))
+                carry_full(full, sums, carried)
                 grad_bias_block(some, NONE, n_classes, np.bool_(True), grad_bias)
         if grad_X.size:
             share_each(team, -(-count // ROWS), _grad_X_pieces, (z, weight, start, grad_X))
+    if with_grad:
+        return_full(full, sums, carried)
+        share(team, n_features, n_classes, add_turned, (sums, grad_weight))

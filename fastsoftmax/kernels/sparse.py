@@ -19,8 +19,8 @@ from fastsoftmax.kernels.simd import (
     transpose,
 )
 
-AHEAD = 12  # numbers of X whose weights are fetched ahead
-BINS, SAMPLED = 1024, 16  # of the sample that cuts the features
+AHEAD = 16  # numbers of X whose weights are fetched ahead
+SAMPLED = 16  # one number in so many tells how X is spread over the features
 
 
 @kernel
@@ -54,8 +54,8 @@ def turn_weight(first, last, weight, turned, start):
 
 
 @kernel
-def fold_turned(first, last, sums, out):
-    # out_cd += sums_(d C + c), which become 0, for features first .. last
+def add_turned(first, last, sums, out):
+    # out_cd += sums_(d C + c) for features first .. last
     width, (n_classes, n_features) = lanes(out), out.shape
     tile = room(out)
     for d in range(first, last, width):
@@ -66,8 +66,6 @@ def fold_turned(first, last, sums, out):
                 here = (c + j) * n_features + d
                 value = load_some(pointer(out), here, rows, 0) + load_some(tile, j * width, rows, 0)
                 store_some(value, pointer(out), here, rows)
-        for j in range(d * n_classes, min(d + width, last) * n_classes, width):
-            store_some(splat(sums, 0), pointer(sums), j, min(width, min(d + width, last) * n_classes - j))
 
 
 @kernel
@@ -94,19 +92,49 @@ def csr_logits(first, last, X, start, turned, place, bias, z):
 
 
 @kernel
-def cut_features(X, n_features, cuts):
-    # cuts: the bounds of len(cuts) - 1 ranges of features with about as many numbers of X each, by a sample of them
-    # -> how many numbers the fullest feature has, or a few times as many
-    indices, count, bins = X[1], np.zeros(BINS, np.int64), -(-n_features // BINS)
+def sample_features(X, n_features):
+    # -> how often each feature is met in one number of X in SAMPLED
+    indices, counts = X[1], np.zeros(n_features, np.int32)
     for k in range(0, indices.shape[0], SAMPLED):
-        count[indices[k] // bins] += 1
-    total, seen, n_ranges, bin = count.sum(), 0, cuts.shape[0] - 1, 0
-    cuts[0], cuts[n_ranges] = 0, n_features
-    for part in range(1, n_ranges):
-        while bin < BINS and seen * n_ranges < total * part:
-            seen, bin = seen + count[bin], bin + 1
-        cuts[part] = min(n_features, bin * bins)
-    return count.max() * SAMPLED
+        counts[indices[k]] += 1
+    return counts
+
+
+@kernel
+def cut_features(counts, cuts):
+    # cuts: the bounds of len(cuts) - 1 ranges of features with about as many numbers each
+    total, seen, d, n_ranges = counts.sum(), 0, 0, cuts.shape[0] - 1
+    for part in range(n_ranges):
+        while d < counts.shape[0] and seen * n_ranges < total * part:
+            seen, d = seen + counts[d], d + 1
+        cuts[part] = d
+    cuts[n_ranges] = counts.shape[0]
+
+
+@kernel
+def full_features(counts, n_rows):
+    # the features that have a number in more rows than n_rows
+    return np.flatnonzero(counts >= max(1, n_rows // SAMPLED))
+
+
+@kernel
+def carry_full(features, sums, carried):
+    # the sums of these features so far (len(features), C) are carried apart, and begin anew: few would be worth folding
+    # all (130107 features x 20 classes: 4 ms a time)
+    n_classes = carried.shape[1]
+    for f in range(features.shape[0]):
+        for c in range(n_classes):
+            carried[f, c] += sums[features[f] * n_classes + c]
+            sums[features[f] * n_classes + c] = 0
+
+
+@kernel
+def return_full(features, sums, carried):
+    # what was carried comes back to the sums
+    n_classes = carried.shape[1]
+    for f in range(features.shape[0]):
+        for c in range(n_classes):
+            sums[features[f] * n_classes + c] = carried[f, c]
 
 
 @kernel
