@@ -20,6 +20,7 @@ import fastsoftmax as fs
 ROUNDS = 7
 TURN = 0.003  # seconds at least, of many calls if they are short
 PAUSE = 0.008
+LONG_PAUSE = 0.12  # after calls of milliseconds: threads of OpenBLAS spin for some 75 ms more
 SLOW = 0.2  # seconds a call: such a provider has three turns
 
 
@@ -92,11 +93,12 @@ def take_turns(calls):
         call()
         counts[name] = max(1, int(TURN / max(time.perf_counter() - start, 1e-7)))
     seconds = {name: [] for name in calls}
+    pause = PAUSE if min(counts.values()) > 1 else LONG_PAUSE
     for turn in range(ROUNDS):
         for name, call in calls.items():
             if turn >= 3 and statistics.median(seconds[name]) > SLOW:
                 continue
-            time.sleep(PAUSE)
+            time.sleep(pause)
             call()
             start = time.perf_counter()
             for _ in range(counts[name]):

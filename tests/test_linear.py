@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse
 from helpers import FLOATS, JIT, derivative, layouts, rng, same_bits, tolerance
 from sklearn._loss import HalfMultinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss
@@ -104,6 +105,16 @@ def test_every_option_equals_the_reference(loss):
         for targets, extra in ((p.labels, {}), (p.soft, {}), (ignored, {"ignore_index": -100})):
             results, expected = (everything(room, loss, p, targets, **chosen, **extra) for room in (fs, fs.reference))
             assert_close(results, expected, np.float64, SMALL, chosen["reduction"])
+
+
+@pytest.mark.parametrize("size", [(7, 5, 3), (9, 40, 35)])
+def test_a_csr_matrix_equals_the_dense_one(size):
+    """More of them in test_sparse.py, for compiled code alone."""
+    p = problem(size)
+    p.X *= rng().random(size[:2]) < 0.4
+    q = SimpleNamespace(**{**vars(p), "X": scipy.sparse.csr_array(p.X)})
+    assert_close(everything(fs, LOSSES[0], q, p.soft), everything(fs, LOSSES[0], p, p.soft), np.float64, size)
+    assert_close([fs.dense(q.X, p.weight, p.bias)], [fs.dense(p.X, p.weight, p.bias)], np.float64, size)
 
 
 @needs_jit
