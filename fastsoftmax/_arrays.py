@@ -66,7 +66,8 @@ def answer_dtypes(*dtypes: np.dtype[Any]) -> tuple[np.dtype[Any], np.dtype[Any]]
     The answer has the widest float of the arguments, an integer or bool counting as float64. float16 is computed in
     float32.
     """
-    answer = np.result_type(*[d if d.kind == "f" else np.float64 for d in dtypes]).newbyteorder("=")
+    # by its type, which gives NumPy's own object for it: `ready` looks at no more than that
+    answer = np.dtype(np.result_type(*[d if d.kind == "f" else np.float64 for d in dtypes]).type)
     return answer, np.dtype(np.float32) if answer == np.float16 else answer
 
 
