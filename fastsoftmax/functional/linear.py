@@ -105,7 +105,8 @@ def linear_cross_entropy_value_and_grad(
     Notes
     -----
     Memory beyond arguments and results is that of a block of logits and, for each thread, of one more grad_weight where
-    that is below 1 MiB; for a CSR matrix, of weight and grad_weight once more. Sums over samples go by fixed blocks of rows folded in a fixed order: results are the same bits
+    that is below 1 MiB; for a CSR matrix, of weight and grad_weight once more.
+    Sums over samples go by fixed blocks of rows folded in a fixed order: results are the same bits
     for any number of threads. No BLAS is called.
 
     Examples
