@@ -33,6 +33,7 @@ class Race:
     n_bytes: int
     medians: dict[str, float]
     flops: int | None = None
+    fits: dict[str, dict[str, Any]] | None = None  # of training: what is known of the model of each
 
     @property
     def ours(self) -> float:
@@ -68,6 +69,7 @@ def read(paths: list[Path]) -> list[Race]:
                     info["bytes"],
                     info["medians"],
                     info.get("flops"),
+                    info.get("fits"),
                 )
                 races.append(Race(*race))
     return races
@@ -123,6 +125,60 @@ def linear(races: list[Race]) -> list[str]:
         cells += [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in others]
         speeds = [race.flops / t / 1e9 if t else None for t in (race.ours, race.medians.get("ceiling blas"))]
         lines.append(_row([*cells, *(f"{speed:.0f}" if speed else "-" for speed in speeds)]))
+    return lines
+
+
+def classifier(races: list[Race]) -> list[str]:
+    """Training: fits by a solver until they are done, and SGD for 20 epochs; a table of each."""
+    fits, descents = ([race for race in races if race.operation.startswith(kind)] for kind in ("fit ", "sgd "))
+    return [*(_fits(fits) if fits else []), *([""] if fits and descents else []), *(_descents(descents))]
+
+
+def _fits(races: list[Race]) -> list[str]:
+    """Milliseconds by solver, in brackets those of the solver alone; of one that misses the goal, by how much."""
+    ours = ["fastsoftmax lbfgs", "fastsoftmax newton-cg"]
+    theirs = list(dict.fromkeys(name for race in races for name in race.fits or {} if name.startswith("sklearn ")))
+    heads = [name.replace("fastsoftmax", "ours").replace("sklearn ", "scikit-learn's ") for name in ours + theirs]
+    lines = [
+        _row(["data", "(N, D, C)", "dtype", "threads", *(f"{head}, ms" for head in heads), "its best / our best"]),
+        _row(["---"] * 3 + ["--:"] * (len(heads) + 2)),
+    ]
+    for race in races:
+        best = min(race.ours, race.medians.get("sklearn", race.ours))
+        cells = [race.operation.removeprefix("fit "), _shape(race.shape), race.dtype, str(race.threads)]
+        cells += [_fit(race, name, best) for name in ours + theirs]
+        ratio = race.ratio("sklearn")
+        lines.append(_row([*cells, f"{ratio:.1f}" if ratio else "-"]))
+    return lines
+
+
+def _fit(race: Race, name: str, best: float) -> str:
+    if name not in race.medians or not race.fits:
+        return "-"
+    text, fit = _ms(race.medians[name]), race.fits[name]
+    if race.medians[name] == best and fit["reached"]:
+        text = f"**{text}**"
+    if alone := race.medians.get(f"{name}, solver"):
+        text += f" ({_ms(alone)})"
+    return text if fit["reached"] else f"{text}, {fit['gap']:.1g} above"
+
+
+def _descents(races: list[Race]) -> list[str]:
+    """Milliseconds, how many times as long others take, and the accuracy of each on samples that were held out."""
+    if not races:
+        return []
+    others = [name for name in ("jax", "torch", "sklearn") if any(name in race.medians for race in races)]
+    titles = [TITLES.get(name, name) for name in others]
+    lines = [
+        _row(["20 epochs", "(N, D, C)", "dtype", "threads", "ours, ms", *titles, "accuracy: ours", *titles]),
+        _row(["---"] * 3 + ["--:"] * (2 * len(others) + 3)),
+    ]
+    for race in races:
+        cells = [race.operation.removeprefix("sgd "), _shape(race.shape), race.dtype, str(race.threads), _ms(race.ours)]
+        cells += [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in others]
+        fits = race.fits or {}
+        cells += [f"{fits[name]['accuracy']:.4f}" if name in fits else "-" for name in ("fastsoftmax", *others)]
+        lines.append(_row(cells))
     return lines
 
 
@@ -220,7 +276,9 @@ def main(argv: list[str] | None = None) -> None:
     races = read(arguments.files)
     if not races:
         parser.error("no races in these files: they come from `pytest bench/ --benchmark-json=FILE`")
-    by_rows, by_layer = ([race for race in races if bool(race.flops) == layer] for layer in (False, True))
+    trained = [race for race in races if race.fits]
+    untrained = [race for race in races if not race.fits]
+    by_rows, by_layer = ([race for race in untrained if bool(race.flops) == layer] for layer in (False, True))
     groups: dict[tuple[str, int], list[Race]] = defaultdict(list)
     for race in by_rows:
         groups[race.dtype, race.threads].append(race)
@@ -236,6 +294,9 @@ def main(argv: list[str] | None = None) -> None:
     if by_layer:
         print("\n## A linear layer with its loss: how many times as long others take\n")
         print("\n".join(linear(by_layer)))
+    if trained:
+        print("\n## Training a classifier\n")
+        print("\n".join(classifier(trained)))
     print("\n## Where others are faster\n")
     print("\n".join(losses(races)))
     if arguments.plots:
@@ -260,6 +321,11 @@ def _time(seconds: float | None, best: float) -> str:
     us = seconds * 1e6
     text = f"{us:.2f}" if us < 10 else f"{us:.1f}" if us < 100 else f"{us:,.0f}".replace(",", " ")
     return f"**{text}**" if seconds == best else text
+
+
+def _ms(seconds: float) -> str:
+    ms = seconds * 1e3
+    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:,.0f}".replace(",", " ")
 
 
 if __name__ == "__main__":

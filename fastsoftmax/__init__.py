@@ -1,5 +1,7 @@
 """Softmax, its derivatives and its losses at the speed of the memory, from Python, on a CPU."""
 
+from typing import TYPE_CHECKING, Any
+
 from fastsoftmax import njit as njit  # registers the functions below for use in @njit code
 from fastsoftmax import reference
 from fastsoftmax._parallel import get_num_threads, num_threads, set_num_threads
@@ -10,6 +12,7 @@ from fastsoftmax.functional import (
     cross_entropy_value_and_grad,
     dense,
     dense_vjp,
+    fit_temperature,
     linear_cross_entropy,
     linear_cross_entropy_hvp,
     linear_cross_entropy_value_and_grad,
@@ -21,19 +24,27 @@ from fastsoftmax.functional import (
     log_softmax_vjp,
     logsumexp,
     softmax,
+    softmax_grad_hess,
     softmax_jvp,
     softmax_vjp,
     squared_error,
     squared_error_value_and_grad,
 )
 
+if TYPE_CHECKING:
+    from fastsoftmax._model_file import ModelFormatError
+    from fastsoftmax.classifier import SoftmaxClassifier
+
 __all__ = [
     "LinearGrads",
+    "ModelFormatError",
+    "SoftmaxClassifier",
     "__version__",
     "cross_entropy",
     "cross_entropy_value_and_grad",
     "dense",
     "dense_vjp",
+    "fit_temperature",
     "get_num_threads",
     "linear_cross_entropy",
     "linear_cross_entropy_hvp",
@@ -49,8 +60,26 @@ __all__ = [
     "reference",
     "set_num_threads",
     "softmax",
+    "softmax_grad_hess",
     "softmax_jvp",
     "softmax_vjp",
     "squared_error",
     "squared_error_value_and_grad",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """SoftmaxClassifier when it is asked for: scikit-learn, which it imports, takes a second."""
+    if name == "SoftmaxClassifier":
+        from fastsoftmax.classifier import SoftmaxClassifier
+
+        return SoftmaxClassifier
+    if name == "ModelFormatError":
+        from fastsoftmax._model_file import ModelFormatError
+
+        return ModelFormatError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fastsoftmax._version import __version__
-from fastsoftmax.training import ACTIVATIONS, LOSSES
+from fastsoftmax.objective import ACTIVATIONS, LOSSES
 
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.compare import Result, Settings

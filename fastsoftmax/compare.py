@@ -1,23 +1,26 @@
 """Naive against fast, on data sets: what skipping the Jacobian buys, and that nothing is lost by it.
 
-Each way back trains the same network from the same weights on the same batches. Machine code is compiled first; then
+Each way back trains the same classifier from the same weights on the same batches. Machine code is compiled first; then
 the ways take turns (A B C, A B C, ...), and the median of their times is told.
 """
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from fastsoftmax._arrays import Array
+from fastsoftmax.classifier import SoftmaxClassifier
 from fastsoftmax.datasets import DataSet, many_classes
-from fastsoftmax.training import BACKWARD, Network, train
+from fastsoftmax.objective import BACKWARD
 
 Progress = Callable[[str], None]
 BASELINE = "jacobian"
@@ -25,7 +28,7 @@ BASELINE = "jacobian"
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train and how often to repeat; the fields that `train` knows mean what they mean there."""
+    """How to train and how often to repeat; the fields that SoftmaxClassifier knows mean what they mean there."""
 
     hidden_layer_sizes: tuple[int, ...] = ()
     activation: str = "relu"
@@ -39,9 +42,11 @@ class Settings:
     repeats: int = 5
     dtype: str = "float64"
 
-    def train_arguments(self) -> dict[str, Any]:
-        """What `train` is called with."""
-        return {name: value for name, value in vars(self).items() if name not in ("repeats", "dtype")}
+    def classifier(self, n_samples: int, **changes: Any) -> SoftmaxClassifier:
+        """One for so many samples that takes plain steps with momentum, max_iter epochs in any case."""
+        known = {name: value for name, value in vars(self).items() if name not in ("repeats", "dtype")} | changes
+        known["batch_size"] = min(self.batch_size, n_samples)
+        return SoftmaxClassifier(solver="sgd", nesterovs_momentum=False, n_iter_no_change=known["max_iter"], **known)
 
 
 @dataclass(frozen=True)
@@ -86,20 +91,16 @@ def compare(data: DataSet, settings: Settings | None = None, progress: Progress 
     """
     settings = settings or Settings()
     X_train, X_test, y_train, y_test = _split(data, settings)
-    arguments = {"n_classes": data.n_classes, **settings.train_arguments()}
-    few = slice(0, min(len(X_train), settings.batch_size))
     started = time.perf_counter()
+    few = _rows_of_two_classes(y_train, settings.batch_size)
     for way in BACKWARD:
-        train(X_train[few], y_train[few], **{**arguments, "backward": way, "max_iter": 1})
+        _fit(settings.classifier(len(few), backward=way, max_iter=1), X_train[few], y_train[few])
     progress(f"{data.name}: {len(data.X)} samples, {data.X.shape[1]} features, {data.n_classes} classes")
     progress(f"{data.name}: machine code ready after {time.perf_counter() - started:.2f} s (not in the times)")
 
-    networks: dict[str, Network] = {}
-
-    def fit(way: str) -> None:
-        networks[way] = train(X_train, y_train, backward=way, **arguments)
-
-    times = _take_turns({way: partial(fit, way) for way in BACKWARD}, settings.repeats)
+    fitted = {way: settings.classifier(len(y_train), backward=way) for way in BACKWARD}
+    calls = {way: partial(_fit, classifier, X_train, y_train) for way, classifier in fitted.items()}
+    times = _take_turns(calls, settings.repeats)
     medians = {way: statistics.median(seconds) for way, seconds in times.items()}
     progress(f"{data.name}: trained {settings.repeats} times by each way")
     return [
@@ -111,11 +112,11 @@ def compare(data: DataSet, settings: Settings | None = None, progress: Progress 
             n_classes=data.n_classes,
             fit_seconds=medians[way],
             speedup=medians[BASELINE] / medians[way],
-            accuracy=float((network.predict(X_test) == y_test).mean()),
-            loss=network.loss_curve[-1],
-            max_abs_diff=_largest_difference(network, networks[BASELINE]),
+            accuracy=classifier.score(X_test, y_test),
+            loss=classifier.loss_,
+            max_abs_diff=_largest_difference(classifier, fitted[BASELINE]),
         )
-        for way, network in networks.items()
+        for way, classifier in fitted.items()
     ]
 
 
@@ -152,7 +153,7 @@ def backward_seconds(
         labels = rng.integers(0, n_classes, len(logits))
         rows = {way: len(logits) for way in BACKWARD}
         rows[BASELINE] = max(1, min(len(logits), 2**28 // (logits.itemsize * n_classes**2)))
-        calls = {way: partial(BACKWARD[way], settings.loss, logits[:n], labels[:n]) for way, n in rows.items()}
+        calls = {way: partial(BACKWARD[way], settings.loss, logits[:n], labels[:n], {}) for way, n in rows.items()}
         times = _take_turns(calls, settings.repeats + 1)
         for way in BACKWARD:
             seconds[way].append(statistics.median(times[way][1:]) / rows[way])  # the first one compiles
@@ -175,17 +176,32 @@ def _take_turns(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[st
     return times
 
 
+def _fit(classifier: SoftmaxClassifier, X: Array, y: Array) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs were asked for
+        classifier.fit(X, y)
+
+
 def _split(data: DataSet, settings: Settings) -> tuple[Array, Array, Array, Array]:
     """Three quarters for training, one for testing, with every class in both where there are samples enough."""
     n_test = max(1, len(data.y) // 4)
     fair = np.bincount(data.y).min() >= 2 and n_test >= data.n_classes and len(data.y) - n_test >= data.n_classes
-    parts = train_test_split(
-        data.X, data.y, test_size=n_test, random_state=settings.random_state, stratify=data.y if fair else None
+    rows, held = train_test_split(
+        np.arange(len(data.y)), test_size=n_test, random_state=settings.random_state, stratify=data.y if fair else None
     )
-    scaler = StandardScaler().fit(parts[0])
-    X_train, X_test = (scaler.transform(X).astype(settings.dtype) for X in parts[:2])
-    return X_train, X_test, parts[2], parts[3]
+    if (data.y[rows] == data.y[rows[0]]).all():  # there is nothing to learn from one class
+        other = (data.y[held] != data.y[rows[0]]).argmax()
+        rows[0], held[other] = held[other], rows[0]
+    scaler = StandardScaler().fit(data.X[rows])
+    X_train, X_test = (scaler.transform(data.X[part]).astype(settings.dtype) for part in (rows, held))
+    return X_train, X_test, data.y[rows], data.y[held]
 
 
-def _largest_difference(a: Network, b: Network) -> float:
-    return max(float(np.abs(p - q).max()) for p, q in zip(a.parameters, b.parameters, strict=True))
+def _rows_of_two_classes(y: Array, count: int) -> Array:
+    """The first rows, and one of another class than the first."""
+    return np.unique([*range(min(count, len(y))), (y != y[0]).argmax()])
+
+
+def _largest_difference(a: SoftmaxClassifier, b: SoftmaxClassifier) -> float:
+    arrays = zip([*a.coefs_, *a.intercepts_], [*b.coefs_, *b.intercepts_], strict=True)
+    return max(float(np.abs(p - q).max()) for p, q in arrays)

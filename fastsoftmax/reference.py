@@ -108,11 +108,9 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, **options: Any) -> Any:
 def cross_entropy_value_and_grad(logits: ArrayLike, targets: ArrayLike, **options: Any) -> tuple[Any, Array]:
     """The loss, and dL/dp times the Jacobian. Where p underflows to 0, this way back has nothing left to go by."""
     logits = _float(logits)
-    t, weight, scale, reduced = _prepare(logits, targets, True, **options)
-    log_probs = log_softmax(logits)
-    probs = np.exp(log_probs)
-    grad_logits = softmax_vjp(probs, _weigh(cross_entropy_grad_probs(probs, t) * scale, weight))
-    return _reduce(_cross_entropy_by_row(log_probs, t), weight, scale, reduced), grad_logits
+    probs = np.exp(log_softmax(logits))
+    grad_logits = softmax_vjp(probs, grad_probs("cross_entropy", probs, targets, **options))
+    return cross_entropy(logits, targets, **options), grad_logits
 
 
 def squared_error(logits: ArrayLike, targets: ArrayLike, **options: Any) -> Any:
@@ -125,10 +123,16 @@ def squared_error(logits: ArrayLike, targets: ArrayLike, **options: Any) -> Any:
 def squared_error_value_and_grad(logits: ArrayLike, targets: ArrayLike, **options: Any) -> tuple[Any, Array]:
     """The loss, and dL/dp times the Jacobian."""
     logits = _float(logits)
-    t, weight, scale, reduced = _prepare(logits, targets, False, **options)
     probs = softmax(logits)
-    grad_logits = softmax_vjp(probs, _weigh(squared_error_grad_probs(probs, t) * scale, weight))
-    return _reduce(((probs - t) ** 2).sum(axis=-1), weight, scale, reduced), grad_logits
+    grad_logits = softmax_vjp(probs, grad_probs("squared_error", probs, targets, **options))
+    return squared_error(logits, targets, **options), grad_logits
+
+
+def grad_probs(loss: str, probs: Array, targets: ArrayLike, **options: Any) -> Array:
+    """dL/dp of "cross_entropy" or "squared_error", weights and reduction included; options as for the losses."""
+    t, weight, scale, _ = _prepare(probs, targets, loss == "cross_entropy", **options)
+    by_row = cross_entropy_grad_probs(probs, t) if loss == "cross_entropy" else squared_error_grad_probs(probs, t)
+    return _weigh(by_row * scale, weight)
 
 
 def cross_entropy_grad_probs(probs: Array, targets: Array) -> Array:
@@ -139,6 +143,28 @@ def cross_entropy_grad_probs(probs: Array, targets: Array) -> Array:
 def squared_error_grad_probs(probs: Array, targets: Array) -> Array:
     """dL/dp_c = 2 (p_c - t_c) of one row's loss."""
     return 2 * (probs - targets)
+
+
+def softmax_grad_hess(
+    raw: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[Array, Array]:
+    """dL/dz of each row's cross-entropy, and twice the diagonal of the Jacobian of softmax, at least 1e-6."""
+    raw = _float(raw)
+    weight = np.ones(len(raw)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    grad = cross_entropy_value_and_grad(raw, targets, sample_weight=weight, reduction="sum")[1]
+    diagonal = np.diagonal(softmax_jacobian(softmax(raw)), axis1=-2, axis2=-1)
+    return grad, np.maximum(2 * _weigh(diagonal, weight), 1e-6).astype(raw.dtype)
+
+
+def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """The T of least mean cross-entropy of logits / T, by trying."""
+    z = np.asarray(logits, np.float64)
+    candidates = np.linspace(-10, 10, 21)
+    for step in 0.1 ** np.arange(1, 9):
+        losses = [cross_entropy(z / np.exp(c), targets, sample_weight=sample_weight) for c in candidates]
+        best = candidates[int(np.argmin(losses))]
+        candidates = np.clip(best + step * np.arange(-15, 16), -10, 10)
+    return math.exp(best)
 
 
 def cross_entropy_hessian_logits(probs: Array, targets: Array) -> Array:

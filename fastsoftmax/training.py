@@ -1,239 +1,333 @@
-"""The thin trainer: mini-batch gradient descent with momentum, and one of three ways to go backward through softmax.
+"""The training loop, and the solvers that it is given.
 
-forward     a_0 = X;  a_k = activation(a_{k-1} W_k^T + b_k);  logits = a_K W^T + b
-loss        and dL/dlogits, by one of BACKWARD: the only thing that tells the compared models apart
-backward    dL/dW, dL/db and dL/da of each dense layer, from the last to the first
-step        velocity = momentum velocity - learning_rate gradient;  parameter += velocity
+A solver is called with an objective, the parameters, and a function to call after each iteration with the parameters
+and the loss; that function says whether to stop. `train` is this function's home: it keeps the last good parameters,
+so that an interrupt, or a loss that is not finite, loses nothing.
+
+lbfgs and newton-cg work in other coordinates than the parameters (`Coordinates`): features standardised, and scaled so
+that the Hessian at the start is about the identity. The minimum is the same; the way to it is many times shorter where
+features differ in scale (wine as it comes: 30 evaluations against more than 2000).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from fastsoftmax import functional, reference
-from fastsoftmax._arrays import Array, check_shape, contiguous, real_array
-from fastsoftmax._numbers import read_count, read_number
+from fastsoftmax._arrays import Array
+from fastsoftmax.kernels.optimizers import (
+    ADAM,
+    DECAY,
+    DECAY_SQUARES,
+    EPSILON,
+    METHOD,
+    NESTEROV,
+    RATE,
+    RULE_SIZE,
+    SGD,
+)
+from fastsoftmax.objective import Objective
 
-LOSSES = ("cross_entropy", "squared_error")
-
-
-def _jacobian(loss: str, logits: Array, labels: Array) -> tuple[float, Array]:
-    """dL/dp times the Jacobian of each row, built: (N, C, C)."""
-    return getattr(reference, f"{loss}_value_and_grad")(logits, labels)
-
-
-def _vjp(loss: str, logits: Array, labels: Array) -> tuple[float, Array]:
-    """dL/dp, then softmax_vjp: O(C) a row."""
-    probs = functional.softmax(logits)
-    targets = reference.one_hot(labels, logits.shape[1], logits.dtype)
-    grad_probs = getattr(reference, f"{loss}_grad_probs")(probs, targets) / len(labels)
-    return getattr(functional, loss)(logits, labels), functional.softmax_vjp(probs, grad_probs)
-
-
-def _fused(loss: str, logits: Array, labels: Array) -> tuple[float, Array]:
-    """Loss and dL/dlogits in one kernel."""
-    return getattr(functional, f"{loss}_value_and_grad")(logits, labels)
+AfterIteration = Callable[[Array, float], bool]
+SAMPLED_ROWS = 4096  # that tell how features are spread
+NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
+STUCK = (0, 2)  # by which status scipy.optimize says that it got no further (newton-cg: a step of 0, or none)
+LEAST_RATE = 1e-6  # of an adaptive learning rate
 
 
-BACKWARD: dict[str, Callable[[str, Array, Array], tuple[float, Array]]] = {
-    "jacobian": _jacobian,
-    "vjp": _vjp,
-    "fused": _fused,
-}
+class Solver(Protocol):
+    """Changes the parameters in place, and says whether it ended because they are as good as was asked for."""
 
-# Each activation, and its derivative written with its value a.
-ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "identity": (lambda z: z, lambda a: np.ones_like(a)),
-    "logistic": (lambda z: 0.5 + 0.5 * np.tanh(0.5 * z), lambda a: a * (1 - a)),
-    "tanh": (np.tanh, lambda a: 1 - a * a),
-    "relu": (lambda z: np.maximum(z, 0), lambda a: (a > 0).astype(a.dtype)),
-}
+    def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
+        """Minimise."""
 
 
 @dataclass
-class Network:
-    """Dense layers with an activation between them; a single layer is softmax regression.
+class Training:
+    """How a training went.
 
     Attributes
     ----------
-    weights : list of ndarray (n_out, n_in)
-        The last one is (n_classes, n_in).
-    biases : list of ndarray (n_out,)
-    activation : {"identity", "logistic", "tanh", "relu"}
-    loss_curve : list of float
-        The objective after each epoch, as met in it: the mean loss plus the penalty.
+    loss_curve : the objective after each good iteration (of an epoch: as it was met)
+    converged : whether the solver found what it was asked for
+    stopped : whether the caller had it stop
+    interrupted : whether a KeyboardInterrupt ended it
+    failed : whether the loss was not finite
     """
 
-    weights: list[Array]
-    biases: list[Array]
-    activation: str = "relu"
     loss_curve: list[float] = field(default_factory=list)
-
-    def layer_inputs(self, X: Array) -> list[Array]:
-        """What each dense layer is given: X, then the activations of the hidden layers."""
-        inputs = [X]
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            inputs.append(ACTIVATIONS[self.activation][0](functional.dense(inputs[-1], weight, bias)))
-        return inputs
-
-    def logits(self, X: ArrayLike) -> Array:
-        """Logits (n_samples, n_classes) of samples X (n_samples, n_features)."""
-        inputs = self.layer_inputs(real_array("X", X))
-        return functional.dense(inputs[-1], self.weights[-1], self.biases[-1])
-
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Probabilities (n_samples, n_classes)."""
-        return functional.softmax(self.logits(X))
-
-    def predict(self, X: ArrayLike) -> Array:
-        """The most probable class of each sample, (n_samples,)."""
-        return self.logits(X).argmax(axis=1)
-
-    def value_and_grad(self, X: Array, labels: Array, loss: str, backward: str) -> tuple[float, list[Array]]:
-        """The mean loss, and its gradients in the order of `parameters`."""
-        inputs = self.layer_inputs(X)
-        logits = functional.dense(inputs[-1], self.weights[-1], self.biases[-1])
-        value, cotangent = BACKWARD[backward](loss, logits, labels)
-        grads: list[Array] = []
-        for k in reversed(range(len(self.weights))):
-            grad_X, grad_weight, grad_bias = functional.dense_vjp(
-                inputs[k], self.weights[k], cotangent, with_grad_X=k > 0
-            )
-            grads = [grad_weight, grad_bias, *grads]
-            if grad_X is not None:
-                cotangent = grad_X * ACTIVATIONS[self.activation][1](inputs[k])
-        return value, grads
-
-    @property
-    def parameters(self) -> list[Array]:
-        """Weight and bias of each layer in turn; the arrays themselves."""
-        return [array for layer in zip(self.weights, self.biases, strict=True) for array in layer]
+    converged: bool = False
+    stopped: bool = False
+    interrupted: bool = False
+    failed: bool = False
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is told by an error
+class _Stop(Exception):
+    """Ends a solver from inside."""
+
+
 def train(
-    X: ArrayLike,
-    y: ArrayLike,
-    *,
-    n_classes: int | None = None,
-    hidden_layer_sizes: int | Sequence[int] = (),
-    activation: str = "relu",
-    loss: str = "cross_entropy",
-    backward: str = "fused",
-    alpha: float = 0.0,
-    learning_rate_init: float = 0.05,
-    momentum: float = 0.9,
-    batch_size: int = 32,
-    max_iter: int = 20,
-    random_state: Any = None,
-) -> Network:
-    r"""Train softmax regression or a multilayer network by mini-batch gradient descent with momentum.
+    objective: Objective, params: Array, solver: Solver, report: Callable[[Array, float], bool] = lambda *_: False
+) -> Training:
+    """Let the solver change the parameters, which end as the last good ones; report is told of each iteration."""
+    training, good = Training(), params.copy()
 
-    The objective is :math:`\frac1N \sum_n L_n + \frac{\alpha}{2N} \sum_k \|W_k\|^2`; biases are not penalised.
+    def after_iteration(now: Array, loss: float) -> bool:
+        if not (math.isfinite(loss) and np.isfinite(now).all()):
+            training.failed = True
+            raise _Stop
+        training.loss_curve.append(loss)
+        good[:] = now
+        training.stopped = report(good, loss)
+        return training.stopped
 
-    Parameters
-    ----------
-    X : array_like (n_samples, n_features)
-        float32 is trained in float32, everything else in float64.
-    y : array_like of int (n_samples,)
-        Classes, 0 to n_classes - 1.
-    n_classes : int, optional
-        max(y) + 1 by default.
-    hidden_layer_sizes : sequence of int, or int, default ()
-        Units of each hidden layer; no layer is softmax regression.
-    activation : {"relu", "tanh", "logistic", "identity"}
-        Of the hidden layers.
-    loss : {"cross_entropy", "squared_error"}
-    backward : {"fused", "vjp", "jacobian"}
-        How dL/dlogits is computed; the same up to rounding, at a different price.
-    alpha : float, default 0
-        Strength of the L2 penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
-    learning_rate_init, momentum : float
-    batch_size, max_iter : int
-        Samples in a step, passes over the data.
-    random_state : int, numpy.random.Generator or None
-        Starting weights (uniform, Glorot & Bengio 2010, as MLPClassifier) and the order of the samples.
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `failed`
+            training.converged = solver(objective, params, after_iteration)
+        return training
+    except _Stop:
+        pass
+    except KeyboardInterrupt:
+        training.interrupted = True
+    params[:] = good
+    return training
 
-    Returns
-    -------
-    Network
 
-    Raises
-    ------
-    TypeError
-        A size that is not an integer, a rate that is not a number, y of another kind than integers.
-    ValueError
-        An argument out of its range, X that is not finite, a y that is not a class, a loss that is not finite.
+class Coordinates:
+    """Other coordinates u of the parameters of a linear model, in float64; a network's are its parameters.
 
-    Examples
-    --------
-    >>> from fastsoftmax.training import train
-    >>> network = train([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1], max_iter=200, random_state=0)
-    >>> network.predict([[0.5], [2.5]])
-    array([0, 1])
+    W = U diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
+    and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits.
     """
-    samples, labels = _read_data(X, y)
-    hidden = hidden_layer_sizes if isinstance(hidden_layer_sizes, Iterable) else (hidden_layer_sizes,)
-    sizes = [samples.shape[1], *(read_count("hidden_layer_sizes", size) for size in hidden)]
-    sizes.append(int(labels.max()) + 1 if n_classes is None else read_count("n_classes", n_classes))
-    bad = (labels < 0) | (labels >= sizes[-1])
-    if bad.any():
-        raise ValueError(f"y[{bad.argmax()}] = {labels[bad.argmax()]} is not a class: 0 to {sizes[-1] - 1}")
-    batch_size, max_iter = read_count("batch_size", batch_size), read_count("max_iter", max_iter)
-    learning_rate_init = read_number("learning_rate_init", learning_rate_init, above=0)
-    alpha, momentum = read_number("alpha", alpha, least=0), read_number("momentum", momentum, least=0, below=1)
-    _check_choices(backward=(backward, BACKWARD), activation=(activation, ACTIVATIONS), loss=(loss, LOSSES))
 
-    rng = np.random.default_rng(random_state)
-    network = _initial(sizes, activation, samples.dtype, rng)
-    velocities = [np.zeros_like(parameter) for parameter in network.parameters]
-    for _ in range(max_iter):
-        order = rng.permutation(len(samples))
-        total = 0.0
-        for start in range(0, len(samples), batch_size):
-            batch = order[start : start + batch_size]
-            value, grads = network.value_and_grad(samples[batch], labels[batch], loss, backward)
-            total += float(value) * len(batch)
-            for k, (parameter, velocity, grad) in enumerate(zip(network.parameters, velocities, grads, strict=True)):
-                if alpha and k % 2 == 0:  # a weight, not a bias
-                    grad += alpha / len(samples) * parameter
-                velocity *= momentum
-                velocity -= learning_rate_init * grad
-                parameter += velocity
-        penalty = sum(float(np.vdot(weight, weight)) for weight in network.weights) if alpha else 0.0
-        network.loss_curve.append((total + 0.5 * alpha * penalty) / len(samples))
-        if not np.isfinite(network.loss_curve[-1]):
-            raise ValueError(f"the loss is {network.loss_curve[-1]}: a smaller learning_rate_init may help")
-    return network
+    def __init__(self, objective: Objective) -> None:
+        self._network, self._pins = objective.network, objective.pins_first_class
+        self._linear = objective.is_linear
+        if self._linear:
+            n_classes, curvature = int(self._network.sizes[1]), 0.25 / int(self._network.sizes[1])
+            mean, variance = _spread(objective)
+            self._mean = mean if objective.fit_intercept else np.zeros_like(mean)
+            squares = variance if objective.fit_intercept else variance + mean**2
+            least = 1e-8 * (squares.max(initial=0.0) or 1.0)
+            ridge = max(objective.alpha / objective.total, curvature * least)
+            self._scale = 1.0 / np.sqrt(curvature * squares + ridge)
+            self._bias_scale = 1.0 / math.sqrt(curvature)
+            self._shape = n_classes, len(mean)
 
+    def params(self, u: Array, dtype: Any) -> Array:
+        """The parameters at u."""
+        if not self._linear:
+            return u.astype(dtype)
+        params = np.empty(u.size, dtype)
+        at = self._shape[0] * self._shape[1]
+        weight = u[:at].reshape(self._shape) * self._scale
+        params[:at] = weight.ravel()
+        params[at:] = self._bias_scale * u[at:] - weight @ self._mean
+        return params
 
-def _read_data(X: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    samples, labels = real_array("X", X), real_array("y", y)
-    if samples.ndim != 2 or not samples.size:
-        raise ValueError(f"X must have shape (n_samples, n_features) and not be empty, got {samples.shape}")
-    check_shape("y", labels, samples.shape[:1])
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"y must hold integers, the class of each sample, got {labels.dtype}")
-    if not np.isfinite(samples).all():
-        raise ValueError("X must be finite, got NaN or infinity")
-    dtype = np.dtype(np.float32 if samples.dtype == np.float32 else np.float64)
-    return contiguous(samples, dtype), labels
+    def back(self, params: Array) -> Array:
+        """The u of the parameters."""
+        u = params.astype(np.float64)
+        if self._linear:
+            at = self._shape[0] * self._shape[1]
+            weight = u[:at].reshape(self._shape)
+            u[at:] = (u[at:] + weight @ self._mean) / self._bias_scale
+            weight /= self._scale
+        return u
 
-
-def _check_choices(**arguments: tuple[str, Iterable[str]]) -> None:
-    for name, (value, choices) in arguments.items():
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    def grad(self, grad: Array) -> Array:
+        """The gradient in u of the one in the parameters."""
+        g = grad.astype(np.float64)
+        if self._linear:
+            at = self._shape[0] * self._shape[1]
+            weight, bias = g[:at].reshape(self._shape), g[at:]
+            weight -= np.outer(bias, self._mean)
+            weight *= self._scale
+            bias *= self._bias_scale
+        return g
 
 
-def _initial(sizes: Sequence[int], activation: str, dtype: np.dtype[Any], rng: np.random.Generator) -> Network:
-    network = Network([], [], activation)
-    for n_in, n_out in pairwise(sizes):
-        bound = np.sqrt((2.0 if activation == "logistic" else 6.0) / (n_in + n_out))
-        network.weights.append(rng.uniform(-bound, bound, (n_out, n_in)).astype(dtype))
-        network.biases.append(rng.uniform(-bound, bound, n_out).astype(dtype))
-    return network
+def _spread(objective: Objective) -> tuple[Array, Array]:
+    """Mean and variance of the features, float64, over at most SAMPLED_ROWS rows."""
+    every = -(-len(objective.targets) // SAMPLED_ROWS)
+    X = objective.X[::every]
+    by_row = objective.sample_weight[::every]
+    if not by_row.any():
+        by_row = np.ones(X.shape[0])
+    weight = by_row / by_row.sum()
+    if isinstance(X, np.ndarray):
+        X = X.astype(np.float64)
+        mean = weight @ X
+        X -= mean
+        return mean, np.einsum("n,nd,nd->d", weight, X, X)
+    mean, squares = X.T @ weight, X.multiply(X).T @ weight
+    return mean, np.maximum(squares - mean**2, 0)
+
+
+class _InCoordinates:
+    """An objective as scipy.optimize sees it: of u. What was computed last is kept, because its callbacks ask again."""
+
+    def __init__(self, objective: Objective, params: Array) -> None:
+        self.coordinates, self._objective, self._dtype = Coordinates(objective), objective, params.dtype
+        self._at, self._value, self._grad = np.empty(0), math.nan, np.empty(0)
+        self._product_at = np.empty(0)
+        self._product: Callable[[Array], Array]
+
+    def params(self, u: Array) -> Array:
+        """The parameters at u."""
+        return self.coordinates.params(u, self._dtype)
+
+    def value_and_grad(self, u: Array) -> tuple[float, Array]:
+        """F and dF/du."""
+        if not np.array_equal(u, self._at):
+            self._value, grad = self._objective.value_and_grad(self.params(u))
+            self._at, self._grad = u.copy(), self.coordinates.grad(grad)
+        return self._value, self._grad
+
+    def hessp(self, u: Array, v: Array) -> Array:
+        """H v."""
+        if not np.array_equal(u, self._product_at):
+            self._product, self._product_at = self._objective.hvp(self.params(u)), u.copy()
+        return self.coordinates.grad(self._product(self.params(v)))
+
+
+@dataclass
+class QuasiNewton:
+    """lbfgs and newton-cg: scipy.optimize's, until no component of the gradient in u exceeds tol."""
+
+    method: str
+    tol: float
+    max_iter: int
+
+    def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
+        """Minimise."""
+        from scipy.optimize import minimize
+
+        problem, converged = _InCoordinates(objective, params), False
+        start = problem.coordinates.back(params)
+
+        def callback(u: Array) -> None:
+            nonlocal converged
+            value, grad = problem.value_and_grad(u)
+            params[:] = problem.params(u)
+            converged = bool(np.abs(grad).max() <= self.tol)
+            if after_iteration(params, value) or converged:
+                raise StopIteration
+
+        value, grad = problem.value_and_grad(start)
+        converged = bool(np.abs(grad).max(initial=0.0) <= self.tol)
+        if converged or not math.isfinite(value):
+            after_iteration(params, value)
+            return converged
+        result = minimize(problem.value_and_grad, start, jac=True, callback=callback, **self._how(objective, problem))
+        if converged or (self.method == "lbfgs" and result.success):
+            return True
+        # No step goes down any more: fine if what is left to gain is lost in the rounding of F
+        left, eps = 0.5 * float(result.jac @ result.jac), float(np.finfo(params.dtype).eps)
+        return result.status in STUCK and left <= 64 * eps * max(1.0, abs(result.fun))
+
+    def _how(self, objective: Objective, problem: _InCoordinates) -> dict[str, Any]:
+        """What `minimize` is told of the method."""
+        if self.method == "newton-cg":
+            return {"method": "Newton-CG", "hessp": problem.hessp, "options": {"maxiter": self.max_iter, "xtol": 0.0}}
+        ftol = 64 * np.finfo(float).eps if objective.X.dtype == np.float64 else float(np.finfo(np.float32).eps)
+        if not objective.is_linear:  # a network's valley is long: rounding would grow on its way from 1e-16 to 1e-3
+            ftol = NETWORK_FTOL * self.tol
+        options = {"maxiter": self.max_iter, "gtol": self.tol, "ftol": ftol, "maxls": 50, "maxfun": 2**31 - 1}
+        return {"method": "L-BFGS-B", "options": options}
+
+
+class DescentState(NamedTuple):
+    """What goes on from one call of sgd or adam to the next; see kernels/optimizers.py."""
+
+    moment: Array
+    squares: Array
+    rule: Array
+    shuffling: Array
+
+
+@dataclass
+class Descent:
+    """sgd and adam, by MLPClassifier's rules for the learning rate and for when to stop.
+
+    Attributes
+    ----------
+    validate : a function of the parameters whose result is to grow, or None: then the loss is to fall
+    seen : samples so far, by which an "invscaling" rate falls
+    """
+
+    state: DescentState
+    batch_size: int
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    validate: Callable[[Array], float] | None = None
+    seen: int = 0
+    best: float = math.inf  # what is to fall: the loss, or the score with its sign turned
+    idle: int = 0  # epochs in a row without an improvement by tol
+    scores: list[float] = field(default_factory=list)
+
+    def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
+        """Minimise."""
+        *descent, shuffling = self.state
+        order, best_params = np.arange(len(objective.targets)), params.copy()
+        stopped = False
+        for _ in range(self.max_iter):
+            loss = objective.epoch(params, order, shuffling, self.batch_size, tuple(descent))
+            self.seen += len(order)
+            stop = after_iteration(params, loss)
+            improved = self._note(loss if self.validate is None else -self.validate(params))
+            if improved and self.validate is not None:
+                best_params[:] = params
+            stopped = self._idle_for_long()
+            if stop or stopped:
+                break
+        if self.validate is not None:
+            params[:] = best_params
+        return stopped
+
+    def _note(self, value: float) -> bool:
+        """Whether the value is the best so far."""
+        if self.validate is not None:
+            self.scores.append(-value)
+        self.idle = self.idle + 1 if value > self.best - self.tol else 0
+        improved = value < self.best
+        self.best = min(self.best, value)
+        return improved
+
+    def _idle_for_long(self) -> bool:
+        """Whether to stop; else the rate for the next epoch is set."""
+        rule = self.state.rule
+        if self.learning_rate == "invscaling":
+            rule[RATE] = self.learning_rate_init / (self.seen + 1) ** self.power_t
+        if self.idle <= self.n_iter_no_change:
+            return False
+        if self.learning_rate != "adaptive" or rule[RATE] <= LEAST_RATE:
+            return True
+        rule[RATE] /= 5.0
+        self.idle = 0
+        return False
+
+
+def start_descent(
+    params: Array,
+    *,
+    solver: str,
+    learning_rate_init: float,
+    decays: tuple[float, float],
+    nesterovs_momentum: bool,
+    epsilon: float,
+    seed: int | None,
+) -> DescentState:
+    """The state at the start. decays: momentum and nothing, or beta_1 and beta_2. seed None: samples in their order."""
+    rule = np.zeros(RULE_SIZE)
+    rule[METHOD] = ADAM if solver == "adam" else NESTEROV if nesterovs_momentum and decays[0] > 0 else SGD
+    rule[RATE], rule[EPSILON] = learning_rate_init, epsilon
+    rule[DECAY], rule[DECAY_SQUARES] = decays
+    shuffling = np.array([] if seed is None else [seed], np.uint64)
+    return DescentState(np.zeros_like(params), np.zeros_like(params), rule, shuffling)

@@ -82,6 +82,9 @@ def _loss_calls(dtype: Any) -> Iterator[Call]:
     weights, class_weights = (None, np.ones(2)), (None, np.ones(3))
     for loss, targets, by_row, by_class in itertools.product(losses, (labels, logits), weights, class_weights):
         yield partial(loss, logits, targets, sample_weight=by_row, class_weight=by_class, label_smoothing=0.1)
+    for targets in (labels, logits):
+        yield partial(fs.softmax_grad_hess, logits, targets)
+    yield partial(fs.fit_temperature, np.eye(3)[[0, 1, 1]].astype(dtype), np.array([0, 1, 2]))
     for loss in losses:
         yield partial(loss, logits, labels)
         yield partial(loss, logits, labels, ignore_index=1)

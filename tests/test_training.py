@@ -1,149 +1,225 @@
-"""The trainer: the three ways back agree, the gradients are those of the objective, and it learns."""
+"""The loop and its solvers: they find the minimum, stop when they should, and never lose the last good weights."""
 
 import numpy as np
 import pytest
-from helpers import derivative, rng
-from sklearn.datasets import load_digits, load_iris
+from helpers import rng
+from scipy.optimize import minimize
+from sklearn.datasets import load_iris, load_wine
+from test_objective import free, problem
 
-from fastsoftmax import functional
-from fastsoftmax.training import ACTIVATIONS, BACKWARD, Network, train
+from fastsoftmax.objective import Network, Objective
+from fastsoftmax.training import Coordinates, Descent, QuasiNewton, start_descent, train
 
 
-def data(load=load_iris, dtype=np.float64):
+def of(load=load_iris, alpha=1.0, dtype=np.float64):
     X, y = load(return_X_y=True)
-    return ((X - X.mean(axis=0)) / (X.std(axis=0) + 1e-3)).astype(dtype), y
+    network = Network(np.array([X.shape[1], 3]))
+    return Objective(X.astype(dtype), y, network, np.empty(0), np.empty(0, dtype), alpha=alpha)
 
 
-def largest_difference(a, b):
-    return max(np.abs(p - q).max() for p, q in zip(a.parameters, b.parameters, strict=True))
-
-
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
-@pytest.mark.parametrize(("hidden", "limits"), [((), (1e-10, 1e-3)), ((8,), (1e-9, 1e-2)), ((6, 5), (1e-5, None))])
-def test_the_three_ways_agree_to_rounding_after_training(hidden, limits, loss):
-    """After 10 epochs on digits, float64: within 1e-10, float32: 1e-3; hidden layers make more of each rounding."""
-    for dtype, limit in zip((np.float64, np.float32), limits, strict=True):
-        if limit is None:  # float32 through two hidden layers parts after some hundred steps
-            continue
-        X, y = data(load_digits, dtype)
-        settings = {"hidden_layer_sizes": hidden, "loss": loss, "alpha": 1.0, "max_iter": 10, "random_state": 3}
-        networks = [train(X, y, backward=way, activation="tanh", **settings) for way in BACKWARD]
-        for network in networks[1:]:
-            assert largest_difference(network, networks[0]) < limit
-            np.testing.assert_allclose(network.loss_curve, networks[0].loss_curve, rtol=1e-4)
-        assert all(p.dtype == dtype for network in networks for p in network.parameters)
-
-
-@pytest.mark.parametrize("backward", BACKWARD)
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_of_every_layer_equal_finite_differences(activation, loss, backward):
-    X, y = data()
-    X, y = X[::10], y[::10]
-    random = rng(1)
-    sizes = [(5, 4), (3, 5)]
-    network = Network(
-        [random.standard_normal(s) for s in sizes], [random.standard_normal(s[0]) for s in sizes], activation
+def descent(params, **options):
+    state = start_descent(
+        params,
+        solver=options.pop("solver", "sgd"),
+        learning_rate_init=options.get("learning_rate_init", 0.05),
+        decays=(0.9, 0.999),
+        nesterovs_momentum=False,
+        epsilon=1e-8,
+        seed=options.pop("seed", 0),
     )
-    _, grads = network.value_and_grad(X, y, loss, backward)
-    for parameter, grad in zip(network.parameters, grads, strict=True):
-        direction, start = random.standard_normal(parameter.shape), parameter.copy()
-
-        def value(at, parameter=parameter):
-            parameter[:] = at
-            return getattr(functional, loss)(network.logits(X), y)
-
-        numerical = derivative(value, start, direction, h=1e-4)
-        parameter[:] = start
-        assert np.vdot(grad, direction) == pytest.approx(numerical, rel=1e-6, abs=1e-9)
+    settings = {"batch_size": 30, "max_iter": 20, "tol": 1e-4, "n_iter_no_change": 10} | options
+    return Descent(state, **settings)
 
 
-def test_one_step_is_gradient_descent_with_momentum_and_penalty():
-    """Two epochs of one full batch, written out."""
-    X, y = data()
-    settings = {"alpha": 3.0, "learning_rate_init": 0.1, "momentum": 0.5, "batch_size": len(X), "random_state": 0}
-    start = train(X, y, max_iter=1, **{**settings, "learning_rate_init": 1e-300})
-    weight, bias = start.weights[0].copy(), start.biases[0].copy()
-    velocity = [0.0, 0.0]
-    for _ in range(2):
-        probs = functional.softmax(X @ weight.T + bias)
-        grad = (probs - np.eye(3)[y]) / len(X)
-        velocity[0] = 0.5 * velocity[0] - 0.1 * (grad.T @ X + 3.0 / len(X) * weight)
-        velocity[1] = 0.5 * velocity[1] - 0.1 * grad.sum(axis=0)
-        weight, bias = weight + velocity[0], bias + velocity[1]
-    network = train(X, y, max_iter=2, **settings)
-    np.testing.assert_allclose(network.weights[0], weight, rtol=1e-12)
-    np.testing.assert_allclose(network.biases[0], bias, rtol=1e-12)
-    squares = (start.weights[0] ** 2).sum()
-    loss = functional.cross_entropy(start.logits(X), y) + 0.5 * 3.0 / len(X) * squares
-    assert start.loss_curve == pytest.approx([loss])
+@pytest.mark.parametrize("method", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize(
+    "case",
+    [{"alpha": 1.0}, {"alpha": 0.5, "n_classes": 2}, {"alpha": 1.0, "sparse": True, "fit_intercept": False}],
+    ids=str,
+)
+def test_the_minimum_is_that_of_a_plain_search(case, method):
+    objective, _ = problem(**case)
+    params = np.zeros(objective.network.n_params)
+    training = train(objective, params, QuasiNewton(method, 1e-9, 500))
+    assert training.converged
+    assert (params[free(objective, params) == 0] == 0).all()
+    plain = minimize(objective.value_and_grad, np.zeros_like(params), jac=True, options={"gtol": 1e-9})
+    assert training.loss_curve[-1] == pytest.approx(plain.fun, rel=1e-9)
+    assert np.abs(objective.value_and_grad(params)[1]).max() < 1e-7
+    assert np.all(np.diff(training.loss_curve) < 1e-12)
 
 
-@pytest.mark.parametrize("hidden", [(), (16,)])
-def test_it_learns(hidden):
-    X, y = data(load_digits)
-    network = train(X[::2], y[::2], hidden_layer_sizes=hidden, random_state=0)
-    assert (network.predict(X[1::2]) == y[1::2]).mean() > 0.93
-    assert network.loss_curve[-1] < 0.2 * network.loss_curve[0]
-    np.testing.assert_allclose(network.predict_proba(X).sum(axis=1), 1)
-    assert network.weights[-1].shape[0] == 10
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_other_coordinates_are_the_same_function(fit_intercept, sparse):
+    objective, params = problem(alpha=2.0, fit_intercept=fit_intercept, sparse=sparse)
+    coordinates = Coordinates(objective)
+    u = coordinates.back(params)
+    np.testing.assert_allclose(coordinates.params(u, float), params, rtol=1e-12, atol=1e-14)
+    direction, h = rng(8).standard_normal(u.shape), 1e-6
+    grad = coordinates.grad(objective.value_and_grad(params)[1])
+
+    def value(u):
+        return objective.value_and_grad(coordinates.params(u, float))[0]
+
+    if not fit_intercept:
+        direction[-4:] = 0
+    numerical = (value(u + h * direction) - value(u - h * direction)) / (2 * h)
+    assert np.vdot(grad, direction) == pytest.approx(numerical, rel=1e-6)
 
 
-def test_the_seed_decides():
-    X, y = data()
-    first, again, other = (train(X, y, max_iter=2, random_state=seed) for seed in (1, 1, 2))
-    assert largest_difference(first, again) == 0
-    assert largest_difference(first, other) > 0
+def test_features_of_unlike_scale_cost_few_iterations():
+    """Wine as it comes: without other coordinates lbfgs is not there after 2000 iterations."""
+    objective = of(load_wine)
+    params = np.zeros(objective.network.n_params)
+    training = train(objective, params, QuasiNewton("lbfgs", 1e-4, 100))
+    assert training.converged
+    best = train(objective, np.zeros_like(params), QuasiNewton("newton-cg", 1e-8, 100)).loss_curve[-1]
+    assert best <= training.loss_curve[-1] < best * (1 + 1e-4)
 
 
-def test_inputs_are_not_written_and_classes_may_be_missing():
-    X, y = data()
-    before = X.copy()
-    network = train(X, y, n_classes=5, max_iter=1)
-    assert np.array_equal(X, before)
-    assert network.predict_proba(X).shape == (150, 5)
+def test_many_rows_are_sampled_for_the_coordinates_alone():
+    """More rows than are looked at: the minimum is still that of all."""
+    objective, _ = problem(n=9000, alpha=1.0)
+    objective.sample_weight[::3] = 0  # and what is looked at may weigh nothing
+    objective = Objective(
+        objective.X, objective.targets, objective.network, objective.sample_weight, objective.class_weight, alpha=1.0
+    )
+    params = np.zeros(objective.network.n_params)
+    assert train(objective, params, QuasiNewton("newton-cg", 1e-8, 100)).converged
+    assert np.abs(objective.value_and_grad(params)[1]).max() < 1e-7
 
 
-def test_bad_arguments():
-    X, y = data()
-    bad = X.copy()
-    bad[3, 1] = np.nan
-    for arguments, kind, message in (
-        ((X[0], y), ValueError, "X must have shape"),
-        ((X[:0], y[:0]), ValueError, "X must have shape .* and not be empty"),
-        ((X, y[1:]), ValueError, r"y must have shape \(150,\), got \(149,\)"),
-        ((X, y + 0.5), TypeError, "y must hold integers"),
-        ((X, y - 1), ValueError, r"y\[0\] = -1 is not a class: 0 to 1"),
-        ((bad, y), ValueError, "X must be finite"),
-    ):
-        with pytest.raises(kind, match=message):
-            train(*arguments)
-    for options, message in (
-        ({"backward": "magic"}, "backward must be one of jacobian, vjp, fused, got 'magic'"),
-        ({"activation": "gelu"}, "activation must be one of"),
-        ({"loss": "hinge"}, "loss must be one of cross_entropy, squared_error, got 'hinge'"),
-        ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes must be at least 1, got 0"),
-        ({"n_classes": 0}, "n_classes must be at least 1"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"max_iter": 0}, "max_iter must be at least 1"),
-        ({"learning_rate_init": -1.0}, "learning_rate_init must be finite and above 0"),
-        ({"learning_rate_init": np.inf}, "learning_rate_init must be finite"),
-        ({"momentum": 1.0}, "momentum must be finite and at least 0 and below 1"),
-        ({"alpha": -1.0}, "alpha must be finite and at least 0"),
-        ({"alpha": np.nan}, "alpha must be finite"),
-        ({"n_classes": 2}, r"y\[100\] = 2 is not a class: 0 to 1"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            train(X, y, **options)
-    for options, message in (
-        ({"hidden_layer_sizes": (1.5,)}, r"hidden_layer_sizes must be an integer, got 1\.5"),
-        ({"hidden_layer_sizes": None}, "hidden_layer_sizes must be an integer, got None"),
-        ({"batch_size": 2.5}, r"batch_size must be an integer, got 2\.5"),
-        ({"max_iter": "a"}, "max_iter must be an integer, got 'a'"),
-        ({"momentum": "a"}, "momentum must be a number, got 'a'"),
-    ):
-        with pytest.raises(TypeError, match=message):
-            train(X, y, **options)
-    assert train(X, y, hidden_layer_sizes=4, max_iter=1).weights[0].shape == (4, 4)
-    with pytest.raises(ValueError, match=r"the loss is .*: a smaller learning_rate_init may help"):
-        train(X * 1e150, y, learning_rate_init=1e200)
+def test_a_good_start_is_left_alone():
+    objective = of()
+    params = np.zeros(objective.network.n_params)
+    train(objective, params, QuasiNewton("newton-cg", 1e-9, 100))
+    before = params.copy()
+    training = train(objective, params, QuasiNewton("lbfgs", 1e-6, 100))
+    assert training.converged
+    assert len(training.loss_curve) == 1
+    assert np.array_equal(params, before)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "newton-cg", "sgd", "adam"])
+def test_max_iter_is_kept_and_told(method):
+    objective = of()
+    params = np.zeros(objective.network.n_params)
+    solver = descent(params, solver=method, max_iter=3) if method in ("sgd", "adam") else QuasiNewton(method, 1e-12, 3)
+    training = train(objective, params, solver)
+    assert len(training.loss_curve) == 3
+    assert not training.converged
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "newton-cg", "sgd"])
+def test_a_report_can_stop_it(method):
+    objective, seen = of(), []
+    params = np.zeros(objective.network.n_params)
+
+    def report(now, loss):
+        seen.append(now.copy())
+        return len(seen) == 2
+
+    solver = descent(params) if method == "sgd" else QuasiNewton(method, 1e-12, 50)
+    training = train(objective, params, solver, report)
+    assert training.stopped
+    assert len(training.loss_curve) == len(seen) == 2
+    assert np.array_equal(params, seen[-1])
+    assert not np.array_equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "newton-cg", "sgd"])
+def test_an_interrupt_leaves_the_last_good_weights(method):
+    objective, seen = of(), []
+    params = np.zeros(objective.network.n_params)
+
+    def report(now, loss):
+        seen.append(now.copy())
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return False
+
+    solver = descent(params) if method == "sgd" else QuasiNewton(method, 1e-12, 50)
+    training = train(objective, params, solver, report)
+    assert training.interrupted
+    assert np.array_equal(params, seen[1])
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_good_weights():
+    objective = of()
+    params = np.zeros(objective.network.n_params)
+    objective.X[7] = 1e200
+    objective.alpha = 1e250
+    solver, seen = descent(params, learning_rate_init=1e60, max_iter=50), []
+    training = train(objective, params, solver, lambda now, loss: seen.append(now.copy()) or False)
+    assert training.failed
+    assert len(training.loss_curve) == len(seen)
+    assert np.isfinite(params).all()
+    assert np.array_equal(params, seen[-1] if seen else np.zeros_like(params))
+
+
+def test_a_bad_start_fails_at_once():
+    objective = of()
+    params = np.full(objective.network.n_params, 1e200)
+    for method in ("lbfgs", "newton-cg"):
+        training = train(objective, params, QuasiNewton(method, 1e-4, 10))
+        assert training.failed
+        assert (params == 1e200).all()
+
+
+def test_patience_counts_epochs_without_progress():
+    """The rule of MLPClassifier, fed with losses."""
+    solver = descent(np.zeros(3), tol=0.1, n_iter_no_change=2)
+    stops = []
+    for loss in (5.0, 4.0, 3.95, 3.9, 3.0, 2.95, 2.92, 2.9):
+        solver._note(loss)
+        stops.append(solver._idle_for_long())
+    assert stops == [False] * 7 + [True]
+    assert solver.best == 2.9
+
+
+def test_learning_rate_schedules():
+    adaptive = descent(np.zeros(3), tol=0.1, n_iter_no_change=1, learning_rate="adaptive")
+    rates = []
+    for _ in range(40):
+        adaptive._note(1.0)
+        stopped = adaptive._idle_for_long()
+        rates.append(adaptive.state.rule[1])
+        if stopped:
+            break
+    assert rates[:5] == [0.05, 0.05, 0.01, 0.01, pytest.approx(0.002)]
+    assert stopped
+    assert rates[-1] <= 1e-6 < rates[-1] * 5
+    falling = descent(np.zeros(3), learning_rate_init=0.05, learning_rate="invscaling", power_t=0.5)
+    falling.seen = 99
+    falling._idle_for_long()
+    assert falling.state.rule[1] == pytest.approx(0.05 / 10)
+
+
+def test_the_best_of_the_validated_weights_stay():
+    objective, seen = of(), []
+    params = np.zeros(objective.network.n_params)
+    scores = iter([0.2, 0.9, 0.5, 0.6, 0.7, 0.1])
+
+    def validate(now):
+        seen.append(now.copy())
+        return next(scores)
+
+    solver = descent(params, validate=validate, n_iter_no_change=3)
+    training = train(objective, params, solver)
+    assert training.converged
+    assert solver.scores == [0.2, 0.9, 0.5, 0.6, 0.7, 0.1]
+    assert np.array_equal(params, seen[1])
+
+
+def test_an_interrupt_while_validating_keeps_the_epoch():
+    objective = of()
+    params = np.zeros(objective.network.n_params)
+
+    def validate(now):
+        raise KeyboardInterrupt
+
+    training = train(objective, params, descent(params, validate=validate))
+    assert training.interrupted
+    assert len(training.loss_curve) == 1
+    assert params.any()

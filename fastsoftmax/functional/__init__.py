@@ -1,5 +1,7 @@
-"""Arrays in, arrays out: the functions that users call, in one file for each file of kernels."""
+"""Arrays in, arrays out: the functions that users call, in a file for each kind."""
 
+from fastsoftmax.functional.boosting import softmax_grad_hess
+from fastsoftmax.functional.calibration import fit_temperature
 from fastsoftmax.functional.dense import dense, dense_vjp
 from fastsoftmax.functional.layer import LinearGrads
 from fastsoftmax.functional.linear import (
@@ -32,6 +34,7 @@ __all__ = [
     "cross_entropy_value_and_grad",
     "dense",
     "dense_vjp",
+    "fit_temperature",
     "linear_cross_entropy",
     "linear_cross_entropy_hvp",
     "linear_cross_entropy_value_and_grad",
@@ -43,6 +46,7 @@ __all__ = [
     "log_softmax_vjp",
     "logsumexp",
     "softmax",
+    "softmax_grad_hess",
     "softmax_jvp",
     "softmax_vjp",
     "squared_error",

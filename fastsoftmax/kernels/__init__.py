@@ -2,6 +2,7 @@
 from your own @njit code; `fastsoftmax.softmax` and the others check their arguments and then call these.
 """
 
+from fastsoftmax.kernels.activations import activate, times_slope
 from fastsoftmax.kernels.columns import (
     log_softmax_columns,
     log_softmax_jvp_columns,
@@ -11,7 +12,7 @@ from fastsoftmax.kernels.columns import (
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
-from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, squared_error_hvp_rows
+from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.linear import (
     dense_rows,
     dense_vjp_rows,
@@ -26,6 +27,14 @@ from fastsoftmax.kernels.losses import (
     squared_error_rows,
     weight_taking_part,
 )
+from fastsoftmax.kernels.network import (
+    network_cross_entropy_epoch,
+    network_cross_entropy_rows,
+    network_squared_error_epoch,
+    network_squared_error_rows,
+    penalise,
+)
+from fastsoftmax.kernels.optimizers import descend, shuffle
 from fastsoftmax.kernels.softmax import (
     log_softmax_jvp_rows,
     log_softmax_rows,
@@ -39,10 +48,12 @@ from fastsoftmax.kernels.sparse import range_and_order
 from fastsoftmax.kernels.vecmath import sum_row
 
 __all__ = [
+    "activate",
     "cross_entropy_hvp_rows",
     "cross_entropy_rows",
     "dense_rows",
     "dense_vjp_rows",
+    "descend",
     "first_bad_label",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
@@ -56,8 +67,15 @@ __all__ = [
     "log_softmax_vjp_rows",
     "logsumexp_columns",
     "logsumexp_rows",
+    "network_cross_entropy_epoch",
+    "network_cross_entropy_rows",
+    "network_squared_error_epoch",
+    "network_squared_error_rows",
+    "penalise",
     "range_and_order",
+    "shuffle",
     "softmax_columns",
+    "softmax_grad_hess_rows",
     "softmax_jvp_columns",
     "softmax_jvp_rows",
     "softmax_rows",
@@ -66,5 +84,6 @@ __all__ = [
     "squared_error_hvp_rows",
     "squared_error_rows",
     "sum_row",
+    "times_slope",
     "weight_taking_part",
 ]

@@ -33,6 +33,7 @@ __all__ = [
     "larger",
     "max_of",
     "one_hot",
+    "root",
     "splat",
     "sum_of",
 ]
@@ -83,6 +84,14 @@ def fma(typingctx, a, b, c):
         )
 
     return vector(a, b, c), codegen
+
+
+@intrinsic
+def root(typingctx, vector):
+    def codegen(context, builder, signature, args):
+        return call_in(builder, f"llvm.sqrt.{vector.suffix}", vector.llvm, args)
+
+    return vector(vector), codegen
 
 
 def _arithmetic(operation, instruction):

@@ -1,7 +1,7 @@
 """The Hessian of a row's loss in its logits, times a vector: no matrix is built, as for the Jacobian of softmax.
 
 Shapes, targets and weights as in losses.py: probs p and tangent v (N, C) -> out (N, C), which may be tangent itself.
-The product of a row is multiplied by its weight and by scale.
+The product of a row is multiplied by its weight and by scale. And, for boosting, an upper bound of the diagonal alone.
 """
 
 import numpy as np
@@ -16,8 +16,11 @@ from fastsoftmax.kernels.losses import (
     weight_of_target,
     zero_row,
 )
-from fastsoftmax.kernels.simd import load_some, one_hot, pointer, splat
-from fastsoftmax.kernels.vecmath import dot_row, fill_row, sum_values
+from fastsoftmax.kernels.simd import below, choose, load_some, one_hot, pointer, splat
+from fastsoftmax.kernels.team import share
+from fastsoftmax.kernels.vecmath import dot_row, exp_row, fill_row, max_row, sum_values
+
+LEAST_HESS = 1e-6  # for boosting: XGBoost's own
 
 
 @kernel
@@ -90,3 +93,44 @@ def _turn_at(j, count, *row):
 def _squared_error_hvp_at(j, count, scale, slope, turn, row):
     prob, q, d = _moves_at(j, count, *row)
     return scale * (q * (d - slope) + prob * (q - turn))
+
+
+@kernel
+def softmax_grad_hess_rows(raw, targets, sample_weight, grad, hess, team=0):
+    # raw (N, C), targets -> grad = w (M p - t) and hess = max(2 w p (1 - p), LEAST_HESS), both (N, C)
+    arguments = (raw, targets, sample_weight, grad, hess)
+    share(team, raw.shape[0], raw.shape[1], _softmax_grad_hess_span, arguments)
+
+
+@kernel
+def _softmax_grad_hess_span(first, last, raw, targets, sample_weight, grad, hess):
+    n_columns, z, scratch = raw.shape[1], pointer(raw), np.empty(raw.shape[1], raw.dtype)
+    for n in range(first, last):
+        start, weight, e = n * n_columns, weight_of_row(sample_weight, n), pointer(scratch)
+        if left_out(targets, n, weight):
+            zero_row(grad, n)
+            hess[n] = LEAST_HESS
+            continue
+        top = splat(z, max_row(z, start, n_columns, None))
+        _, total = exp_row(z, start, n_columns, top, None, None, None, e, 0)
+        target = target_of(z, targets, n, n_columns, raw[0, :0], 0.0)
+        label = np.intp(targets[n]) if targets.ndim == 1 else np.intp(-1)
+        mass = 1.0
+        if targets.ndim == 2:
+            mass = sum_values(z, n_columns, target_at, (z, *target))
+        row = (e, splat(z, 1.0 / total), splat(z, weight), splat(z, mass), label, target)
+        fill_row(pointer(grad), start, n_columns, False, _boosting_grad_at, row)
+        fill_row(pointer(hess), start, n_columns, False, _boosting_hess_at, row)
+
+
+@step
+def _boosting_grad_at(j, count, e, factor, weight, mass, label, target):
+    prob = load_some(e, j, count, 0) * factor
+    return weight * (mass * prob - target_at(j, count, e, *target) - one_hot(e, label - j, 1.0))
+
+
+@step
+def _boosting_hess_at(j, count, e, factor, weight, mass, label, target):
+    prob = load_some(e, j, count, 0) * factor
+    value, least = weight * (prob + prob) * (splat(e, 1) - prob), splat(e, LEAST_HESS)
+    return choose(below(value, least), least, value)  # NaN stays

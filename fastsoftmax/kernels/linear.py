@@ -8,7 +8,7 @@ from fastsoftmax.kernels._jit import kernel, step
 from fastsoftmax.kernels._views import matrix, part
 from fastsoftmax.kernels.dense import copy_to
 from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, squared_error_hvp_rows
-from fastsoftmax.kernels.losses import cross_entropy_rows, squared_error_rows
+from fastsoftmax.kernels.losses import cross_entropy_rows, rows_of, squared_error_rows, weights_of
 from fastsoftmax.kernels.passes import logits_of_rows, pass_over_rows, work_groups, work_rows
 from fastsoftmax.kernels.softmax import softmax_rows
 
@@ -146,26 +146,26 @@ def dense_vjp_rows(X, weight, cotangent, grad_weight, grad_bias, grad_X, team=0)
 
 @step
 def _cross_entropy_at(first, z, second, targets, sample_weight, class_weight, smoothing, scale, losses):
-    some, by_row = _rows_of(targets, first, len(z)), _weights_of(sample_weight, first, len(z))
+    some, by_row = rows_of(targets, first, len(z)), weights_of(sample_weight, first, len(z))
     cross_entropy_rows(z, some, by_row, class_weight, smoothing, scale, part(losses, first, len(z)), z)
 
 
 @step
 def _squared_error_at(first, z, second, targets, sample_weight, class_weight, smoothing, scale, losses):
-    some, by_row = _rows_of(targets, first, len(z)), _weights_of(sample_weight, first, len(z))
+    some, by_row = rows_of(targets, first, len(z)), weights_of(sample_weight, first, len(z))
     squared_error_rows(z, some, by_row, class_weight, smoothing, scale, part(losses, first, len(z)), z)
 
 
 @step
 def _cross_entropy_hvp_at(first, z, second, targets, sample_weight, class_weight, smoothing, scale, probs):
-    some, by_row = _rows_of(targets, first, len(z)), _weights_of(sample_weight, first, len(z))
+    some, by_row = rows_of(targets, first, len(z)), weights_of(sample_weight, first, len(z))
     p = _probs_at(first, second, probs, len(z))
     cross_entropy_hvp_rows(p, z, some, by_row, class_weight, smoothing, scale, z)
 
 
 @step
 def _squared_error_hvp_at(first, z, second, targets, sample_weight, class_weight, smoothing, scale, probs):
-    some, by_row = _rows_of(targets, first, len(z)), _weights_of(sample_weight, first, len(z))
+    some, by_row = rows_of(targets, first, len(z)), weights_of(sample_weight, first, len(z))
     p = _probs_at(first, second, probs, len(z))
     squared_error_hvp_rows(p, z, some, by_row, class_weight, smoothing, scale, z)
 
@@ -173,18 +173,6 @@ def _squared_error_hvp_at(first, z, second, targets, sample_weight, class_weight
 @step
 def _cotangent_at(first, z, second, cotangent):
     copy_to(z, cotangent, first * z.shape[1])
-
-
-@step
-def _rows_of(targets, first, count):
-    if targets.ndim == 1:
-        return part(targets, first, count)
-    return matrix(targets, first * targets.shape[1], count, targets.shape[1])
-
-
-@step
-def _weights_of(sample_weight, first, count):
-    return part(sample_weight, first, count) if sample_weight.size else part(sample_weight, 0, 0)
 
 
 @step

@@ -15,6 +15,7 @@ sample_weight; `grad` (N, C), or None, is also multiplied by `scale`, which is h
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
+from fastsoftmax.kernels._views import matrix, part
 from fastsoftmax.kernels.columns import FLOAT64, exp_strip, log_sums, max_strip
 from fastsoftmax.kernels.simd import (
     below,
@@ -283,6 +284,18 @@ def left_out(targets, n, weight):
     if targets.ndim == 1:
         return weight == 0.0 or targets[n] < 0
     return weight == 0.0
+
+
+@step
+def rows_of(targets, first, count):
+    if targets.ndim == 1:
+        return part(targets, first, count)
+    return matrix(targets, first * targets.shape[1], count, targets.shape[1])
+
+
+@step
+def weights_of(sample_weight, first, count):
+    return part(sample_weight, first, count) if sample_weight.size else part(sample_weight, 0, 0)
 
 
 @step

@@ -105,6 +105,11 @@ def fma(a, b, c):
     return a * b + c
 
 
+def root(vector):
+    """The square root of each element."""
+    return np.sqrt(vector)
+
+
 def larger(a, b):
     """A where a > b, else b: so b where either is NaN."""
     return np.where(a > b, a, b)

@@ -172,3 +172,32 @@ def _position(indices, begin, end, column):
         else:
             end = middle
     return begin
+
+
+@kernel
+def csr_rows_logits(X, order, first, weight, bias, z):
+    # z_ic = b_c + sum_k data_k W_(c, indices_k) over row order[first + i] of X: some rows, weight as it lies
+    data, indices, indptr = X
+    w, (n_classes, n_features) = pointer(weight), weight.shape
+    for i in range(z.shape[0]):
+        n = order[first + i]
+        for c in range(n_classes):
+            total = bias[c]
+            for k in range(indptr[n], indptr[n + 1]):
+                total += data[k] * w[c * n_features + np.int64(indices[k])]
+            z[i, c] = total
+
+
+@kernel
+def csr_rows_grad_weight(X, order, first, G, adds, out):
+    # out_cd = sum_i G_ic X_(order[first + i], d), added to out (C, D) or put there
+    data, indices, indptr = X
+    w, (n_classes, n_features) = pointer(out), out.shape
+    if not adds:
+        out[:] = 0
+    for i in range(G.shape[0]):
+        n = order[first + i]
+        for c in range(n_classes):
+            g = G[i, c]
+            for k in range(indptr[n], indptr[n + 1]):
+                w[c * n_features + np.int64(indices[k])] += g * data[k]

@@ -1,0 +1,103 @@
+"""The gate for y of a classifier: class labels of any kind, or the probabilities of the classes for each sample."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from fastsoftmax._arrays import Array
+
+SUM_TOLERANCE = 1e-3  # of the probabilities of a sample
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is to be predicted.
+
+    Attributes
+    ----------
+    classes : ndarray (n_classes,)
+    targets : ndarray of int64 (n_samples,), positions in classes, or of a float dtype (n_samples, n_classes)
+    """
+
+    classes: Array
+    targets: Array
+
+    @property
+    def hard(self) -> Array:
+        """The position of the (most probable) class of each sample."""
+        return self.targets if self.targets.ndim == 1 else self.targets.argmax(axis=1)
+
+    def take(self, rows: Array) -> "Labels":
+        """Those of some samples."""
+        return Labels(self.classes, self.targets[rows])
+
+
+def is_soft(y: Any) -> bool:
+    """Whether y has a column for each class."""
+    shape = getattr(y, "shape", None)
+    if shape is None and y is not None:
+        try:
+            shape = np.asarray(y).shape
+        except ValueError:  # a ragged list
+            return False
+    return shape is not None and len(shape) == 2 and shape[1] > 1
+
+
+def read_labels(y: Array, dtype: Any, classes: Array | None = None) -> Labels:
+    """The labels of y, which is 1-D, or 2-D with probabilities. classes: those that are known, sorted."""
+    if y.ndim == 2:
+        return _read_probabilities(y, dtype, classes)
+    check_classification_targets(y)
+    if classes is None:
+        found, targets = np.unique(y, return_inverse=True)
+        if len(found) < 2:
+            raise ValueError(f"y must have samples of at least 2 classes, but has only one class: {found[0]!r}")
+        return Labels(found, targets.astype(np.int64, copy=False))
+    found = np.unique(y)
+    unknown = found[~np.isin(found, classes)]
+    if unknown.size:
+        raise ValueError(f"y has classes that are not in classes_: {list(unknown)}; classes_ is {list(classes)}")
+    return Labels(classes, np.searchsorted(classes, y).astype(np.int64, copy=False))
+
+
+def _read_probabilities(y: Array, dtype: Any, classes: Array | None) -> Labels:
+    if y.dtype.kind not in "fiub":
+        raise ValueError(f"y with {y.shape[1]} columns must hold probabilities, got {y.dtype}")
+    if classes is None:
+        classes = np.arange(y.shape[1])
+    elif len(classes) != y.shape[1]:
+        raise ValueError(f"y must have shape ({len(y)}, {len(classes)}), a column for each class, got {y.shape}")
+    probs = np.ascontiguousarray(y, dtype)
+    bad = (probs < 0).any(axis=1) | (np.abs(probs.sum(axis=1) - 1) > SUM_TOLERANCE)
+    if bad.any():
+        n = int(bad.argmax())
+        raise ValueError(f"y[{n}] = {y[n]} is no distribution: probabilities are at least 0, and sum to 1")
+    return Labels(classes, probs)
+
+
+def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, dtype: Any) -> Array:
+    """The weight of each class (n_classes,), or an empty array."""
+    if class_weight is None:
+        return np.empty(0, dtype)
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
+        return _balanced(labels, sample_weight).astype(dtype)
+    if not isinstance(class_weight, dict):
+        raise TypeError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
+    weights = compute_class_weight(class_weight, classes=labels.classes, y=labels.classes[labels.hard])
+    if not ((weights >= 0) & (weights < np.inf)).all():
+        raise ValueError(f"class_weight must hold finite weights of at least 0, got {class_weight}")
+    return weights.astype(dtype)
+
+
+def _balanced(labels: Labels, sample_weight: Array) -> Array:
+    """S / (C S_c), S_c being the weight of the samples of class c."""
+    n_classes = len(labels.classes)
+    by_row = sample_weight if sample_weight.size else np.ones(len(labels.targets))
+    soft = labels.targets.ndim == 2
+    by_class: Array = by_row @ labels.targets if soft else np.bincount(labels.targets, by_row, n_classes)
+    return np.divide(by_row.sum(), n_classes * by_class, out=np.zeros(n_classes), where=by_class > 0)
