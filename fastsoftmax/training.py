@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from fastsoftmax import kernels
 from fastsoftmax._arrays import Array
 from fastsoftmax.kernels.optimizers import (
     ADAM,
@@ -31,6 +32,8 @@ from fastsoftmax.kernels.optimizers import (
 from fastsoftmax.objective import Objective
 
 AfterIteration = Callable[[Array, float], bool]
+CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
+SLACK = 25.0
 SAMPLED_ROWS = 4096  # that tell how features are spread
 NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
 STUCK = (0, 2)  # by which status scipy.optimize says that it got no further (newton-cg: a step of 0, or none)
@@ -99,71 +102,58 @@ class Coordinates:
     """Other coordinates u of the parameters of a linear model, in float64; a network's are its parameters.
 
     W = U diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
-    and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits.
+    and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits. Without biases m = 0, and
+    v is the mean of squares.
     """
 
     def __init__(self, objective: Objective) -> None:
-        self._network, self._pins = objective.network, objective.pins_first_class
         self._linear = objective.is_linear
         if self._linear:
-            n_classes, curvature = int(self._network.sizes[1]), 0.25 / int(self._network.sizes[1])
-            mean, variance = _spread(objective)
-            self._mean = mean if objective.fit_intercept else np.zeros_like(mean)
-            squares = variance if objective.fit_intercept else variance + mean**2
+            curvature = CURVATURE / int(objective.network.sizes[1])
+            mean, squares = _moments(objective)
             least = 1e-8 * (squares.max(initial=0.0) or 1.0)
             ridge = max(objective.alpha / objective.total, curvature * least)
-            self._scale = 1.0 / np.sqrt(curvature * squares + ridge)
-            self._bias_scale = 1.0 / math.sqrt(curvature)
-            self._shape = n_classes, len(mean)
+            self._how = 1.0 / np.sqrt(curvature * squares + ridge), mean, 1.0 / math.sqrt(curvature)
 
     def params(self, u: Array, dtype: Any) -> Array:
         """The parameters at u."""
-        if not self._linear:
-            return u.astype(dtype)
-        params = np.empty(u.size, dtype)
-        at = self._shape[0] * self._shape[1]
-        weight = u[:at].reshape(self._shape) * self._scale
-        params[:at] = weight.ravel()
-        params[at:] = self._bias_scale * u[at:] - weight @ self._mean
+        params = u.astype(dtype) if not self._linear else np.empty(u.size, dtype)
+        if self._linear:
+            kernels.params_of(u, *self._how, params)
         return params
 
     def back(self, params: Array) -> Array:
         """The u of the parameters."""
         u = params.astype(np.float64)
         if self._linear:
-            at = self._shape[0] * self._shape[1]
-            weight = u[:at].reshape(self._shape)
-            u[at:] = (u[at:] + weight @ self._mean) / self._bias_scale
-            weight /= self._scale
+            kernels.coordinates_of(params, *self._how, u)
         return u
 
     def grad(self, grad: Array) -> Array:
         """The gradient in u of the one in the parameters."""
-        g = grad.astype(np.float64)
+        out = grad.astype(np.float64) if not self._linear else np.empty(grad.size)
         if self._linear:
-            at = self._shape[0] * self._shape[1]
-            weight, bias = g[:at].reshape(self._shape), g[at:]
-            weight -= np.outer(bias, self._mean)
-            weight *= self._scale
-            bias *= self._bias_scale
-        return g
+            kernels.coordinates_grad_of(grad, *self._how, out)
+        return out
 
 
-def _spread(objective: Objective) -> tuple[Array, Array]:
-    """Mean and variance of the features, float64, over at most SAMPLED_ROWS rows."""
+def _moments(objective: Objective) -> tuple[Array, Array]:
+    """Mean (empty: 0) and second moment about it of the features, over at most SAMPLED_ROWS rows, float64."""
     every = -(-len(objective.targets) // SAMPLED_ROWS)
     X = objective.X[::every]
     by_row = objective.sample_weight[::every]
     if not by_row.any():
         by_row = np.ones(X.shape[0])
     weight = by_row / by_row.sum()
-    if isinstance(X, np.ndarray):
-        X = X.astype(np.float64)
-        mean = weight @ X
+    if not isinstance(X, np.ndarray):
+        squares, mean = X.multiply(X).T @ weight, X.T @ weight if objective.fit_intercept else np.empty(0)
+        return mean, np.maximum(squares - mean**2, 0) if mean.size else squares
+    X = X.astype(np.float64)
+    mean = weight @ X if objective.fit_intercept else np.empty(0)
+    if mean.size:
         X -= mean
-        return mean, np.einsum("n,nd,nd->d", weight, X, X)
-    mean, squares = X.T @ weight, X.multiply(X).T @ weight
-    return mean, np.maximum(squares - mean**2, 0)
+    np.square(X, out=X)
+    return mean, weight @ X
 
 
 class _InCoordinates:
@@ -171,31 +161,43 @@ class _InCoordinates:
 
     def __init__(self, objective: Objective, params: Array) -> None:
         self.coordinates, self._objective, self._dtype = Coordinates(objective), objective, params.dtype
-        self._at, self._value, self._grad = np.empty(0), math.nan, np.empty(0)
-        self._product_at = np.empty(0)
+        self._at, self._product_at = np.empty(0), np.empty(0)
         self._product: Callable[[Array], Array]
+        self.params, self.value, self.grad = params, math.nan, np.empty(0)  # at self._at
 
-    def params(self, u: Array) -> Array:
-        """The parameters at u."""
-        return self.coordinates.params(u, self._dtype)
+    def move_to(self, u: Array) -> None:
+        """Compute what params, value and grad are at u."""
+        if not np.array_equal(u, self._at):
+            self.params = self.coordinates.params(u, self._dtype)
+            self.value, grad = self._objective.value_and_grad(self.params)
+            self._at, self.grad = u.copy(), self.coordinates.grad(grad)
 
     def value_and_grad(self, u: Array) -> tuple[float, Array]:
         """F and dF/du."""
-        if not np.array_equal(u, self._at):
-            self._value, grad = self._objective.value_and_grad(self.params(u))
-            self._at, self._grad = u.copy(), self.coordinates.grad(grad)
-        return self._value, self._grad
+        self.move_to(u)
+        return self.value, self.grad
 
     def hessp(self, u: Array, v: Array) -> Array:
         """H v."""
         if not np.array_equal(u, self._product_at):
-            self._product, self._product_at = self._objective.hvp(self.params(u)), u.copy()
-        return self.coordinates.grad(self._product(self.params(v)))
+            self._product_at = u.copy()
+            self._product = self._objective.hvp(self.coordinates.params(u, self._dtype))
+        return self.coordinates.grad(self._product(self.coordinates.params(v, self._dtype)))
+
+    def is_good(self, tol: float) -> bool:
+        """Whether the gradient is small enough: of a network each component, of a linear model all together.
+
+        Half its square is about what is left to gain where the Hessian is about the identity, so that with
+        |g| <= 25 tol sqrt(F) F is good to some 1e-5 of itself by the usual tol of 1e-4.
+        """
+        if not self._objective.is_linear:
+            return bool(np.abs(self.grad).max(initial=0.0) <= tol)
+        return math.sqrt(self.grad @ self.grad) <= SLACK * tol * math.sqrt(max(self.value, 0.0) + tol)
 
 
 @dataclass
 class QuasiNewton:
-    """lbfgs and newton-cg: scipy.optimize's, until no component of the gradient in u exceeds tol."""
+    """lbfgs and newton-cg: scipy.optimize's, until the gradient in u is small enough for tol."""
 
     method: str
     tol: float
@@ -210,17 +212,16 @@ class QuasiNewton:
 
         def callback(u: Array) -> None:
             nonlocal converged
-            value, grad = problem.value_and_grad(u)
-            params[:] = problem.params(u)
-            converged = bool(np.abs(grad).max() <= self.tol)
-            if after_iteration(params, value) or converged:
+            problem.move_to(u)
+            params[:] = problem.params
+            converged = problem.is_good(self.tol)
+            if after_iteration(params, problem.value) or converged:
                 raise StopIteration
 
-        value, grad = problem.value_and_grad(start)
-        converged = bool(np.abs(grad).max(initial=0.0) <= self.tol)
-        if converged or not math.isfinite(value):
-            after_iteration(params, value)
-            return converged
+        problem.move_to(start)
+        if problem.is_good(self.tol) or not math.isfinite(problem.value):
+            after_iteration(params, problem.value)
+            return True
         result = minimize(problem.value_and_grad, start, jac=True, callback=callback, **self._how(objective, problem))
         if converged or (self.method == "lbfgs" and result.success):
             return True
@@ -235,7 +236,7 @@ class QuasiNewton:
         ftol = 64 * np.finfo(float).eps if objective.X.dtype == np.float64 else float(np.finfo(np.float32).eps)
         if not objective.is_linear:  # a network's valley is long: rounding would grow on its way from 1e-16 to 1e-3
             ftol = NETWORK_FTOL * self.tol
-        options = {"maxiter": self.max_iter, "gtol": self.tol, "ftol": ftol, "maxls": 50, "maxfun": 2**31 - 1}
+        options = {"maxiter": self.max_iter, "gtol": 0.0, "ftol": ftol, "maxls": 50, "maxfun": 2**31 - 1}
         return {"method": "L-BFGS-B", "options": options}
 
 

@@ -12,6 +12,7 @@ from fastsoftmax.kernels.columns import (
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
+from fastsoftmax.kernels.coordinates import coordinates_grad_of, coordinates_of, params_of
 from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.linear import (
     dense_rows,
@@ -49,6 +50,8 @@ from fastsoftmax.kernels.vecmath import sum_row
 
 __all__ = [
     "activate",
+    "coordinates_grad_of",
+    "coordinates_of",
     "cross_entropy_hvp_rows",
     "cross_entropy_rows",
     "dense_rows",
@@ -71,6 +74,7 @@ __all__ = [
     "network_cross_entropy_rows",
     "network_squared_error_epoch",
     "network_squared_error_rows",
+    "params_of",
     "penalise",
     "range_and_order",
     "shuffle",
