@@ -93,9 +93,10 @@ def _build(kind: "type[SoftmaxClassifier]", header: dict[str, Any], arrays: dict
 
 def _check_shapes(model: "SoftmaxClassifier") -> None:
     """Raise unless the arrays fit one another."""
-    widths = [model.n_features_in_, *(len(intercept) for intercept in model.intercepts_)]
+    widths = [model.n_features_in_, *(intercept.size for intercept in model.intercepts_)]
     n_classes = len(model.classes_)
     fits = [coef.shape for coef in model.coefs_] == list(pairwise(widths))
+    fits = fits and all(array.ndim == 1 for array in (model.classes_, *model.intercepts_))
     kinds = {array.dtype for array in (*model.coefs_, *model.intercepts_)}
     if not fits or widths[-1] != (1 if n_classes == 2 else n_classes) or n_classes < 2 or len(kinds) != 1:
         raise ValueError("its layers do not fit one another")
