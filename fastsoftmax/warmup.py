@@ -14,7 +14,10 @@ from scipy.sparse import csr_array
 from fastsoftmax import functional as fs
 from fastsoftmax._parallel import num_threads
 from fastsoftmax.kernels._jit import kept
+from fastsoftmax.kernels.optimizers import RULE_SIZE
 from fastsoftmax.kernels.team import SMALL
+from fastsoftmax.objective import LOSSES, Network, Objective
+from fastsoftmax.training import QuasiNewton, train
 
 DTYPES = ("float32", "float64")
 
@@ -33,7 +36,7 @@ def warm_up(dtypes: Sequence[str], progress: Callable[[str], None]) -> Warmth:
     """Call every public function with every kind of arguments; other processes find the machine code of that."""
     start = time.perf_counter()
     for dtype in dtypes:
-        for call in (*_map_calls(dtype), *_product_calls(dtype), *_loss_calls(dtype), *_dense_calls(dtype)):
+        for call in itertools.chain(*(calls(dtype) for calls in CALLS)):
             call()
         progress(f"{dtype}: ready after {time.perf_counter() - start:.1f} s")
     with num_threads(2):
@@ -100,3 +103,24 @@ def _dense_calls(dtype: Any) -> Iterator[Call]:
                 yield partial(getattr(fs, loss), X, weight, None, targets)
                 yield partial(getattr(fs, f"{loss}_value_and_grad"), X, weight, None, targets)
                 yield partial(getattr(fs, f"{loss}_hvp"), X, weight, None, targets, weight, None)
+
+
+def _training_calls(dtype: Any) -> Iterator[Call]:
+    """What SoftmaxClassifier trains with: a network's loss and gradient, an epoch, and a fit by both other solvers."""
+    samples = np.ones((2, 3), dtype), csr_array(np.ones((2, 3), dtype))
+    answers = np.arange(2), np.eye(2, 3, dtype=dtype)
+    for X, targets, loss in itertools.product(samples, answers, LOSSES):
+        for hidden in ((), (2,)):
+            yield partial(_train, X, targets, loss, hidden)
+
+
+def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> None:
+    network, weights = Network(np.array([3, *hidden, 3])), (np.empty(0), np.empty(0, X.dtype))
+    objective, params = Objective(X, targets, network, *weights, loss=loss), np.zeros(network.n_params, X.dtype)
+    for method in ("lbfgs", *(("newton-cg",) if objective.is_linear else ())):
+        train(objective, params, QuasiNewton(method, 1e-3, 2))
+    descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
+    objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
+
+
+CALLS = (_map_calls, _product_calls, _loss_calls, _dense_calls, _training_calls)

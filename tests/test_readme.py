@@ -12,7 +12,9 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize(("number", "printed"), [(0, "True"), (1, "True (26, 300)"), (2, "2.079442"), (3, "True True")])
+@pytest.mark.parametrize(
+    ("number", "printed"), [(0, "True"), (1, "True (26, 300)"), (2, "2.079442"), (3, "True True\nTrue")]
+)
 def test_a_snippet_runs_as_printed(number, printed, tmp_path):
     done = subprocess.run([sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,7 @@ from fastsoftmax import functional, warmup
 
 
 def calls_for(dtype):
-    kinds = (warmup._map_calls, warmup._product_calls, warmup._loss_calls, warmup._dense_calls)
-    return [call for kind in kinds for call in kind(dtype)]
+    return [call for kind in warmup.CALLS[:4] for call in kind(dtype)]
 
 
 def test_every_public_function_is_called_in_its_dtype():
@@ -31,3 +30,15 @@ def test_options_are_given_and_left_out():
         assert {True, False} == set(given)
     axes = {call.args[1] for call in calls if call.func.__name__ == "log_softmax" and len(call.args) > 1}
     assert axes == {-1, 1}
+
+
+def test_training_is_called_with_every_kind_of_data():
+    assert warmup.CALLS[4:] == (warmup._training_calls,)
+    calls = list(warmup._training_calls(np.float32))
+    kinds = {
+        (type(X).__name__, targets.ndim, loss, len(hidden)) for X, targets, loss, hidden in (c.args for c in calls)
+    }
+    assert len(kinds) == len(calls) == 16
+    assert all(call.args[0].dtype == np.float32 for call in calls)
+    calls[0]()  # what they call can be called
+    calls[1]()
