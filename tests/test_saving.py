@@ -1,0 +1,98 @@
+"""A classifier on disk comes back as it was, and a file of anything else is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import same_bits
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+
+import fastsoftmax as fs
+from fastsoftmax._model_file import ModelFormatError, read, write
+
+X, Y = load_iris(return_X_y=True)
+NAMES = np.array(["setosa", "versicolor", "virginica"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "options"),
+    [
+        (NAMES[Y], {"class_weight": {"setosa": 2.0, "virginica": 0.5, "versicolor": 1}, "alpha": np.float64(0.5)}),
+        (NAMES.astype(object)[Y], {"hidden_layer_sizes": (5,), "max_iter": 1000, "tol": 1e-3}),
+        (Y == 1, {"solver": "adam", "tol": 1e-2, "random_state": 3}),
+        (Y - 7, {"solver": "newton-cg", "random_state": np.random.RandomState(3)}),
+    ],
+    ids=["text", "objects", "bool", "negative"],
+)
+def test_a_classifier_comes_back(tmp_path, labels, options):
+    model = fs.SoftmaxClassifier(**options).fit(X, labels)
+    model.temperature_ = 1.7
+    model.save(tmp_path / "iris.model")
+    again = fs.SoftmaxClassifier.load(tmp_path / "iris.model")
+    assert [path.name for path in tmp_path.iterdir()] == ["iris.model"]
+    assert same_bits(again.predict_proba(X), model.predict_proba(X))
+    assert np.array_equal(again.predict(X), model.predict(X))
+    assert again.classes_.dtype == model.classes_.dtype
+    kept = model.get_params() | ({"random_state": None} if "newton-cg" in options.values() else {})
+    assert again.get_params() == kept
+    assert type(again.hidden_layer_sizes) is tuple
+    assert set(vars(again)) == set(vars(model))
+    for name in ("n_iter_", "loss_", "best_loss_", "loss_curve_", "t_", "n_features_in_", "n_layers_", "n_outputs_"):
+        assert getattr(again, name) == getattr(model, name)
+    if model.solver == "adam":  # it goes on as if it had never left
+        assert same_bits(again.partial_fit(X, labels).coef_, model.partial_fit(X, labels).coef_)
+
+
+def test_feature_names_come_back(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    model = fs.SoftmaxClassifier().fit(frame, Y)
+    model.save(tmp_path / "model")
+    again = fs.SoftmaxClassifier.load(tmp_path / "model")
+    assert list(again.feature_names_in_) == list("abcd")
+    assert same_bits(again.predict_proba(frame), model.predict_proba(frame))
+
+
+def test_what_cannot_be_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        fs.SoftmaxClassifier().save(tmp_path / "model")
+    model = fs.SoftmaxClassifier().fit(X, NAMES.astype(object)[Y])
+    model.classes_ = np.array([(1,), (2,), (3,), None], object)[:3]
+    with pytest.raises(TypeError, match="classes_ holds objects that are not str"):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_well_made_file_of_something_else(tmp_path):
+    """Digest and all: what it holds is looked at, too."""
+    model = fs.SoftmaxClassifier(solver="adam", tol=1e-2).fit(X, Y)
+    model.save(tmp_path / "model")
+    header, arrays = read(tmp_path / "model")
+    text = json.dumps(header)
+
+    def spoiled(change):
+        other, some = json.loads(text), dict(arrays)
+        change(other, some)
+        return other, some
+
+    for change in (
+        lambda h, a: a.pop("coefs_0"),
+        lambda h, a: a.pop("classes_"),
+        lambda h, a: a.update(coefs_0=np.zeros((3, 3))),
+        lambda h, a: a.update(coefs_0=np.zeros((4, 3), np.int64)),
+        lambda h, a: a.update(intercepts_0=np.zeros((3, 1))),
+        lambda h, a: a.update(classes_=np.arange(2)),
+        lambda h, a: a.update(descent_moment=np.zeros(3)),
+        lambda h, a: a.update(more=np.zeros(3)),
+        lambda h, a: a.update(feature_names_in_=np.array(["a"])),
+        lambda h, a: h.pop("params"),
+        lambda h, a: h["params"].pop("alpha"),
+        lambda h, a: h["params"].update(evil=1),
+        lambda h, a: h.pop("n_iter_"),
+        lambda h, a: h.update(n_features_in_=9),
+        lambda h, a: h.update(params=3),
+    ):
+        write(tmp_path / "model", *spoiled(change))
+        with pytest.raises(ModelFormatError, match="does not hold a SoftmaxClassifier"):
+            fs.SoftmaxClassifier.load(tmp_path / "model")
