@@ -55,7 +55,7 @@ def fit_from(
 ) -> None:
     """Train from the parameters, and keep what comes out; max_iter None: an epoch of partial_fit."""
     class_weight = read_class_weight(model.class_weight, data.labels, data.by_row, params.dtype)
-    callbacks = Callbacks(model, max_iter or 1, data.for_callbacks(), lambda now: attributes(network, now))
+    callbacks = Callbacks(model, max_iter, data.for_callbacks(), lambda now: attributes(network, now))
     validate = None
     if model._descent is not None and model.early_stopping:
         data, validate = _hold_out(model, network, data, rng)

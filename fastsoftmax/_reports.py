@@ -53,14 +53,17 @@ def progress_bar(shown: bool, name: str, max_iter: int) -> Iterator[Report]:
 class Callbacks:
     """The callbacks of an estimator around a fit: a task for the fit, and in it one for each iteration.
 
-    attributes(params) is what a fitted copy of the estimator has besides what the estimator has already.
+    attributes(params) is what a fitted copy of the estimator has besides what the estimator has already. max_iter None:
+    it is no fit, and nobody is told.
     """
 
-    def __init__(self, estimator: Any, max_iter: int, data: dict[str, Any], attributes: Callable[[Array], Any]) -> None:
+    def __init__(
+        self, estimator: Any, max_iter: int | None, data: dict[str, Any], attributes: Callable[[Array], Any]
+    ) -> None:
         self._estimator, self._data, self._attributes = estimator, data, attributes
         self._fit: Any = None
         self._iteration: Any = None
-        if hasattr(estimator, "_init_callback_context"):
+        if max_iter is not None and hasattr(estimator, "_init_callback_context"):
             # as in LogisticRegression, the task after the last iteration is begun, and ended empty
             self._fit = estimator._init_callback_context(max_subtasks=max_iter + 1)
             self._fit.call_on_fit_task_begin(estimator=estimator, **data)

@@ -233,6 +233,8 @@ class QuasiNewton:
         with _blas().limit(limits=1):  # its threads cost more than they bring (iris, beside others: 7 ms against 1)
             how = self._how(objective, problem)
             result = minimize(problem.value_and_grad, start, jac=True, callback=callback, **how)
+        if not math.isfinite(result.fun):
+            after_iteration(params, result.fun)
         if converged or (self.method == "lbfgs" and result.success):
             return True
         # No step goes down any more: fine if what is left to gain is lost in the rounding of F
