@@ -9,9 +9,11 @@ that the Hessian at the start is about the identity. The minimum is the same; th
 features differ in scale (wine as it comes: 30 evaluations against more than 2000).
 """
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -197,6 +199,26 @@ class _InCoordinates:
         return math.sqrt(self.grad @ self.grad) <= SLACK * tol * math.sqrt(max(self.value, 0.0) + tol)
 
 
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Within it BLAS has one thread: for small vectors, more cost more than they bring (iris: 7 ms and 1).
+
+    Their number is the whole process's. Who comes while another Python thread has set it leaves it alone: it might
+    otherwise set it back to what that one has set.
+    """
+    if not _setting_blas.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _setting_blas.release()
+
+
+_setting_blas = threading.Lock()
+
+
 @functools.cache
 def _blas() -> ThreadpoolController:
     """What BLAS libraries there are, once SciPy has loaded its own."""
@@ -230,7 +252,7 @@ class QuasiNewton:
         if problem.is_good(self.tol) or not math.isfinite(problem.value):
             after_iteration(params, problem.value)
             return True
-        with _blas().limit(limits=1):  # its threads cost more than they bring (iris, beside others: 7 ms against 1)
+        with _one_blas_thread():
             how = self._how(objective, problem)
             result = minimize(problem.value_and_grad, start, jac=True, callback=callback, **how)
         if not math.isfinite(result.fun):

@@ -1,11 +1,14 @@
 """The loop and its solvers: they find the minimum, stop when they should, and never lose the last good weights."""
 
+import threading
+
 import numpy as np
 import pytest
 from helpers import rng
 from scipy.optimize import minimize
 from sklearn.datasets import load_iris, load_wine
 from test_objective import free, problem
+from threadpoolctl import threadpool_info
 
 from fastsoftmax.objective import Network, Objective
 from fastsoftmax.training import Coordinates, Descent, QuasiNewton, start_descent, train
@@ -76,6 +79,27 @@ def test_features_of_unlike_scale_cost_few_iterations():
     assert training.converged
     best = train(objective, np.zeros_like(params), QuasiNewton("newton-cg", 1e-8, 100)).loss_curve[-1]
     assert best <= training.loss_curve[-1] < best * (1 + 1e-4)
+
+
+def test_the_threads_of_blas_are_as_many_as_before():
+    """However many Python threads train at once."""
+
+    def counts():
+        return {info["filepath"]: info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+    def fit():
+        for _ in range(10):
+            objective = of()
+            train(objective, np.zeros(objective.network.n_params), QuasiNewton("lbfgs", 1e-4, 100))
+
+    fit()
+    before = counts()
+    threads = [threading.Thread(target=fit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts() == before
 
 
 def test_many_rows_are_sampled_for_the_coordinates_alone():
