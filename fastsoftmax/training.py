@@ -79,13 +79,15 @@ def train(
     objective: Objective, params: Array, solver: Solver, report: Callable[[Array, float], bool] = lambda *_: False
 ) -> Training:
     """Let the solver change the parameters, which end as the last good ones; report is told of each iteration."""
-    training, good = Training(), params.copy()
+    training, good, earlier = Training(), params.copy(), params.copy()
 
     def after_iteration(now: Array, loss: float) -> bool:
+        nonlocal good, earlier
         if not (math.isfinite(loss) and np.isfinite(now).all()):
             training.failed = True
             raise _Stop
         training.loss_curve.append(loss)
+        good, earlier = earlier, good
         good[:] = now
         training.stopped = report(good, loss)
         return training.stopped
@@ -98,6 +100,8 @@ def train(
         pass
     except KeyboardInterrupt:
         training.interrupted = True
+    if training.failed and not math.isfinite(objective.value_and_grad(good)[0]):
+        good = earlier  # the loss of an epoch is that of weights before its last step
     params[:] = good
     return training
 

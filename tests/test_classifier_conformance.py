@@ -144,7 +144,7 @@ def test_a_sparse_matrix_is_its_dense_copy(solver, kind):
 )
 @pytest.mark.parametrize(("hidden", "n_classes"), [((), 3), ((5,), 3), ((5, 4), 2)])
 def test_the_path_is_that_of_mlp_classifier(hidden, n_classes, options):
-    X, y = IRIS[LABELS < n_classes], LABELS[LABELS < n_classes]
+    X, y = IRIS[np.isin(LABELS, range(n_classes))], LABELS[np.isin(LABELS, range(n_classes))]
     options = {"alpha": 0.5, "activation": "tanh", "max_iter": 25, "shuffle": False, "random_state": 0, **options}
     ours = SoftmaxClassifier(hidden, warm_start=True, **options).set_params(max_iter=1).fit(X, y)
     theirs = MLPClassifier(hidden, warm_start=True, **options).set_params(max_iter=1).fit(X, y)
