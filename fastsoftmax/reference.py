@@ -148,11 +148,12 @@ def squared_error_grad_probs(probs: Array, targets: Array) -> Array:
 def softmax_grad_hess(
     raw: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> tuple[Array, Array]:
-    """dL/dz of each row's cross-entropy, and twice the diagonal of the Jacobian of softmax, at least 1e-6."""
-    raw = _float(raw)
+    """dL/dz of each row's cross-entropy, and twice the diagonal of its Hessian M J, at least 1e-6."""
+    raw, targets = _float(raw), np.asarray(targets)
     weight = np.ones(len(raw)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     grad = cross_entropy_value_and_grad(raw, targets, sample_weight=weight, reduction="sum")[1]
-    diagonal = np.diagonal(softmax_jacobian(softmax(raw)), axis1=-2, axis2=-1)
+    mass = targets.sum(axis=1, keepdims=True) if targets.ndim == 2 else 1.0
+    diagonal = mass * np.diagonal(softmax_jacobian(softmax(raw)), axis1=-2, axis2=-1)
     return grad, np.maximum(2 * _weigh(diagonal, weight), 1e-6).astype(raw.dtype)
 
 
