@@ -160,12 +160,12 @@ def softmax_grad_hess(
 def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """The T of least mean cross-entropy of logits / T, by trying."""
     z = np.asarray(logits, np.float64)
-    candidates = np.linspace(-10, 10, 21)
+    scale, candidates = float(np.ptp(z, axis=1).max()), np.linspace(-30, 30, 61)
     for step in 0.1 ** np.arange(1, 9):
-        losses = [cross_entropy(z / np.exp(c), targets, sample_weight=sample_weight) for c in candidates]
+        losses = [cross_entropy(z / (scale * np.exp(c)), targets, sample_weight=sample_weight) for c in candidates]
         best = candidates[int(np.argmin(losses))]
-        candidates = np.clip(best + step * np.arange(-15, 16), -10, 10)
-    return math.exp(best)
+        candidates = np.clip(best + step * np.arange(-15, 16), -30, 30)
+    return scale * math.exp(best)
 
 
 def cross_entropy_hessian_logits(probs: Array, targets: Array) -> Array:
