@@ -148,23 +148,24 @@ def squared_error_grad_probs(probs: Array, targets: Array) -> Array:
 def softmax_grad_hess(
     raw: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> tuple[Array, Array]:
-    """dL/dz of each row's cross-entropy, and twice the diagonal of the Jacobian of softmax, at least 1e-6."""
-    raw = _float(raw)
+    """dL/dz of each row's cross-entropy, and twice the diagonal of its Hessian M J, at least 1e-6."""
+    raw, targets = _float(raw), np.asarray(targets)
     weight = np.ones(len(raw)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     grad = cross_entropy_value_and_grad(raw, targets, sample_weight=weight, reduction="sum")[1]
-    diagonal = np.diagonal(softmax_jacobian(softmax(raw)), axis1=-2, axis2=-1)
+    mass = targets.sum(axis=1, keepdims=True) if targets.ndim == 2 else 1.0
+    diagonal = mass * np.diagonal(softmax_jacobian(softmax(raw)), axis1=-2, axis2=-1)
     return grad, np.maximum(2 * _weigh(diagonal, weight), 1e-6).astype(raw.dtype)
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """The T of least mean cross-entropy of logits / T, by trying."""
     z = np.asarray(logits, np.float64)
-    candidates = np.linspace(-10, 10, 21)
+    scale, candidates = float(np.ptp(z, axis=1).max()), np.linspace(-30, 30, 61)
     for step in 0.1 ** np.arange(1, 9):
-        losses = [cross_entropy(z / np.exp(c), targets, sample_weight=sample_weight) for c in candidates]
+        losses = [cross_entropy(z / (scale * np.exp(c)), targets, sample_weight=sample_weight) for c in candidates]
         best = candidates[int(np.argmin(losses))]
-        candidates = np.clip(best + step * np.arange(-15, 16), -10, 10)
-    return math.exp(best)
+        candidates = np.clip(best + step * np.arange(-15, 16), -30, 30)
+    return scale * math.exp(best)
 
 
 def cross_entropy_hessian_logits(probs: Array, targets: Array) -> Array:

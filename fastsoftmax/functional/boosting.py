@@ -13,9 +13,9 @@ def softmax_grad_hess(
 ) -> tuple[Array, Array]:
     r"""Gradient and diagonal Hessian of cross-entropy, for a custom multiclass objective of XGBoost or LightGBM.
 
-    :math:`g_{nc} = w_n (p_{nc} - t_{nc})` and :math:`h_{nc} = \max(2 w_n p_{nc} (1 - p_{nc}), 10^{-6})`, as XGBoost's
-    own multi:softprob: the 2 makes the diagonal an upper bound of the whole Hessian (Friedman 2001 has C / (C - 1),
-    which is 2 for two classes), and the least value keeps a leaf of certain samples from dividing by 0.
+    :math:`g_{nc} = w_n (M_n p_{nc} - t_{nc})` and :math:`h_{nc} = \max(2 w_n M_n p_{nc} (1 - p_{nc}), 10^{-6})` with
+    :math:`M_n = \sum_c t_{nc}`, which is 1 for a label. The 2 makes the diagonal an upper bound of the whole Hessian,
+    and the least value keeps a leaf of certain samples from dividing by 0.
 
     Parameters
     ----------
@@ -28,8 +28,7 @@ def softmax_grad_hess(
     Returns
     -------
     grad, hess : ndarray (n_samples, n_classes)
-        In the dtype of raw (integers count as float64). Of a distribution that does not sum to 1, but to M, grad is
-        w (M p - t).
+        In the dtype of raw; integers and bool count as float64.
 
     Raises
     ------
@@ -38,16 +37,30 @@ def softmax_grad_hess(
     ValueError
         Shapes that do not fit, a label that is not a class, weights that are negative or not finite.
 
+    Notes
+    -----
+    Source: XGBoost, demo/guide-python/custom_softmax.py. Its own multi:softprob differs in the least value alone, which
+    is 1e-16. LightGBM's multiclass has C / (C - 1) for the 2, after Friedman (2001), "Greedy function approximation: a
+    gradient boosting machine": for that, multiply hess by C / (2 (C - 1)).
+
     Examples
     --------
-    With LightGBM's and XGBoost's scikit-learn estimators, ``objective=lambda y, raw: softmax_grad_hess(raw, y)``.
+    As the scikit-learn estimators of XGBoost and LightGBM take it, XGBClassifier(objective=objective):
 
     >>> import fastsoftmax as fs
-    >>> grad, hess = fs.softmax_grad_hess([[0.0, 0.0]], [1])
+    >>> def objective(y, raw, sample_weight=None):
+    ...     return fs.softmax_grad_hess(raw, y, sample_weight)
+    >>> grad, hess = objective([1], [[0.0, 0.0]])
     >>> grad
     array([[ 0.5, -0.5]])
     >>> hess
     array([[0.5, 0.5]])
+
+    As xgboost.train(..., obj=objective) does; weights that are not given are empty there:
+
+    >>> def objective(raw, data):
+    ...     weight = data.get_weight()
+    ...     return fs.softmax_grad_hess(raw, data.get_label(), weight if weight.size else None)
     """
     rows = Rows(-1, raw=raw)
     if len(rows.shape) != 2:

@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike
 from fastsoftmax._arrays import real_array
 from fastsoftmax.functional.losses import cross_entropy_value_and_grad
 
-LARGEST = math.exp(10.0)  # temperature; 1 / LARGEST is the smallest
+REACH = 30.0  # the temperature is looked for from exp(-REACH) to exp(REACH), times the scale of the logits
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     r"""The temperature T that makes softmax(logits / T) as likely as can be (Guo et al. 2017, temperature scaling).
 
     The mean cross-entropy is convex in :math:`\beta = 1/T`, with the derivative
-    :math:`\sum_n w_n \langle p_n - t_n, z_n \rangle / \sum_n w_n`, whose root is looked for.
+    :math:`\sum_n w_n \langle p_n - t_n, z_n \rangle / \sum_n w_n`, whose root is looked for in :math:`\log \beta`.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
     Returns
     -------
     float
-        Between exp(-10) and exp(10). 1 where no temperature is better than another, because logits are all equal.
+        Between s exp(-30) and s exp(30), s being the largest difference between two logits of a sample. 1 where no
+        temperature is better than another, because the logits of each sample are equal.
 
     Raises
     ------
@@ -39,8 +40,12 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
     Warns
     -----
     RuntimeWarning
-        The best temperature is out of that range: every sample is right (0 would be best), or logits are no better
-        than chance (infinity would be).
+        The best temperature is 0 (every sample is right) or infinity (logits are no better than chance): it is set to
+        the least or the largest of that range.
+
+    Notes
+    -----
+    Source: Guo et al. (2017), "On calibration of modern neural networks", section 4.2.
 
     Examples
     --------
@@ -54,19 +59,24 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
     z = real_array("logits", logits).astype(np.float64)
     if z.ndim != 2 or not z.size:
         raise ValueError(f"logits must have shape (n_samples, n_classes) and not be empty, got {z.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        z -= z.max(axis=1, keepdims=True)  # the same probabilities
     if not np.isfinite(z).all():
-        raise ValueError("logits must be finite, got NaN or infinity")
-    z = z - z.max(axis=1, keepdims=True)  # the same probabilities, and no overflow at the ends of the range
+        raise ValueError("logits must be finite, and their differences too")
+    scale = -float(z.min()) or 1.0
+    z /= scale
+    answers = real_array("targets", targets)
 
     def slope(log_beta: float) -> float:
-        _, grad = cross_entropy_value_and_grad(math.exp(log_beta) * z, targets, sample_weight=sample_weight)
-        return float(np.vdot(grad, z))
+        _, grad = cross_entropy_value_and_grad(math.exp(log_beta) * z, answers, sample_weight=sample_weight)
+        return float((grad * z).sum())  # np.vdot is BLAS's, whose threads take longer to wake than this takes
 
-    low, high = slope(-10.0), slope(10.0)
+    low, high = slope(-REACH), slope(REACH)
     if low == high == 0:
         return 1.0
     if low < 0 < high:
-        return math.exp(-brentq(slope, -10.0, 10.0, xtol=1e-12))
-    reason, temperature = ("every sample is right", 1 / LARGEST) if low < 0 else ("no better than chance", LARGEST)
-    warnings.warn(f"no finite temperature is best: {reason}; it is {temperature:g}", RuntimeWarning, stacklevel=2)
+        return scale * math.exp(-brentq(slope, -REACH, REACH, xtol=1e-12))
+    reason, temperature = ("every sample is right", -REACH) if low < 0 else ("no better than chance", REACH)
+    temperature = scale * math.exp(temperature)
+    warnings.warn(f"no temperature is best: {reason}; it is set to {temperature:g}", RuntimeWarning, stacklevel=2)
     return temperature

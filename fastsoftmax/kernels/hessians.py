@@ -20,7 +20,7 @@ from fastsoftmax.kernels.simd import below, choose, load_some, one_hot, pointer,
 from fastsoftmax.kernels.team import share
 from fastsoftmax.kernels.vecmath import dot_row, exp_row, fill_row, max_row, sum_values
 
-LEAST_HESS = 1e-6  # for boosting: XGBoost's own
+LEAST_HESS = 1e-6  # for boosting: of XGBoost's demo of a custom objective; its own code has 1e-16
 
 
 @kernel
@@ -97,7 +97,7 @@ def _squared_error_hvp_at(j, count, scale, slope, turn, row):
 
 @kernel
 def softmax_grad_hess_rows(raw, targets, sample_weight, grad, hess, team=0):
-    # raw (N, C), targets -> grad = w (M p - t) and hess = max(2 w p (1 - p), LEAST_HESS), both (N, C)
+    # raw (N, C), targets -> with M = sum_c t_c, grad = w (M p - t) and hess = max(2 w M p (1 - p), LEAST_HESS), (N, C)
     arguments = (raw, targets, sample_weight, grad, hess)
     share(team, raw.shape[0], raw.shape[1], _softmax_grad_hess_span, arguments)
 
@@ -118,19 +118,21 @@ def _softmax_grad_hess_span(first, last, raw, targets, sample_weight, grad, hess
         mass = 1.0
         if targets.ndim == 2:
             mass = sum_values(z, n_columns, target_at, (z, *target))
-        row = (e, splat(z, 1.0 / total), splat(z, weight), splat(z, mass), label, target)
-        fill_row(pointer(grad), start, n_columns, False, _boosting_grad_at, row)
-        fill_row(pointer(hess), start, n_columns, False, _boosting_hess_at, row)
+        to_probs = splat(z, 1.0 / total)
+        by_grad = (e, to_probs, splat(z, weight), splat(z, mass), label, target)
+        by_hess = (e, to_probs, splat(z, 2.0 * weight * mass))
+        fill_row(pointer(grad), start, n_columns, False, _boosting_grad_at, by_grad)
+        fill_row(pointer(hess), start, n_columns, False, _boosting_hess_at, by_hess)
 
 
 @step
-def _boosting_grad_at(j, count, e, factor, weight, mass, label, target):
-    prob = load_some(e, j, count, 0) * factor
+def _boosting_grad_at(j, count, e, to_probs, weight, mass, label, target):
+    prob = load_some(e, j, count, 0) * to_probs
     return weight * (mass * prob - target_at(j, count, e, *target) - one_hot(e, label - j, 1.0))
 
 
 @step
-def _boosting_hess_at(j, count, e, factor, weight, mass, label, target):
-    prob = load_some(e, j, count, 0) * factor
-    value, least = weight * (prob + prob) * (splat(e, 1) - prob), splat(e, LEAST_HESS)
+def _boosting_hess_at(j, count, e, to_probs, factor):
+    prob = load_some(e, j, count, 0) * to_probs
+    value, least = factor * prob * (splat(e, 1) - prob), splat(e, LEAST_HESS)
     return choose(below(value, least), least, value)  # NaN stays
