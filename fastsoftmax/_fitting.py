@@ -98,8 +98,6 @@ def _hold_out(
         random_state=rng,
         stratify=data.labels.hard,
     )
-    if len(held) < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the number of samples.")
     apart = data.take(held)
     weight = apart.by_row if apart.by_row.any() else None
 

@@ -40,6 +40,7 @@ CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at t
 SLACK = 25.0
 SAMPLED_ROWS = 4096  # that tell how features are spread
 NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
+ENLARGED = 1e6
 STUCK = (0, 2)  # by which status scipy.optimize says that it got no further (newton-cg: a step of 0, or none)
 LEAST_RATE = 1e-6  # of an adaptive learning rate
 
@@ -172,6 +173,7 @@ class _InCoordinates:
         self._at, self._product_at = np.empty(0), np.empty(0)
         self._product: Callable[[Array], Array]
         self.params, self.value, self.grad = params, math.nan, np.empty(0)  # at self._at
+        self.factor = 1.0  # of what scipy.optimize sees
 
     def move_to(self, u: Array) -> None:
         """Compute what params, value and grad are at u."""
@@ -181,16 +183,16 @@ class _InCoordinates:
             self._at, self.grad = u.copy(), self.coordinates.grad(grad)
 
     def value_and_grad(self, u: Array) -> tuple[float, Array]:
-        """F and dF/du."""
+        """F and dF/du, times the factor."""
         self.move_to(u)
-        return self.value, self.grad
+        return self.factor * self.value, self.factor * self.grad
 
     def hessp(self, u: Array, v: Array) -> Array:
-        """H v."""
+        """H v, times the factor."""
         if not np.array_equal(u, self._product_at):
             self._product_at = u.copy()
             self._product = self._objective.hvp(self.coordinates.params(u, self._dtype))
-        return self.coordinates.grad(self._product(self.coordinates.params(v, self._dtype)))
+        return self.factor * self.coordinates.grad(self._product(self.coordinates.params(v, self._dtype)))
 
     def is_good(self, tol: float) -> bool:
         """Whether the gradient is small enough: of a network each component, of a linear model all together.
@@ -259,13 +261,18 @@ class QuasiNewton:
         with _one_blas_thread():
             how = self._how(objective, problem)
             result = minimize(problem.value_and_grad, start, jac=True, callback=callback, **how)
+            if self.method == "newton-cg" and not converged and result.status == 0:
+                # Newton-CG takes curvatures below 3e-16 for none, and so does nothing near the end: show it larger ones
+                problem.factor = ENLARGED
+                how["options"]["maxiter"] = max(1, self.max_iter - result.nit)
+                result = minimize(problem.value_and_grad, result.x, jac=True, callback=callback, **how)
         if not math.isfinite(result.fun):
             after_iteration(params, result.fun)
         if converged or (self.method == "lbfgs" and result.success):
             return True
         # No step goes down any more: fine if what is left to gain is lost in the rounding of F
-        left, eps = 0.5 * float(result.jac @ result.jac), float(np.finfo(params.dtype).eps)
-        return result.status in STUCK and left <= 64 * eps * max(1.0, abs(result.fun))
+        left, eps = 0.5 * float(problem.grad @ problem.grad), float(np.finfo(params.dtype).eps)
+        return result.status in STUCK and left <= 64 * eps * max(1.0, abs(problem.value))
 
     def _how(self, objective: Objective, problem: _InCoordinates) -> dict[str, Any]:
         """What `minimize` is told of the method."""

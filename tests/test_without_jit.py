@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.skipif(not JIT, reason="this is the run without the JIT")
 def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_path):
-    rooms = ("simd", "vecmath", "softmax", "losses", "dense", "linear", "boosting")
+    rooms = ("simd", "vecmath", "softmax", "losses", "dense", "linear", "boosting", "objective", "training")
     files = [str(HERE / f"test_{room}.py") for room in rooms]
     settings = {**os.environ, "NUMBA_DISABLE_JIT": "1", "COVERAGE_FILE": str(tmp_path / "coverage")}
     config = tmp_path / "coveragerc"
