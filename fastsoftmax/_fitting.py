@@ -17,8 +17,9 @@ from fastsoftmax._arrays import Array
 from fastsoftmax._labels import Labels, read_class_weight
 from fastsoftmax._parameters import solver_of
 from fastsoftmax._reports import Callbacks, progress_bar
+from fastsoftmax.descent import Descent
 from fastsoftmax.objective import Network, Objective, layer_inputs
-from fastsoftmax.training import Descent, Solver, Training, train
+from fastsoftmax.training import Solver, Training, train
 
 if TYPE_CHECKING:
     from fastsoftmax.classifier import SoftmaxClassifier

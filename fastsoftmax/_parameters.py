@@ -9,8 +9,10 @@ import numpy as np
 
 from fastsoftmax._arrays import Array
 from fastsoftmax._numbers import check_choice, read_count, read_flag, read_number, read_smoothing
+from fastsoftmax.descent import Descent, DescentState, start_descent
 from fastsoftmax.objective import ACTIVATIONS, BACKWARD, LOSSES, Network
-from fastsoftmax.training import Descent, DescentState, QuasiNewton, Solver, start_descent
+from fastsoftmax.quasi_newton import QuasiNewton
+from fastsoftmax.training import Solver
 
 if TYPE_CHECKING:
     from fastsoftmax.classifier import SoftmaxClassifier

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastsoftmax._arrays import Array
 from fastsoftmax._model_file import ModelFormatError
-from fastsoftmax.training import DescentState
+from fastsoftmax.descent import DescentState
 
 if TYPE_CHECKING:
     from fastsoftmax.classifier import SoftmaxClassifier

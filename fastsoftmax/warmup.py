@@ -17,7 +17,8 @@ from fastsoftmax.kernels._jit import kept
 from fastsoftmax.kernels.optimizers import RULE_SIZE
 from fastsoftmax.kernels.team import SMALL
 from fastsoftmax.objective import LOSSES, Network, Objective
-from fastsoftmax.training import QuasiNewton, train
+from fastsoftmax.quasi_newton import QuasiNewton
+from fastsoftmax.training import train
 
 DTYPES = ("float32", "float64")
 

@@ -1,0 +1,207 @@
+"""lbfgs and newton-cg: scipy.optimize's, in coordinates that suit it.
+
+They work in other coordinates than the parameters (`Coordinates`): features standardised, and scaled so that the
+Hessian at the start is about the identity. The minimum is the same; the way to it is many times shorter where features
+differ in scale (wine as it comes: 25 iterations; without, 2000 are not enough).
+"""
+
+import contextlib
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from fastsoftmax import kernels
+from fastsoftmax._arrays import Array
+from fastsoftmax.objective import Objective
+from fastsoftmax.training import AfterIteration
+
+CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
+SLACK = 25.0
+SAMPLED_ROWS = 4096  # that tell how features are spread
+NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
+ENLARGED = 1e6
+STUCK = (0, 2)  # by which status scipy.optimize says that it got no further (newton-cg: a step of 0, or none)
+
+
+class Coordinates:
+    """Other coordinates u of the parameters of a linear model, in float64; a network's are its parameters.
+
+    W = U diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
+    and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits. Without biases m = 0, and
+    v is the mean of squares.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._linear = objective.is_linear
+        if self._linear:
+            curvature = CURVATURE / int(objective.network.sizes[1])
+            mean, squares = _moments(objective)
+            least = 1e-8 * (squares.max(initial=0.0) or 1.0)
+            ridge = max(objective.alpha / objective.total, curvature * least)
+            self._how = 1.0 / np.sqrt(curvature * squares + ridge), mean, 1.0 / math.sqrt(curvature)
+
+    def params(self, u: Array, dtype: Any) -> Array:
+        """The parameters at u."""
+        params = u.astype(dtype) if not self._linear else np.empty(u.size, dtype)
+        if self._linear:
+            kernels.params_of(u, *self._how, params)
+        return params
+
+    def back(self, params: Array) -> Array:
+        """The u of the parameters."""
+        u = params.astype(np.float64)
+        if self._linear:
+            kernels.coordinates_of(params, *self._how, u)
+        return u
+
+    def grad(self, grad: Array) -> Array:
+        """The gradient in u of the one in the parameters."""
+        out = grad.astype(np.float64) if not self._linear else np.empty(grad.size)
+        if self._linear:
+            kernels.coordinates_grad_of(grad, *self._how, out)
+        return out
+
+
+def _moments(objective: Objective) -> tuple[Array, Array]:
+    """Mean (empty: 0) and second moment about it of the features, over at most SAMPLED_ROWS rows, float64."""
+    every = -(-len(objective.targets) // SAMPLED_ROWS)
+    X = objective.X[::every]
+    by_row = objective.sample_weight[::every]
+    if not by_row.any():
+        by_row = np.ones(X.shape[0])
+    weight = by_row / by_row.sum()
+    if not isinstance(X, np.ndarray):
+        squares, mean = X.multiply(X).T @ weight, X.T @ weight if objective.fit_intercept else np.empty(0)
+        return mean, np.maximum(squares - mean**2, 0) if mean.size else squares
+    X = X.astype(np.float64)
+    mean = weight @ X if objective.fit_intercept else np.empty(0)
+    if mean.size:
+        X -= mean
+    np.square(X, out=X)
+    return mean, weight @ X
+
+
+class _InCoordinates:
+    """An objective as scipy.optimize sees it: of u. What was computed last is kept, because its callbacks ask again."""
+
+    def __init__(self, objective: Objective, params: Array) -> None:
+        self.coordinates, self._objective, self._dtype = Coordinates(objective), objective, params.dtype
+        self._at, self._product_at = np.empty(0), np.empty(0)
+        self._product: Callable[[Array], Array]
+        self.params, self.value, self.grad = params, math.nan, np.empty(0)  # at self._at
+        self.factor = 1.0  # of what scipy.optimize sees
+
+    def move_to(self, u: Array) -> None:
+        """Compute what params, value and grad are at u."""
+        if not np.array_equal(u, self._at):
+            self.params = self.coordinates.params(u, self._dtype)
+            self.value, grad = self._objective.value_and_grad(self.params)
+            self._at, self.grad = u.copy(), self.coordinates.grad(grad)
+
+    def value_and_grad(self, u: Array) -> tuple[float, Array]:
+        """F and dF/du, times the factor."""
+        self.move_to(u)
+        return self.factor * self.value, self.factor * self.grad
+
+    def hessp(self, u: Array, v: Array) -> Array:
+        """H v, times the factor."""
+        if not np.array_equal(u, self._product_at):
+            self._product_at = u.copy()
+            self._product = self._objective.hvp(self.coordinates.params(u, self._dtype))
+        return self.factor * self.coordinates.grad(self._product(self.coordinates.params(v, self._dtype)))
+
+    def is_good(self, tol: float) -> bool:
+        """Whether the gradient is small enough: of a network each component, of a linear model all together.
+
+        Half its square is about what is left to gain where the Hessian is about the identity, so that with
+        |g| <= 25 tol sqrt(F) F is good to some 1e-5 of itself by the usual tol of 1e-4.
+        """
+        if not self._objective.is_linear:
+            return bool(np.abs(self.grad).max(initial=0.0) <= tol)
+        return math.sqrt(self.grad @ self.grad) <= SLACK * tol * math.sqrt(max(self.value, 0.0) + tol)
+
+
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Within it BLAS has one thread: for small vectors, more cost more than they bring (iris: 7 ms and 1).
+
+    Their number is the whole process's. Who comes while another Python thread has set it leaves it alone: it might
+    otherwise set it back to what that one has set.
+    """
+    if not _setting_blas.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _setting_blas.release()
+
+
+_setting_blas = threading.Lock()
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """What BLAS libraries there are, once SciPy has loaded its own."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+@dataclass
+class QuasiNewton:
+    """lbfgs and newton-cg: scipy.optimize's, until the gradient in u is small enough for tol."""
+
+    method: str
+    tol: float
+    max_iter: int
+
+    def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
+        """Minimise."""
+        from scipy.optimize import minimize
+
+        problem, converged = _InCoordinates(objective, params), False
+        start = problem.coordinates.back(params)
+
+        def callback(u: Array) -> None:
+            nonlocal converged
+            problem.move_to(u)
+            params[:] = problem.params
+            converged = problem.is_good(self.tol)
+            if after_iteration(params, problem.value) or converged:
+                raise StopIteration
+
+        problem.move_to(start)
+        if problem.is_good(self.tol) or not math.isfinite(problem.value):
+            after_iteration(params, problem.value)
+            return True
+        with _one_blas_thread():
+            how = self._how(objective, problem)
+            result = minimize(problem.value_and_grad, start, jac=True, callback=callback, **how)
+            if self.method == "newton-cg" and not converged and result.status == 0:
+                # Newton-CG takes curvatures below 3e-16 for none, and so does nothing near the end: show it larger ones
+                problem.factor = ENLARGED
+                how["options"]["maxiter"] = max(1, self.max_iter - result.nit)
+                result = minimize(problem.value_and_grad, result.x, jac=True, callback=callback, **how)
+        if not math.isfinite(result.fun):
+            after_iteration(params, result.fun)
+        if converged or (self.method == "lbfgs" and result.success):
+            return True
+        # No step goes down any more: fine if what is left to gain is lost in the rounding of F
+        left, eps = 0.5 * float(problem.grad @ problem.grad), float(np.finfo(params.dtype).eps)
+        return result.status in STUCK and left <= 64 * eps * max(1.0, abs(problem.value))
+
+    def _how(self, objective: Objective, problem: _InCoordinates) -> dict[str, Any]:
+        """What `minimize` is told of the method."""
+        if self.method == "newton-cg":
+            return {"method": "Newton-CG", "hessp": problem.hessp, "options": {"maxiter": self.max_iter, "xtol": 0.0}}
+        ftol = 64 * np.finfo(float).eps if objective.X.dtype == np.float64 else float(np.finfo(np.float32).eps)
+        if not objective.is_linear:  # a network's valley is long: rounding would grow on its way from 1e-16 to 1e-3
+            ftol = NETWORK_FTOL * self.tol
+        options = {"maxiter": self.max_iter, "gtol": 0.0, "ftol": ftol, "maxls": 50, "maxfun": 2**31 - 1}
+        return {"method": "L-BFGS-B", "options": options}
