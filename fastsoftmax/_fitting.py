@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from fastsoftmax import functional
 from fastsoftmax._arrays import Array
-from fastsoftmax._labels import Labels, read_class_weight
+from fastsoftmax._labels import Labels, read_class_weight, weigh
 from fastsoftmax._parameters import solver_of
 from fastsoftmax._reports import Callbacks, progress_bar
 from fastsoftmax.descent import Descent
@@ -60,7 +60,8 @@ def fit_from(
     validate = None
     if model._descent is not None and model.early_stopping:
         data, validate = _hold_out(model, network, data, rng)
-    objective = _objective(model, network, data, class_weight)
+    labels, by_row = weigh(model.loss, data.labels, data.by_row, class_weight)
+    objective = _objective(model, network, Data(data.X, labels, by_row), params.dtype)
     solver = solver_of(model, data.X.shape[0], validate, max_iter or 1)
     with progress_bar(bool(model.verbose) and max_iter is not None, type(model).__name__, max_iter or 1) as draw:
         callbacks.begin(params)
@@ -70,13 +71,13 @@ def fit_from(
     _tell(model, training, max_iter)
 
 
-def _objective(model: "SoftmaxClassifier", network: Network, data: Data, class_weight: Array) -> Objective:
+def _objective(model: "SoftmaxClassifier", network: Network, data: Data, dtype: Any) -> Objective:
     objective = Objective(
         data.X,
         data.labels.targets,
         network,
         data.by_row,
-        class_weight,
+        np.empty(0, dtype),
         loss=model.loss,
         alpha=float(model.alpha),
         label_smoothing=float(model.label_smoothing),
@@ -93,12 +94,14 @@ def _hold_out(
     model: "SoftmaxClassifier", network: Network, data: Data, rng: np.random.RandomState
 ) -> tuple[Data, Callable[[Array], float]]:
     """The data to train on, and a function of the parameters: their accuracy on the others."""
+    hard = data.labels.hard
+    counts, n_held = np.bincount(hard), math.ceil(model.validation_fraction * len(hard))
+    fair = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(n_held, len(hard) - n_held)
     rows, held = train_test_split(
-        np.arange(data.X.shape[0]),
-        test_size=model.validation_fraction,
-        random_state=rng,
-        stratify=data.labels.hard,
+        np.arange(len(hard)), test_size=n_held, random_state=rng, stratify=hard if fair else None
     )
+    if len(held) < 2:
+        raise ValueError("the validation set is too small: raise validation_fraction, or have more samples")
     apart = data.take(held)
     weight = apart.by_row if apart.by_row.any() else None
 
@@ -140,6 +143,7 @@ def _keep(model: "SoftmaxClassifier", network: Network, params: Array, training:
 def _tell(model: "SoftmaxClassifier", training: Training, max_iter: int | None) -> None:
     """Raise or warn where the training did not end well."""
     if training.failed:
+        model._descent = None  # its momentum is spoiled
         raise ValueError(
             f"the loss was not finite after {model.n_iter_} good iterations, whose weights the classifier has. "
             f"Cure: {CURE}, a smaller learning_rate_init"

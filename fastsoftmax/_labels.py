@@ -50,7 +50,7 @@ def read_labels(y: Array, dtype: Any, classes: Array | None = None) -> Labels:
     """The labels of y, which is 1-D, or 2-D with probabilities. classes: those that are known, sorted."""
     if y.ndim == 2:
         return _read_probabilities(y, dtype, classes)
-    if y.dtype.kind not in "iubUS":  # of these any value is a class (and the check takes a third of iris's validation)
+    if y.dtype.kind not in "iubU":  # of these any value is a class (and the check takes a third of iris's validation)
         check_classification_targets(y)
     if classes is None:
         found, targets = np.unique(y, return_inverse=True)
@@ -72,9 +72,9 @@ def _read_probabilities(y: Array, dtype: Any, classes: Array | None) -> Labels:
     elif len(classes) != y.shape[1]:
         raise ValueError(f"y must have shape ({len(y)}, {len(classes)}), a column for each class, got {y.shape}")
     probs = np.ascontiguousarray(y, dtype)
-    bad = (probs < 0).any(axis=1) | (np.abs(probs.sum(axis=1) - 1) > SUM_TOLERANCE)
-    if bad.any():
-        n = int(bad.argmax())
+    good = (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= SUM_TOLERANCE)  # NaN is not
+    if not good.all():
+        n = int(good.argmin())
         raise ValueError(f"y[{n}] = {y[n]} is no distribution: probabilities are at least 0, and sum to 1")
     return Labels(classes, probs)
 
@@ -93,6 +93,24 @@ def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, d
     if not ((weights >= 0) & (weights < np.inf)).all():
         raise ValueError(f"class_weight must hold finite weights of at least 0, got {class_weight}")
     return weights.astype(dtype)
+
+
+def weigh(loss: str, labels: Labels, by_row: Array, by_class: Array) -> tuple[Labels, Array]:
+    """Labels and row weights into which class weights have gone: a sample weighs as much as its class times itself.
+
+    A distribution is a mixture of samples, so that its row weighs sum_c p_c w_c; and cross-entropy, which is linear in
+    the target, sees p_c w_c over that.
+    """
+    if not by_class.size:
+        return labels, by_row
+    targets, rows = labels.targets, by_row if by_row.size else np.ones(len(labels.targets))
+    if targets.ndim == 1:
+        return labels, rows * by_class[targets]
+    weight = targets @ by_class
+    if loss == "cross_entropy":
+        scaled = np.divide(targets * by_class, weight[:, None], out=targets.copy(), where=weight[:, None] > 0)
+        labels = Labels(labels.classes, scaled)
+    return labels, rows * weight
 
 
 def _balanced(labels: Labels, sample_weight: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from fastsoftmax._arrays import Array
 from fastsoftmax._numbers import check_choice, read_count, read_flag, read_number, read_smoothing
 from fastsoftmax.descent import Descent, DescentState, start_descent
+from fastsoftmax.kernels.optimizers import ADAM, METHOD
 from fastsoftmax.objective import ACTIVATIONS, BACKWARD, LOSSES, Network
 from fastsoftmax.quasi_newton import QuasiNewton
 from fastsoftmax.training import Solver
@@ -80,7 +81,8 @@ def new_params(network: Network, dtype: Any, model: "SoftmaxClassifier", rng: np
             weight[:] = rng.uniform(-bound, bound, weight.shape)
             if model.fit_intercept:
                 bias[:] = rng.uniform(-bound, bound, bias.shape)
-        pin_first_class(layers[-1])
+        if network.sizes[-1] == 2:
+            layers[-1][0][0], layers[-1][1][0] = 0, 0
     return params
 
 
@@ -128,6 +130,12 @@ def new_descent(model: "SoftmaxClassifier", params: Array, rng: np.random.Random
         epsilon=model.epsilon,
         seed=int(rng.randint(2**31 - 1)) if model.shuffle else None,
     )
+
+
+def goes_on(model: "SoftmaxClassifier") -> bool:
+    """Whether the model has the state of its solver, from which partial_fit can go on."""
+    descent = getattr(model, "_descent", None)
+    return descent is not None and bool(descent.rule[METHOD] == ADAM) == (model.solver == "adam")
 
 
 def solver_of(

@@ -23,7 +23,15 @@ from fastsoftmax._arrays import Array
 from fastsoftmax._fitting import Data, fit_from
 from fastsoftmax._labels import is_soft, read_labels
 from fastsoftmax._parallel import num_threads
-from fastsoftmax._parameters import STOCHASTIC, check_parameters, kept_params, network_of, new_descent, new_params
+from fastsoftmax._parameters import (
+    STOCHASTIC,
+    check_parameters,
+    goes_on,
+    kept_params,
+    network_of,
+    new_descent,
+    new_params,
+)
 from fastsoftmax._reports import CallbackSupportMixin, with_callbacks
 from fastsoftmax._saving import model_of, state_of
 from fastsoftmax.objective import layer_inputs
@@ -285,7 +293,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 self.temperature_, self.t_, self.loss_curve_ = 1.0, 0, []
             else:
                 params = kept_params(self, network, dtype, labels.classes)
-            if getattr(self, "_descent", None) is None:
+            if not goes_on(self):
                 self._descent = new_descent(self, params, rng)
             fit_from(self, network, params, Data(samples.astype(dtype, copy=False), labels, by_row), rng, None)
         return self

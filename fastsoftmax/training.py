@@ -15,6 +15,7 @@ import numpy as np
 from fastsoftmax._arrays import Array
 from fastsoftmax.objective import Objective
 
+LARGE = 1e10  # a weight that may make the next loss infinite
 AfterIteration = Callable[[Array, float], bool]
 
 
@@ -69,12 +70,15 @@ def train(
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # told by `failed`
             training.converged = solver(objective, params, after_iteration)
-        return training
+            if np.abs(params).max(initial=0.0) < LARGE or math.isfinite(objective.value_and_grad(params)[0]):
+                return training
+        training.failed = True
     except _Stop:
         pass
     except KeyboardInterrupt:
         training.interrupted = True
-    if training.failed and not math.isfinite(objective.value_and_grad(good)[0]):
-        good = earlier  # the loss of an epoch is that of weights before its last step
+    with np.errstate(over="ignore", invalid="ignore"):
+        if training.failed and not math.isfinite(objective.value_and_grad(good)[0]):
+            good = earlier  # the loss of an epoch is that of weights before its last step
     params[:] = good
     return training
