@@ -79,6 +79,7 @@ def train(
         training.interrupted = True
     with np.errstate(over="ignore", invalid="ignore"):
         if training.failed and not math.isfinite(objective.value_and_grad(good)[0]):
-            good = earlier  # the loss of an epoch is that of weights before its last step
+            good = earlier  # the loss of an epoch is that of weights before its last step, which was no good one
+            del training.loss_curve[-1:]
     params[:] = good
     return training
