@@ -1,11 +1,13 @@
 """Tolerances from the dtype and the length of a row, the nasty arrays, the layouts, and a numerical derivative."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 JIT = not numba.config.DISABLE_JIT
 FLOATS = (np.float32, np.float64)
@@ -79,3 +81,20 @@ def derivative(function: Callable[[np.ndarray], Any], x: np.ndarray, direction: 
         8 * (function(x + h * direction) - function(x - h * direction))
         - (function(x + 2 * h * direction) - function(x - 2 * h * direction))
     ) / (12 * h)
+
+
+def quiet(model: Any, *data: Any, **more: Any) -> Any:
+    """The fitted classifier, whether it has converged or not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(*data, **more)
+
+
+def parameters(model: Any) -> list[np.ndarray]:
+    """Weights and biases of all layers of a classifier."""
+    return [*model.coefs_, *model.intercepts_]
+
+
+def same_parameters(a: Any, b: Any) -> bool:
+    """Whether two classifiers have the same bits."""
+    return all(same_bits(p, q) for p, q in zip(parameters(a), parameters(b), strict=True))

@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
-from helpers import rng, same_bits
+from helpers import quiet, rng, same_bits
 from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -30,13 +30,6 @@ from fastsoftmax import SoftmaxClassifier
 X, Y = load_iris(return_X_y=True)
 LOADERS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 STOCHASTIC = {"learning_rate_init": 0.05, "batch_size": 32, "random_state": 0}
-
-
-def quiet(model, *data, **more):
-    """The fitted model, whether it has converged or not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(*data, **more)
 
 
 def data(name, scaled=True):

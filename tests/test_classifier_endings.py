@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import same_bits
+from helpers import parameters, quiet, same_bits, same_parameters
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -23,20 +23,6 @@ X = StandardScaler().fit_transform(RAW)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 STILL = {"solver": "sgd", "learning_rate_init": 1e-300, "max_iter": 1}  # ends where it starts
 SOLVERS = ("lbfgs", "newton-cg", "sgd", "adam")
-
-
-def quiet(model, *data):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(*data)
-
-
-def parameters(model):
-    return [*model.coefs_, *model.intercepts_]
-
-
-def same_parameters(a, b):
-    return all(same_bits(p, q) for p, q in zip(parameters(a), parameters(b), strict=True))
 
 
 # Starts

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import sklearn
-from helpers import rng, same_bits
+from helpers import parameters, quiet, rng, same_bits, same_parameters
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
@@ -25,20 +25,6 @@ from fastsoftmax import SoftmaxClassifier
 RAW, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(RAW)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
-
-
-def quiet(model, *data):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(*data)
-
-
-def parameters(model):
-    return [*model.coefs_, *model.intercepts_]
-
-
-def same_parameters(a, b):
-    return all(same_bits(p, q) for p, q in zip(parameters(a), parameters(b), strict=True))
 
 
 # Labels and frames
