@@ -1,17 +1,19 @@
 """Rows over threads: when it pays, how many, and safely.
 
-`run` calls a kernel, with a team of helpers where there is enough to do. The helpers are Python threads inside compiled
-code (kernels/team.py); they start at the first such call, look out for the next job for a moment after each, and
+`run` calls a kernel, with a team of helpers where there is enough to do. The helpers are threads in compiled code
+(kernels/team.py), not Python's; they start at the first such call, watch for the next job for a moment after each, and
 then sleep. One call at a time has the team: another Python thread that calls meanwhile does its rows alone. A forked
-child starts with helpers of its own. Results are the same for any number of threads, because rows are.
+child starts with helpers of its own. Where the system has no more threads to give, fewer work, or the caller alone;
+after the interpreter's exit handlers, the caller alone. Results are the same for any number of threads, because rows
+are.
 """
 
 import atexit
 import contextlib
 import ctypes
 import os
-import sys
-import threading
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -22,11 +24,11 @@ from numpy.typing import NDArray
 
 from fastsoftmax._numbers import read_count
 from fastsoftmax.kernels import team as team_board
-from fastsoftmax.kernels.team import MOST_HELPERS, SMALL, new_board, serve
+from fastsoftmax.kernels.team import MOST_HELPERS, SMALL
 
-PATIENCE = 4_000  # looks at the board before a helper sleeps: about 0.2 ms
+RETRY_SECONDS = 1.0  # before the system is asked again for a thread that it had not got
 
-# Python loops would only wait for each other, and the bells are POSIX's.
+# Python loops would only wait for each other, and the threads are POSIX's.
 _ALONE = bool(config.DISABLE_JIT) or os.name != "posix"
 
 _set_for_all: int | None = None
@@ -97,69 +99,106 @@ def num_threads(n: int) -> Iterator[None]:
 
 def run(kernel: Callable[..., Any], n_elements: int, *arguments: Any) -> Any:
     """kernel(*arguments, team): by this thread alone (team 0), or by as many as pay for so many elements."""
-    if n_elements < SMALL or _ALONE or (threads := get_num_threads()) == 1 or not _team.free.acquire(blocking=False):
+    if n_elements < SMALL or _ALONE or (threads := get_num_threads()) == 1:
         return kernel(*arguments, 0)
     team = _team
     try:
+        team.free.pop()
+    except IndexError:  # another call has it
+        return kernel(*arguments, 0)
+    try:
         return kernel(*arguments, team.summon(threads - 1))
     finally:
-        team.free.release()
+        team.free.append(None)
 
 
 class _Team:
-    """Helpers that watch one board."""
+    """Helpers that watch one board.
+
+    Attributes
+    ----------
+    free : list
+        Holds something while no call has the team: a lock that is taken with pop, which is atomic, and is no lock of
+        Python's, which libraries of green threads replace.
+    """
 
     def __init__(self) -> None:
-        self.free = threading.Lock()  # held by the call that has the team
-        self._board = new_board()  # type: ignore[no-untyped-call]
+        self.free: list[None] = [None]
+        self.n_helpers = 0
+        self._board = team_board.new_board()  # type: ignore[no-untyped-call]
         self._address = int(self._board.ctypes.data)
-        self._helpers: list[threading.Thread] = []
-        self._lines: list[NDArray[np.int64]] = []  # of the board, one for each helper
+        self._parts: list[NDArray[np.int64]] = []  # of the board, one for each helper
         self._welcome = 0
+        self._retry_at = 0.0
+        self._process, self._closed = os.getpid(), False
 
     def summon(self, helpers: int) -> int:
-        """Have that many helpers about, awake or asleep, and give the address of the board."""
+        """Have that many helpers about, awake or asleep, or as many as can be had; the board's address, 0 for none."""
         helpers = min(helpers, MOST_HELPERS)
-        while (number := len(self._helpers)) < helpers:
-            self._lines.append(team_board.line_of(self._board, number))  # type: ignore[no-untyped-call]
-            self._lines[number][[team_board.BELL_TO_READ, team_board.BELL_TO_WRITE]] = _bell()
-            arguments = (self._address, number, PATIENCE)
-            helper = threading.Thread(target=serve, args=arguments, name="fastsoftmax", daemon=True)
-            helper.start()
-            self._helpers.append(helper)
+        if self.n_helpers < helpers:
+            self._start(helpers)
+        helpers = min(helpers, self.n_helpers)
+        if helpers == 0 or self._closed:
+            return 0
         if self._welcome != helpers:
             self._board[team_board.WELCOME] = self._welcome = helpers
-        for number in range(helpers):
-            if self._lines[number][team_board.ASLEEP]:
-                _send_to_another_core(self._helpers[number])
+        for part in self._parts[:helpers]:
+            if part[team_board.ASLEEP]:
+                _send_to_another_core(int(part[team_board.TID]))
         return self._address
+
+    def _start(self, helpers: int) -> None:
+        """Start what is missing, unless the system had no thread to give a moment ago."""
+        if self._closed or time.monotonic() < self._retry_at:
+            return
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        # Where there is not even memory or a descriptor for the machine code, there is no team, and no reason to fail.
+        with contextlib.suppress(Exception):
+            team_board.dismiss(self._address, 0)  # its code must be ready by the time that the interpreter goes
+            if self._start_one_by_one(helpers):
+                self._retry_at = 0.0
+
+    def _start_one_by_one(self, helpers: int) -> bool:
+        """Whether all could be started."""
+        # signals are for Python's threads: a helper that took one would leave the main thread asleep in a system call
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_THE_THREAD_ITSELF)
+        try:
+            while self.n_helpers < helpers:
+                if team_board.start_helper(self._address, self.n_helpers) != 0:
+                    return False
+                self._parts.append(team_board.part_of(self._board, self.n_helpers))  # type: ignore[no-untyped-call]
+                self.n_helpers += 1
+            return True
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def dismiss(self) -> None:
         """End the helpers, so that none is inside compiled code when the interpreter goes."""
-        self._board[team_board.CLOSED] = 1
-        for line in self._lines:
-            os.write(int(line[team_board.BELL_TO_WRITE]), (1).to_bytes(8, sys.byteorder))
+        self._closed = True
+        if self.n_helpers and self._process == os.getpid():
+            team_board.dismiss(self._address, self.n_helpers)
 
 
-def _bell() -> tuple[int, int]:
-    """File descriptors that a sleeper reads and a waker writes."""
-    if hasattr(os, "eventfd"):
-        descriptor = os.eventfd(0)  # a pipe would have the sleeper wake on the core of the waker, who goes on working
-        return descriptor, descriptor
-    return os.pipe()
+_OF_THE_THREAD_ITSELF = {
+    signal.SIGSEGV,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+    getattr(signal, "SIGBUS", signal.SIGABRT),
+}
 
 
-def _send_to_another_core(helper: threading.Thread) -> None:
+def _send_to_another_core(thread: int) -> None:
     """Let a sleeping helper wake on any core but ours.
 
     Left to itself it may wake on the core that it last had; if that is the leader's by now, the two take turns of
     4 ms there, the other core idle (300 x 5000, two threads: 280 us a call against 150).
     """
-    if _core_of_caller is not None and helper.native_id is not None:
+    if _core_of_caller is not None and thread:
         others = os.sched_getaffinity(0) - {_core_of_caller()}
         if others:
             with contextlib.suppress(OSError):  # it ends at this moment, or the system forbids it
-                os.sched_setaffinity(helper.native_id, others)
+                os.sched_setaffinity(thread, others)
 
 
 _core_of_caller = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None

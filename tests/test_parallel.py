@@ -1,19 +1,23 @@
 """Rows over threads: the same bits for any number; the settings; the team under many callers, forks and exits."""
 
+import importlib.util
 import multiprocessing
 import os
+import platform
+import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
-from fastsoftmax import _parallel
+from fastsoftmax import _parallel, kernels
 from fastsoftmax.kernels import team as board
 from fastsoftmax.kernels._jit import kernel
 from fastsoftmax.kernels.team import SMALL
@@ -74,8 +78,11 @@ def test_helpers_do_rows():
         _meet_rows(inside, seen, _parallel._team.summon(*helpers) if helpers else 0)
         return seen[0]
 
-    with _parallel._team.free:
+    _parallel._team.free.pop()
+    try:
         assert any(met(2) for _ in range(50))
+    finally:
+        _parallel._team.free.append(None)
     assert not met()
 
 
@@ -146,7 +153,7 @@ def test_an_error_gives_the_team_back():
         for _ in range(2):
             with pytest.raises(RuntimeError, match="no"):
                 _parallel.run(failing, SMALL)
-        assert not _parallel._team.free.locked()
+        assert _parallel._team.free == [None]
 
 
 @needs_jit
@@ -155,15 +162,15 @@ def test_helpers_sleep_when_there_is_nothing_to_do_and_wake_again():
     with fs.num_threads(2):
         expected = fs.softmax(logits)
         deadline = time.monotonic() + 20
-        while not _parallel._team._lines[0][board.ASLEEP] and time.monotonic() < deadline:
+        while not _parallel._team._parts[0][board.ASLEEP] and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert _parallel._team._lines[0][board.ASLEEP]
+        assert _parallel._team._parts[0][board.ASLEEP]
         assert same_bits(fs.softmax(logits), expected)
         for _ in range(1000):
             fs.softmax(logits)
-            if not _parallel._team._lines[0][board.ASLEEP]:
+            if not _parallel._team._parts[0][board.ASLEEP]:
                 break
-        assert not _parallel._team._lines[0][board.ASLEEP]
+        assert not _parallel._team._parts[0][board.ASLEEP]
 
 
 @needs_jit
@@ -177,19 +184,18 @@ def test_a_helper_wakes_on_another_core_than_its_leader():
     with fs.num_threads(2):
         team.summon(1)
         deadline = time.monotonic() + 20
-        while not team._lines[0][board.ASLEEP] and time.monotonic() < deadline:
+        while not team._parts[0][board.ASLEEP] and time.monotonic() < deadline:
             time.sleep(0.01)
         team.summon(1)
-        assert len(os.sched_getaffinity(team._helpers[0].native_id)) == len(mine) - 1
+        assert len(os.sched_getaffinity(int(team._parts[0][board.TID]))) == len(mine) - 1
         assert os.sched_getaffinity(0) == mine
     team.dismiss()
-    team._helpers[0].join(20)
-    assert not team._helpers[0].is_alive()
+    assert team.summon(1) == 0  # what comes later is the caller's alone
 
 
 def _in_a_child(logits):
     with fs.num_threads(2):
-        return fs.softmax(logits), [helper.is_alive() for helper in _parallel._team._helpers]
+        return fs.softmax(logits), _parallel._team.n_helpers, _parallel._team._process == os.getpid()
 
 
 @needs_jit
@@ -199,14 +205,14 @@ def test_a_fork_while_helpers_are_about_and_the_team_is_taken():
     logits = uneven((60, 1000), np.float32)
     with fs.num_threads(2):
         expected = fs.softmax(logits)
-        _parallel._team.free.acquire()  # as if another thread were in the middle of a call
+        _parallel._team.free.pop()  # as if another thread were in the middle of a call
         try:
             with multiprocessing.get_context("fork").Pool(2) as pool:
-                for result, alive in pool.map_async(_in_a_child, [logits] * 6).get(timeout=120):
+                for result, *team in pool.map_async(_in_a_child, [logits] * 6).get(timeout=120):
                     assert same_bits(result, expected)
-                    assert alive == [True]  # a child has helpers of its own
+                    assert team == [1, True]  # a child has helpers of its own
         finally:
-            _parallel._team.free.release()
+            _parallel._team.free.append(None)
 
 
 @needs_jit
@@ -254,15 +260,212 @@ def test_a_process_ends_with_helpers_awake_or_asleep():
         assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 
+START = """
+import atexit, os, resource, sys, threading, time
+import numpy as np
+BEFORE
+import fastsoftmax as fs
+from fastsoftmax import _parallel
+fs.set_num_threads(4)
+x = np.random.default_rng(0).standard_normal((100, 1000))
+with fs.num_threads(1):
+    expected = fs.softmax(x)
+def right(): return bool((fs.softmax(x) == expected).all())
+"""
+
+
+def printed(code, before="", **more):
+    """What a new process prints that starts with START and goes on with the code; nothing may go to stderr."""
+    command = [sys.executable, "-c", START.replace("BEFORE", before) + code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc are Linux's")
+
+
 @needs_jit
+@on_linux
 def test_small_arrays_start_no_threads():
-    code = (
-        "import threading, numpy as np, fastsoftmax as fs; fs.set_num_threads(4); "
-        "fs.softmax(np.zeros((4, 10))); print(threading.active_count(), end=' '); "
-        "fs.softmax(np.zeros((100, 1000))); print(threading.active_count())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["1", "4"], done.stderr
+    code = """
+def count(): return len(os.listdir("/proc/self/task"))
+before = count()
+fs.softmax(np.zeros((4, 10)))
+print(count() - before)
+print(right(), count() - before)
+"""
+    assert printed(code) == ["0", "True", "3"]
+
+
+GEVENT, EVENTLET = "import gevent.monkey; gevent.monkey.patch_all()", "import eventlet; eventlet.monkey_patch()"
+
+
+@needs_jit
+@pytest.mark.parametrize(("before", "after"), [(GEVENT, ""), ("", GEVENT), (EVENTLET, "")])
+def test_under_green_threads(before, after):
+    """A helper that were a green thread would never give the processor back."""
+    library = (before + after).split()[1].split(".")[0].rstrip(";")
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    before = f"import warnings; warnings.simplefilter('ignore'); {before}"
+    assert printed(f"{after}\nprint(right(), _parallel._team.n_helpers)", before) == ["True", "3"]
+
+
+@needs_jit
+@on_linux
+def test_threads_that_cannot_be_had():
+    """As many work as there are, and it is tried again a moment later."""
+    code = """
+out, size = np.empty_like(x), int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 12 * 2**20, -1))  # one stack's room
+for _ in range(3): print(bool((fs.softmax(x, out=out) == expected).all()))
+print(_parallel._team.n_helpers < 3)
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+time.sleep(1.1)
+print(right(), _parallel._team.n_helpers)
+"""
+    assert printed(code) == ["True", "True", "True", "True", "True", "3"]
+
+
+@needs_jit
+def test_no_thread_at_all_is_the_callers_work_alone(monkeypatch):
+    monkeypatch.setattr(_parallel, "_team", _parallel._Team())
+    monkeypatch.setattr(_parallel.team_board, "start_helper", lambda *_: 11)
+    logits = uneven((60, 1000))
+    with fs.num_threads(1):
+        expected = fs.softmax(logits)
+    with fs.num_threads(4):
+        assert same_bits(fs.softmax(logits), expected)
+    assert _parallel._team.n_helpers == 0
+
+    def without_descriptors(*_):
+        raise OSError(24, "Too many open files")  # as Numba's imports and files do
+
+    monkeypatch.setattr(_parallel.team_board, "start_helper", without_descriptors)
+    _parallel._team._retry_at = 0.0
+    with fs.num_threads(4):
+        assert same_bits(fs.softmax(logits), expected)
+
+
+@needs_jit
+@on_linux
+def test_no_descriptors_are_taken_or_needed():
+    code = """
+def opened(): return sorted(os.listdir("/proc/self/fd"))
+before = opened()
+print(right(), opened() == before)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+os.closerange(3, 256)
+time.sleep(0.1)  # helpers are asleep
+print(right(), _parallel._team.n_helpers)
+"""
+    assert printed(code) == ["True", "True", "True", "3"]
+
+
+@needs_jit
+@on_linux
+def test_files_that_are_opened_where_others_were_closed_stay_as_they_are(tmp_path):
+    code = f"""
+print(right())
+os.closerange(3, 256)
+files = [open(f"{tmp_path}/{{k}}", "wb+") for k in range(20)]
+for _ in range(5):
+    time.sleep(0.05)
+    print(right())
+print(sum(os.fstat(f.fileno()).st_size for f in files))
+"""
+    assert printed(code) == [*["True"] * 6, "0"]
+
+
+@needs_jit
+def test_calls_at_exit():
+    """Inside an exit handler of before our import and of after it, and in a thread that outlives the main one."""
+    early = "atexit.register(lambda: print('early', right()))"
+    code = """
+atexit.register(lambda: print("late", right()))
+def outlive():
+    threading.main_thread().join()
+    print("outlived", right())
+threading.Thread(target=outlive).start()
+"""
+    assert printed(code, early) == ["outlived", "True", "late", "True", "early", "True"]
+    assert printed("print(right())" + code, early)[1:] == ["outlived", "True", "late", "True", "early", "True"]
+
+
+@needs_jit
+def test_an_exit_at_any_moment():
+    """While a daemon thread is in the middle of a call, and helpers with it."""
+    code = """
+def work():
+    while True: fs.softmax(x)
+for _ in range(2): threading.Thread(target=work, daemon=True).start()
+right()
+time.sleep(WAIT)
+print("end")
+"""
+    for wait in np.linspace(0, 0.02, 12):
+        assert printed(code.replace("WAIT", str(wait))) == ["end"]
+
+
+@needs_jit
+def test_teams_begin_and_end_thousands_of_times():
+    logits = uneven((60, 1000), np.float32)
+    with fs.num_threads(1):
+        expected = fs.softmax(logits)
+    out = np.empty_like(logits)
+    for turn in range(1000):
+        team = _parallel._Team()
+        assert kernels.direct.softmax(logits, out, team.summon(3))
+        if turn % 50 == 0:
+            time.sleep(0.005)  # for some the helpers are asleep
+            assert kernels.direct.softmax(logits, out, team.summon(3))
+        team.dismiss()
+        assert same_bits(out, expected)
+        out[:] = 0
+
+
+@kernel
+def _exchange_float_mode(mode):
+    before = board._float_mode()
+    board._set_float_mode(mode)
+    return before
+
+
+@needs_jit
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="the mode is read on these machines")
+def test_helpers_take_over_the_floating_point_mode_of_the_caller():
+    """Flushing subnormals to zero, as torch.set_flush_denormal does: the same bits for any number of threads."""
+    flush = 0x8040 if platform.machine() == "x86_64" else 1 << 24
+    logits = (200 * rng().standard_normal((60, 1000))).astype(np.float32)
+    with fs.num_threads(1):
+        exact = fs.softmax(logits)
+        before = _exchange_float_mode(0)
+        try:
+            _exchange_float_mode(before | flush)
+            flushed = fs.softmax(logits)
+            with fs.num_threads(4):
+                results = [fs.softmax(logits) for _ in range(100)]
+        finally:
+            _exchange_float_mode(before)
+    assert not same_bits(exact, flushed)
+    assert all(same_bits(result, flushed) for result in results)
+    with fs.num_threads(4):
+        assert all(same_bits(fs.softmax(logits), exact) for _ in range(100))
+
+
+@needs_jit
+@on_linux
+def test_signals_are_for_pythons_threads():
+    with fs.num_threads(2):
+        fs.softmax(uneven((60, 1000)))
+    thread = int(_parallel._team._parts[0][board.TID])
+    for line in Path(f"/proc/self/task/{thread}/status").read_text().splitlines():
+        if line.startswith("SigBlk"):
+            blocked = int(line.split()[1], 16)
+    for number, is_blocked in ((signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGCHLD, 1), (signal.SIGSEGV, 0)):
+        assert blocked >> (number - 1) & 1 == is_blocked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @needs_jit
