@@ -8,6 +8,7 @@ functions below it check targets and weights. Every error message that speaks of
 import functools
 import math
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ def real_array(name: str, value: ArrayLike) -> Array:
     """The value as a plain array of bool, integer or float of at most 64 bits, in whatever layout it has."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: hand in its data, and ~mask as where= if the call has it")
+    check_dense(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:  # a ragged list
@@ -57,6 +59,18 @@ def real_array(name: str, value: ArrayLike) -> Array:
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must hold real numbers (float16, 32 or 64, integers or bool), got {array.dtype}")
     return array
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether the value is an array or matrix of scipy.sparse."""
+    sparse = sys.modules.get("scipy.sparse")  # nobody has such a matrix who has not imported it
+    return sparse is not None and bool(sparse.issparse(value))
+
+
+def check_dense(name: str, value: Any) -> None:
+    """Raise if the value is sparse."""
+    if is_sparse(value):
+        raise TypeError(f"{name} must be dense, got a sparse {type(value).__name__}: hand in {name}.toarray()")
 
 
 @functools.cache
@@ -81,7 +95,11 @@ def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array itself where a kernel can read it, else a clean copy in the dtype."""
     if is_ready(array, dtype):
         return array if array.flags.writeable else np.asarray(_Unlocked(array))
-    return np.array(array, dtype=dtype, order="C")
+    with QUIET():
+        return np.array(array, dtype=dtype, order="C")
+
+
+QUIET = functools.partial(np.errstate, all="ignore")  # results are what they are, whatever np.seterr the caller has
 
 
 class _Unlocked:
@@ -136,8 +154,8 @@ def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Ar
 
 
 def to_half(values: Array) -> Array:
-    """As float16; what is too large for it becomes infinite without a warning, as a result of softmax's kin may be."""
-    with np.errstate(over="ignore"):
+    """As float16; what is too large or too small for it becomes infinite or 0 without a warning."""
+    with QUIET():
         return values.astype(np.float16)
 
 
@@ -234,6 +252,7 @@ class Rows:
         """where= as a matrix of bool."""
         if where is None:
             return None
+        check_dense("where", where)
         mask = np.asarray(where)
         if mask.dtype != np.bool_:
             raise TypeError(f"where must hold bool, got {mask.dtype}")
@@ -276,7 +295,8 @@ def read_targets(array: Array, shape: Shape, dtype: np.dtype[Any], ignore_index:
     check_shape("targets", array, shape if soft else shape[:-1])
     if soft:
         return contiguous(array, dtype).reshape(math.prod(shape[:-1]), shape[-1])
-    labels, n_classes = _integers(array).reshape(-1), shape[-1]
+    integers = _integers(array).reshape(-1)
+    labels, n_classes = contiguous(integers, integers.dtype), shape[-1]
     ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
     bad = first_bad_label(labels, n_classes, ignored)
     if bad >= 0:
@@ -301,7 +321,7 @@ def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -
         return np.empty(0, dtype)
     array = real_array(name, value)
     check_shape(name, array, shape)
-    with np.errstate(over="ignore"):  # what is infinite in the dtype is no weight
+    with QUIET():  # what is infinite in the dtype is no weight
         flat = array.astype(dtype).reshape(-1)
     bad = ~((flat >= 0) & (flat < np.inf))
     if bad.any():

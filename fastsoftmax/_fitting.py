@@ -19,6 +19,7 @@ from fastsoftmax._parameters import solver_of
 from fastsoftmax._reports import Callbacks, progress_bar
 from fastsoftmax.descent import Descent
 from fastsoftmax.objective import Network, Objective, layer_inputs
+from fastsoftmax.quasi_newton import QuasiNewton
 from fastsoftmax.training import Solver, Training, train
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 STACK = 5  # frames from a warning to the caller of fit
 CURE = "features of a like scale (StandardScaler)"
+FEW = 5  # features that a warning names
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def fit_from(
         training = train(objective, params, solver, lambda now, loss: draw(now, loss) or callbacks.report(now, loss))
     _keep(model, network, params, training, solver)
     callbacks.end(params)
-    _tell(model, training, max_iter)
+    _tell(model, training, solver, max_iter)
 
 
 def _objective(model: "SoftmaxClassifier", network: Network, data: Data, dtype: Any) -> Objective:
@@ -129,7 +131,11 @@ def attributes(network: Network, params: Array) -> dict[str, Any]:
 def _keep(model: "SoftmaxClassifier", network: Network, params: Array, training: Training, solver: Solver) -> None:
     for name, value in attributes(network, params).items():
         setattr(model, name, value)
-    model.n_iter_ = len(training.loss_curve)
+    n_iter = len(training.loss_curve)
+    # as LogisticRegression has it, and for a network or a stochastic solver as MLPClassifier
+    model.n_iter_ = (
+        np.array([n_iter], np.int32) if isinstance(solver, QuasiNewton) and len(network.sizes) == 2 else n_iter
+    )
     model.loss_curve_ = [*model.loss_curve_, *training.loss_curve]
     model.loss_ = model.loss_curve_[-1] if model.loss_curve_ else math.nan
     scores = None
@@ -140,18 +146,38 @@ def _keep(model: "SoftmaxClassifier", network: Network, params: Array, training:
     model.best_loss_ = None if scores else min(model.loss_curve_, default=math.nan)
 
 
-def _tell(model: "SoftmaxClassifier", training: Training, max_iter: int | None) -> None:
+def _tell(model: "SoftmaxClassifier", training: Training, solver: Solver, max_iter: int | None) -> None:
     """Raise or warn where the training did not end well."""
+    n_iter = len(training.loss_curve)
     if training.failed:
         model._descent = None  # its momentum is spoiled
         raise ValueError(
-            f"the loss was not finite after {model.n_iter_} good iterations, whose weights the classifier has. "
+            f"the loss was not finite after {n_iter} good iterations, whose weights the classifier has. "
             f"Cure: {CURE}, a smaller learning_rate_init"
         )
     if training.interrupted:
-        message = f"Training interrupted by user after {model.n_iter_} iterations: the last good weights are kept"
+        message = f"Training interrupted by user after {n_iter} iterations: the last good weights are kept"
         warnings.warn(message, stacklevel=STACK)
     elif max_iter is not None and not training.converged and not training.stopped:
-        message = f"{model.solver}: Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet."
-        cure = f"Cure: a larger max_iter, {CURE}, a larger alpha or tol"
-        warnings.warn(f"{message} {cure}", ConvergenceWarning, stacklevel=STACK)
+        if n_iter >= max_iter:
+            message = f"Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet"
+        else:
+            message = f"no step goes down after {n_iter} iterations, though the gradient is not small: rounding"
+        far = isinstance(solver, QuasiNewton) and _names(model, solver.coordinates.far_from_zero)
+        message += f". Cure: a larger max_iter, {CURE}, a larger alpha or tol" + (
+            f"; above all for {far}, which vary little for their distance from 0" if far else ""
+        )
+        warnings.warn(f"{model.solver}: {message}", ConvergenceWarning, stacklevel=STACK)
+    if isinstance(solver, QuasiNewton) and solver.coordinates.out_of_range.size:
+        left_out = _names(model, solver.coordinates.out_of_range)
+        message = (
+            f"left out, because {model.coefs_[0].dtype} cannot hold weights for so small or large values: {left_out}"
+        )
+        warnings.warn(f"{model.solver}: {message}. Cure: {CURE}", ConvergenceWarning, stacklevel=STACK)
+
+
+def _names(model: "SoftmaxClassifier", features: Array) -> str:
+    """The features by name, or else by number; the first ones of many."""
+    known = getattr(model, "feature_names_in_", None)
+    named = [f"feature {d}" if known is None else f"feature {known[d]!r}" for d in features[:FEW]]
+    return ", ".join(named) + (f" and {len(features) - FEW} more" if len(features) > FEW else "")

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils import compute_class_weight
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastsoftmax._arrays import Array
+from fastsoftmax._arrays import QUIET, Array, check_dense
 
 SUM_TOLERANCE = 1e-3  # of the probabilities of a sample
 
@@ -46,6 +46,12 @@ def is_soft(y: Any) -> bool:
     return shape is not None and len(shape) == 2 and shape[1] > 1
 
 
+def read_known_labels(y: Any, dtype: Any, classes: Array) -> Labels:
+    """The labels of a y that has not been through scikit-learn's validation, of classes that are known."""
+    check_dense("y", y)
+    return read_labels(check_array(y, input_name="y") if is_soft(y) else column_or_1d(y), dtype, classes)
+
+
 def read_labels(y: Array, dtype: Any, classes: Array | None = None) -> Labels:
     """The labels of y, which is 1-D, or 2-D with probabilities. classes: those that are known, sorted."""
     if y.ndim == 2:
@@ -71,7 +77,8 @@ def _read_probabilities(y: Array, dtype: Any, classes: Array | None) -> Labels:
         classes = np.arange(y.shape[1])
     elif len(classes) != y.shape[1]:
         raise ValueError(f"y must have shape ({len(y)}, {len(classes)}), a column for each class, got {y.shape}")
-    probs = np.ascontiguousarray(y, dtype)
+    with QUIET():
+        probs = np.ascontiguousarray(y, dtype)
     good = (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= SUM_TOLERANCE)  # NaN is not
     if not good.all():
         n = int(good.argmin())
@@ -89,10 +96,31 @@ def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, d
         return _balanced(labels, sample_weight).astype(dtype)
     if not isinstance(class_weight, dict):
         raise TypeError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
-    weights = compute_class_weight(class_weight, classes=labels.classes, y=labels.classes[labels.hard])
+    return _named_weights(class_weight, labels.classes).astype(dtype)
+
+
+def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
+    """The weight of each class, by its label as it is: "1" is not 1. Classes may be left out if no key is unknown."""
+    kind_and_label = [(isinstance(label, str), label) for label in classes.tolist()]
+    given = {
+        (isinstance(key, str), key.item() if isinstance(key, np.generic) else key): w for key, w in class_weight.items()
+    }
+    unknown, missing = (
+        [key for key in given if key not in kind_and_label],
+        [k for k in kind_and_label if k not in given],
+    )
+    if unknown and missing:
+        raise ValueError(
+            f"class_weight has {', '.join(repr(key) for _, key in unknown)}, which is none of the classes "
+            f"{', '.join(repr(label) for _, label in kind_and_label)}"
+        )
+    try:
+        weights = np.array([float(given.get(key, 1.0)) for key in kind_and_label])
+    except (TypeError, ValueError):
+        raise TypeError(f"class_weight must hold numbers, got {class_weight}") from None
     if not ((weights >= 0) & (weights < np.inf)).all():
         raise ValueError(f"class_weight must hold finite weights of at least 0, got {class_weight}")
-    return weights.astype(dtype)
+    return weights
 
 
 def weigh(loss: str, labels: Labels, by_row: Array, by_class: Array) -> tuple[Labels, Array]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsoftmax._arrays import Array
+from fastsoftmax._arrays import Array, is_sparse
 from fastsoftmax._numbers import check_choice, read_count, read_flag, read_number, read_smoothing
 from fastsoftmax.descent import Descent, DescentState, start_descent
 from fastsoftmax.kernels.optimizers import ADAM, METHOD
@@ -94,22 +94,28 @@ def pin_first_class(layer: tuple[Array, Array]) -> None:
         bias -= bias[0]
 
 
+def dense_coefs(model: "SoftmaxClassifier") -> list[Array]:
+    """coefs_ as arrays, whether they are sparse now (`sparsify`) or not."""
+    return [coef.toarray() if is_sparse(coef) else coef for coef in model.coefs_]
+
+
 def kept_params(model: "SoftmaxClassifier", network: Network, dtype: Any, classes: Array) -> Array:
     """The present weights of a fitted model for the network, whose classes may be others: new ones start at zero."""
     params = np.zeros(network.n_params, dtype)
     layers = network.layers(params)
-    shapes = [coef.shape[::-1] for coef in model.coefs_[:-1]]
-    if shapes != [weight.shape for weight, _ in layers[:-1]] or len(model.coefs_[-1]) != layers[-1][0].shape[1]:
-        sizes = [len(coef) for coef in model.coefs_]
+    coefs = dense_coefs(model)
+    shapes = [coef.shape[::-1] for coef in coefs[:-1]]
+    if shapes != [weight.shape for weight, _ in layers[:-1]] or len(coefs[-1]) != layers[-1][0].shape[1]:
+        sizes = [len(coef) for coef in coefs]
         raise ValueError(
             "warm_start needs the features and hidden_layer_sizes of the fit before, "
             f"{sizes}, got {list(network.sizes[:-1])}"
         )
     for k, (weight, bias) in enumerate(layers[:-1]):
-        weight[:], bias[:] = model.coefs_[k].T, model.intercepts_[k]
+        weight[:], bias[:] = coefs[k].T, model.intercepts_[k]
     weight, bias = layers[-1]
     present = list(model.classes_)
-    coef, intercept = model.coefs_[-1].T, model.intercepts_[-1]
+    coef, intercept = coefs[-1].T, model.intercepts_[-1]
     if len(present) == 2:
         coef, intercept = np.vstack([np.zeros_like(coef), coef]), np.append(np.zeros_like(intercept), intercept)
     for c, label in enumerate(classes):
@@ -132,10 +138,12 @@ def new_descent(model: "SoftmaxClassifier", params: Array, rng: np.random.Random
     )
 
 
-def goes_on(model: "SoftmaxClassifier") -> bool:
-    """Whether the model has the state of its solver, from which partial_fit can go on."""
-    descent = getattr(model, "_descent", None)
-    return descent is not None and bool(descent.rule[METHOD] == ADAM) == (model.solver == "adam")
+def kept_descent(model: "SoftmaxClassifier") -> DescentState | None:
+    """The state of its solver that the model has, from which partial_fit can go on; None if there is none."""
+    descent: DescentState | None = getattr(model, "_descent", None)
+    if descent is None or bool(descent.rule[METHOD] == ADAM) != (model.solver == "adam"):
+        return None
+    return descent.writable()
 
 
 def solver_of(

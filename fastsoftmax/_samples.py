@@ -5,14 +5,13 @@ dtype, say a memmap of float64 for float32 weights) is copied piece by piece; pi
 sums, so that they change no bit.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._arrays import Array, contiguous, is_ready, real_array
+from fastsoftmax._arrays import Array, contiguous, is_ready, is_sparse, real_array
 from fastsoftmax.kernels import range_and_order
 from fastsoftmax.kernels.passes import GROUP
 
@@ -32,7 +31,7 @@ class Samples:
     """
 
     def __init__(self, X: ArrayLike) -> None:
-        self.is_sparse = _is_sparse(X)
+        self.is_sparse = is_sparse(X)
         if self.is_sparse:
             self._csr = _read_csr(X)
             self.shape: tuple[int, int] = X.shape  # type: ignore[union-attr]
@@ -59,11 +58,6 @@ class Samples:
             for start in range(0, n_rows, step):
                 rows = slice(start, min(start + step, n_rows))
                 yield rows, contiguous(self._dense[rows], dtype)
-
-
-def _is_sparse(X: Any) -> bool:
-    sparse = sys.modules.get("scipy.sparse")  # nobody has such a matrix who has not imported it
-    return sparse is not None and bool(sparse.issparse(X))
 
 
 def _read_csr(X: Any) -> tuple[Array, Array, Array]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastsoftmax._arrays import Array
 from fastsoftmax._model_file import ModelFormatError
+from fastsoftmax._parameters import dense_coefs
 from fastsoftmax.descent import DescentState
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def state_of(model: "SoftmaxClassifier") -> State:
     """What makes the model: a header, and arrays."""
     params = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
     params["random_state"] = params["random_state"] if isinstance(params["random_state"], int) else None
-    arrays = {f"coefs_{k}": coef for k, coef in enumerate(model.coefs_)}
+    arrays = {f"coefs_{k}": coef for k, coef in enumerate(dense_coefs(model))}
     arrays |= {f"intercepts_{k}": intercept for k, intercept in enumerate(model.intercepts_)}
     arrays["classes_"], text = _without_objects("classes_", model.classes_)
     if hasattr(model, "feature_names_in_"):
@@ -74,6 +75,8 @@ def _build(kind: "type[SoftmaxClassifier]", header: dict[str, Any], arrays: dict
     model = kind(**params)
     for name in (*NUMBERS, *CURVES):
         setattr(model, name, header[name])
+    if isinstance(model.n_iter_, list):
+        model.n_iter_ = np.array(model.n_iter_, np.int32)
     classes = arrays.pop("classes_")
     model.classes_ = classes.astype(object) if header["text_objects"] else classes
     if "feature_names_in_" in arrays:

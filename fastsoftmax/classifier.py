@@ -11,22 +11,26 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
+from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastsoftmax import _model_file, functional
-from fastsoftmax._arrays import Array
+from fastsoftmax._arrays import Array, check_dense
 from fastsoftmax._fitting import Data, fit_from
-from fastsoftmax._labels import is_soft, read_labels
+from fastsoftmax._labels import is_soft, read_known_labels, read_labels
 from fastsoftmax._parallel import num_threads
 from fastsoftmax._parameters import (
     STOCHASTIC,
     check_parameters,
-    goes_on,
+    dense_coefs,
+    hidden_sizes,
+    kept_descent,
     kept_params,
     network_of,
     new_descent,
@@ -42,6 +46,12 @@ def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
         raise AttributeError(
             f"partial_fit is only available for stochastic solvers, sgd and adam; this is {classifier.solver!r}"
         )
+    return True
+
+
+def _is_linear(classifier: "SoftmaxClassifier") -> bool:
+    if hidden_sizes(classifier):
+        raise AttributeError("only a model without hidden layers has a coef_ that can be sparse")
     return True
 
 
@@ -86,8 +96,12 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     random_state : int, RandomState instance or None
         Of the starting weights of hidden layers (uniform, Glorot & Bengio 2010), the order and the validation set.
     tol : float, default 1e-4
-        lbfgs and newton-cg end when no component of the gradient exceeds tol, features standardised and scaled by
-        the curvature of the loss; sgd and adam when n_iter_no_change epochs do not improve by tol.
+        lbfgs and newton-cg end when the norm of the gradient of the objective F is at most 25 tol sqrt(F + tol), in
+        coordinates in which each feature is standardised and the Hessian at the start is about the identity, and ten
+        steps of conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then within
+        a thousandth of the minimum, unless features are nearly combinations of one another and alpha is 0. Of a
+        network, lbfgs ends when no component of the gradient exceeds tol, or F falls by less than tol / 1000 of itself.
+        sgd and adam end when n_iter_no_change epochs do not improve by tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False
@@ -112,8 +126,10 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Without hidden layers only.
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
-    n_iter_, t_ : int
-        Iterations of the last fit; samples seen by sgd and adam.
+    n_iter_ : int; of a linear model by lbfgs or newton-cg an ndarray (1,), as LogisticRegression has it
+        Iterations of the last fit.
+    t_ : int
+        Samples seen by sgd and adam.
     loss_, best_loss_, loss_curve_ : float, float or None, list of float
         The objective: at the end, at its best, and after each iteration (as met in the epoch for sgd and adam).
     validation_scores_, best_validation_score_ : list of float and float, or None
@@ -136,6 +152,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """
 
     loss_curve_: list[float]
+    coefs_: list[Any]
 
     def __init__(
         self,
@@ -225,7 +242,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Warns
         -----
         ConvergenceWarning
-            max_iter is reached first.
+            max_iter is reached first, or rounding lets no step go down any more; features were left out, because the
+            dtype cannot hold weights for values so small or large (float32: beyond 1e30, float64: beyond 1e280).
         UserWarning
             A KeyboardInterrupt: the classifier has the last good weights.
         """
@@ -293,13 +311,13 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 self.temperature_, self.t_, self.loss_curve_ = 1.0, 0, []
             else:
                 params = kept_params(self, network, dtype, labels.classes)
-            if not goes_on(self):
-                self._descent = new_descent(self, params, rng)
+            self._descent = kept_descent(self) or new_descent(self, params, rng)
             fit_from(self, network, params, Data(samples.astype(dtype, copy=False), labels, by_row), rng, None)
         return self
 
     def _read_data(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
         """X, y and the weights (n_samples,), empty if none are given."""
+        check_dense("y", y)
         X, y = validate_data(
             self, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
             multi_output=is_soft(y),
@@ -320,6 +338,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32], order="C")
         layers = [(coef.T, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
         with self._threads():
+            if issparse(self.coefs_[0]):  # after sparsify
+                return np.asarray(safe_sparse_dot(X, self.coefs_[0], dense_output=True) + self.intercepts_[0])
             return functional.dense(layer_inputs(X, layers, self.activation)[-1], *layers[-1])
 
     def _all_logits(self, X: Any) -> Array:
@@ -401,7 +421,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         float
         """
         predicted = self.predict(X)
-        right = self.classes_[read_labels(np.asarray(y), np.float64, self.classes_).hard] if is_soft(y) else y
+        check_dense("y", y)
+        right = self.classes_[read_known_labels(y, np.float64, self.classes_).hard] if is_soft(y) else y
         return float(accuracy_score(right, predicted, sample_weight=sample_weight))
 
     def fit_temperature(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -418,7 +439,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             With temperature_; what is predicted does not change.
         """
         logits = self._all_logits(X)
-        labels = read_labels(np.asarray(y) if is_soft(y) else column_or_1d(y), logits.dtype, self.classes_)
+        labels = read_known_labels(y, logits.dtype, self.classes_)
         self.temperature_ = functional.fit_temperature(logits, labels.targets, sample_weight=sample_weight)
         return self
 
@@ -472,6 +493,30 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def intercept_(self) -> Array:
         """Biases of a linear model, (n_classes,) or (1,)."""
         return self._only_layer("intercept_", self.intercepts_)
+
+    @available_if(_is_linear)
+    def sparsify(self) -> Self:
+        """Hold coef_ as a scipy.sparse CSR matrix, which takes less memory where most coefficients are 0.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self, "coefs_")
+        self.coefs_ = [csr_array(coef.T).T for coef in self.coefs_]
+        return self
+
+    @available_if(_is_linear)
+    def densify(self) -> Self:
+        """Hold coef_ as an ndarray, as after fit.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self, "coefs_")
+        self.coefs_ = dense_coefs(self)
+        return self
 
     def _only_layer(self, name: str, arrays: list[Array]) -> Array:
         if len(arrays) > 1:

@@ -5,13 +5,15 @@ cannot be kept, 2 for bad usage, 3 for data that cannot be used.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +24,7 @@ from fastsoftmax.objective import ACTIVATIONS, LOSSES
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.compare import Result, Settings
 
+DESCRIPTION = "Softmax without its Jacobian: compare the naive way and the fast one, explain them, compile ahead."
 TRAINING_ERROR = WARMUP_ERROR = 1
 DATA_ERROR, INTERRUPTED = 3, 130  # 2, bad usage, is argparse's own
 DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
@@ -31,6 +34,9 @@ JACOBIAN_GIB = 8  # a batch of Jacobians may take as much
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = _parser()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what it cannot show is shown as \u2026, and no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     arguments = parser.parse_args(argv)
     try:
         status: int = arguments.run(arguments)
@@ -50,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fastsoftmax", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="fastsoftmax", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"fastsoftmax {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -62,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
                       "a .csv file (see --label) or a .npz file (arrays X and y)")  # fmt: skip
     what.add_argument("--classes", type=_class_counts, metavar="10,100,1000", help="made data with these class counts")
     add = compare.add_argument
-    add("--label", metavar="COLUMN", help="label column of a .csv file: name, or position from 0 (default: the last)")
+    add("--label", metavar="COLUMN", help="label column of a .csv file: its name, or if no column is called so its "
+        "position from 0 (default: the last)")  # fmt: skip
+    add("--header", choices=("auto", "yes", "no"), default="auto",
+        help="whether line 1 of a .csv file has names (default: auto, by what stands there)")  # fmt: skip
     add("--json", action="store_true", help="print a list of objects and nothing else")
     add("--hidden", type=_counts, default=(), metavar="64,32", help="hidden layers (default: none)")
     add("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers (default: relu)")
@@ -86,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     warmup = commands.add_parser("warmup", help="compile everything now and keep it, so that no later call has to")
     warmup.set_defaults(run=_warmup)
     warmup.add_argument("--dtype", choices=("float32", "float64"), help="for arrays of this dtype (default: both)")
+    warmup.add_argument("--beside-package", action="store_true", help="keep it beside the package, for every user of "
+                        "this installation, as for a machine image (default: in a folder of this user's)")  # fmt: skip
     return parser
 
 
@@ -95,11 +106,14 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     settings, classes, dataset = _settings(arguments), arguments.classes, arguments.dataset or "digits"
     names = DATA_SETS if dataset == "all" else (dataset,)
+    header = {"auto": None, "yes": True, "no": False}[arguments.header]
     try:
         if classes:
             results = compare_classes(classes, settings, _progress)
         else:
-            results = [result for name in names for result in compare(load(name, arguments.label), settings, _progress)]
+            results = [
+                result for name in names for result in compare(load(name, arguments.label, header), settings, _progress)
+            ]
     except DataError as error:
         _progress(f"fastsoftmax: {error}")
         return DATA_ERROR
@@ -120,8 +134,9 @@ def _settings(arguments: argparse.Namespace) -> "Settings":
     """The options as settings, once those that do not go together are refused."""
     from fastsoftmax.compare import Settings
 
-    if arguments.label is not None and Path(arguments.dataset or "").suffix.lower() != ".csv":
-        raise argparse.ArgumentError(None, "--label goes with a .csv file as --dataset")
+    for option, given in (("--label", arguments.label is not None), ("--header", arguments.header != "auto")):
+        if given and Path(arguments.dataset or "").suffix.lower() != ".csv":
+            raise argparse.ArgumentError(None, f"{option} goes with a .csv file as --dataset")
     batch_size = arguments.batch_size or (128 if arguments.classes else 64)
     needed = batch_size * max(arguments.classes or (1,)) ** 2 * (4 if arguments.dtype == "float32" else 8) / 2**30
     if needed > JACOBIAN_GIB:
@@ -149,13 +164,14 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
+    from fastsoftmax.kernels._machine_code import beside_package
     from fastsoftmax.warmup import DTYPES, warm_up
 
-    done = warm_up((arguments.dtype,) if arguments.dtype else DTYPES, _progress)
+    with beside_package() if arguments.beside_package else contextlib.nullcontext():
+        done = warm_up((arguments.dtype,) if arguments.dtype else DTYPES, _progress)
     if done.folder is None:
-        print(
-            f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: set NUMBA_CACHE_DIR"
-        )
+        cure = "that folder cannot be written" if arguments.beside_package else "set NUMBA_CACHE_DIR"
+        print(f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: {cure}")
         return WARMUP_ERROR
     print(f"everything is ready after {done.seconds:.1f} s: {done.n_files} files, {done.n_bytes / 1e6:.1f} MB")
     print(done.folder)
@@ -206,8 +222,9 @@ def _table() -> Table:
 
 
 def _print(table: Table) -> None:
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)
+    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}  # names of files stay as they are
+    console = Console(**plain)
+    (console if console.is_terminal else Console(width=160, **plain)).print(table)
 
 
 def _data_set(text: str) -> str:

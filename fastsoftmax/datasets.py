@@ -1,8 +1,10 @@
 """The data sets of the comparison: scikit-learn's, a user's .csv or .npz file, and made ones with many classes."""
 
 import csv
+import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ BUNDLED: dict[str, Callable[..., Any]] = {
 
 
 LARGEST = 1e30  # features above would overflow when they are squared
+MOST_COUNTED = 3  # as many columns, counted from 0 in line 1, may as well be a sample
+SAY_WHICH = "Say which with --header yes or --header no"
 
 
 class DataError(ValueError):
@@ -38,24 +42,25 @@ class DataSet:
     n_classes: int
 
 
-def load(name: str, label: str | None = None) -> DataSet:
+def load(name: str, label: str | None = None, header: bool | None = None) -> DataSet:
     """One of BUNDLED by its name, or a .csv or .npz file by its path.
 
-    The columns of a .csv file are separated by commas; its label column is the last one, or the one that `label` names
-    (by name, or by position from 0). Line 1 has names, and no sample, if `label` is one of them, or if one of its
-    features, or its label alone among the labels, is not a number. A .npz file has arrays X and y. Labels may be text
-    or whole numbers; features are finite numbers.
+    The columns of a .csv file are separated by commas; its label column is the last one, or the one that `label` names:
+    by name, or else by position from 0. `header` says whether line 1 has names; if it is None, line 1 has if `label` is
+    one of them, if one of its features, or its label alone among the labels, is not a number, or if it counts the
+    columns from 0; where that cannot be told, a DataError asks. Labels of a .csv file are whole numbers if all are
+    written as such (0, 12, -3), and else text as it is: 01, 1 and 1.0 are three classes. A .npz file has arrays X and
+    y, whose labels may be text or whole numbers. Features are finite numbers.
     """
     if name in BUNDLED:
         X, y = BUNDLED[name](return_X_y=True)
         return _data_set(name, X, y)
     path = Path(name).expanduser()
-    readers = {".csv": lambda: _read_csv(path, label), ".npz": lambda: _read_npz(path)}
-    if path.suffix.lower() not in readers:
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".npz"):
         raise DataError(f"{name}: not a data set: {', '.join(BUNDLED)}, or a path that ends in .csv or .npz")
     try:
-        X, y = readers[path.suffix.lower()]()
-        return _data_set(path.stem, X, y)
+        return _data_set(path.stem, *(_read_csv(path, label, header) if kind == ".csv" else _read_npz(path)))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     except DataError as error:
@@ -70,22 +75,26 @@ def many_classes(n_classes: int, n_samples: int = 2048, n_features: int = 16, ra
     return DataSet(f"made-{n_classes}", X, y, n_classes)
 
 
-def _data_set(name: str, X: Array, labels: Array) -> DataSet:
+def _data_set(name: str, X: Array, labels: Array | list[Any]) -> DataSet:
     """Check the values, and number the classes in the order of their labels."""
     unfit = ~(np.abs(X) < LARGEST)  # NaN, too
     if unfit.any():
         row, column = np.argwhere(unfit)[0]
         raise DataError(f"X[{row}, {column}] is {X[row, column]}: features must be finite and below {LARGEST:g}")
-    if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
-        odd = labels[labels != np.floor(labels)][0]
-        raise DataError(f"a label is {odd}: labels must be text or whole numbers, the classes of the samples")
-    classes, y = np.unique(labels, return_inverse=True)
+    if isinstance(labels, list):  # text, or integers of any size, which no dtype of NumPy holds as they are
+        position = {label: c for c, label in enumerate(sorted(set(labels)))}
+        classes, y = np.array(list(position), object), np.array([position[label] for label in labels], np.int64)
+    else:
+        if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
+            odd = labels[labels != np.floor(labels)][0]
+            raise DataError(f"a label is {odd}: labels must be text or whole numbers, the classes of the samples")
+        classes, y = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"all labels are {classes[0]}: there must be at least two classes")
     return DataSet(name, X, y, len(classes))
 
 
-def _read_csv(path: Path, label: str | None) -> tuple[Array, Array]:
+def _read_csv(path: Path, label: str | None, header: bool | None) -> tuple[Array, list[Any]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, skipinitialspace=True)
         try:
@@ -100,8 +109,8 @@ def _read_csv(path: Path, label: str | None) -> tuple[Array, Array]:
             raise DataError(f"line {line} has {len(cells)} columns, the first has {width}")
     if width < 2:
         raise DataError("one column only: there must be features and a label, separated by commas")
-    column, named = _label_column(lines[0][1], label)
-    if named or _is_header([cells for _, cells in lines], column):
+    column, named = _label_column([cells for _, cells in lines], label, header)
+    if named:
         lines = lines[1:]
     if not lines:
         raise DataError("line 1 has the names of the columns, and nothing follows")
@@ -110,15 +119,60 @@ def _read_csv(path: Path, label: str | None) -> tuple[Array, Array]:
         if not cells[column]:
             raise DataError(f"line {line}, column {column + 1} is empty: each sample must have a label")
     labels = [cells[column] for _, cells in lines]
-    return X, np.array([float(text) for text in labels] if all(map(_is_number, labels)) else labels)
+    return X, [int(text) for text in labels] if all(map(_INTEGER.fullmatch, labels)) else labels
 
 
-def _is_header(rows: list[list[str]], column: int) -> bool:
-    """Whether the first row has names: a feature that is text, or a label that is text where all others are numbers."""
+def _label_column(rows: list[list[str]], label: str | None, header: bool | None) -> tuple[int, bool]:
+    """The position of the label column, and whether line 1 has the names of the columns. Names go before positions."""
+    first, width = rows[0], len(rows[0])
+    by_name = [j for j, cell in enumerate(first) if cell == label and header is not False]
+    by_position = [width - 1] if label is None else []
+    if label is not None and _INTEGER.fullmatch(label) and 0 <= int(label) < width:
+        by_position = [int(label)]
+    if not by_name + by_position:
+        raise DataError(f"no label column {label!r}: line 1 has {', '.join(first)}")
+    if header is None and by_name and by_position:
+        if len(set(first)) < width:  # samples may repeat a number, names do not
+            by_name = []
+        elif by_name != by_position and not _has_names(rows, by_name[0]):
+            raise DataError(
+                f"{label!r} stands in line 1, column {by_name[0] + 1}: it is that column's name or, if line 1 is a "
+                f"sample, the position of column {by_position[0] + 1}. {SAY_WHICH}"
+            )
+    if len(by_name) > 1:
+        raise DataError(f"{len(by_name)} columns are called {label!r}: name the label column by its position")
+    column = (by_name or by_position)[0]
+    if header is not None:
+        return column, header
+    return column, not by_position or _has_names(rows, column)
+
+
+def _has_names(rows: list[list[str]], column: int) -> bool:
+    """Whether line 1 has names rather than a sample; a DataError where that cannot be told.
+
+    It has if a feature there is no number, or the label is text where all others are numbers, or if the columns are
+    counted, as pandas writes the names of columns that have none.
+    """
     first, *others = rows
-    if any(cell and not _is_number(cell) for j, cell in enumerate(first) if j != column):
+    features = [(cell, others[0][j] if others else "") for j, cell in enumerate(first) if j != column]
+    if any(not _is_number(cell) for cell, below in features if cell or below):
         return True
-    return bool(others) and not _is_number(first[column]) and all(_is_number(cells[column]) for cells in others)
+    labels, is_text = Counter(row[column] for row in others), not _is_number(first[column])
+    if is_text and labels and all(map(_is_number, labels)):
+        return True
+    counted = [cell for cell, _ in features] == [str(j) for j in range(len(features))]
+    if counted and is_text and first[column] not in labels:
+        return True
+    if first == [str(j) for j in range(len(first))]:
+        if len(first) > MOST_COUNTED:
+            return True
+        raise DataError(f"line 1, {','.join(first)}, may count the columns or be a sample. {SAY_WHICH}")
+    if is_text and first[column] not in labels and min(labels.values(), default=0) > 1:
+        raise DataError(
+            f"line 1 may have names or be a sample: its label {first[column]!r} is on no other line, but its features "
+            f"are numbers. {SAY_WHICH}"
+        )
+    return False
 
 
 def _feature(line: int, column: int, cell: str) -> float:
@@ -131,23 +185,13 @@ def _feature(line: int, column: int, cell: str) -> float:
     return value
 
 
-def _label_column(names: list[str], label: str | None) -> tuple[int, bool]:
-    """The position of the label column, and whether it was found by its name (so that line 1 is no sample)."""
-    if label is None:
-        return len(names) - 1, False
-    if label.isdecimal() and int(label) < len(names):
-        return int(label), False
-    if label in names:
-        return names.index(label), True
-    raise DataError(f"no label column {label!r}: line 1 has {', '.join(names)}")
+# Python reads more as numbers: 1_5, and the digits of other scripts
+_NUMBER = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,999}", re.ASCII)  # 01 and +1 are other labels than 1
 
 
 def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return _NUMBER.fullmatch(cell) is not None
 
 
 def _read_npz(path: Path) -> tuple[Array, Array]:

@@ -33,6 +33,10 @@ class DescentState(NamedTuple):
     rule: Array
     shuffling: Array
 
+    def writable(self) -> "DescentState":
+        """The same state; copies of arrays that cannot be written, as those are that joblib maps from files."""
+        return DescentState(*[np.asarray(a) if a.flags.writeable else np.array(a) for a in self])
+
 
 @dataclass
 class Descent:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastsoftmax import functional, kernels, reference
-from fastsoftmax._arrays import Array
+from fastsoftmax._arrays import Array, contiguous
 from fastsoftmax._parallel import run
 from fastsoftmax._samples import Samples
 
@@ -104,6 +104,7 @@ class Objective:
     sample_weight : ndarray (N,) of float64, or empty
     class_weight : ndarray (C,) of X's dtype, or empty
     pins_first_class : whether the first class has logits 0
+    rows : X as kernels take it
     """
 
     X: Any
@@ -118,9 +119,14 @@ class Objective:
     pins_first_class: bool = False
     backward: str = "fused"
     total: float = field(init=False)
+    rows: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self._rows = kernel_samples(self.X)
+        self.rows = kernel_samples(self.X)
+        # arrays of a caller's may be read-only: kernels would be compiled once more for those
+        self.targets = contiguous(self.targets, self.targets.dtype)
+        self.sample_weight = contiguous(self.sample_weight, self.sample_weight.dtype)
+        self.class_weight = contiguous(self.class_weight, self.class_weight.dtype)
         self.total = kernels.weight_taking_part(self.targets, self.sample_weight, self.class_weight)[1]
         self._losses = np.empty(len(self.targets))
         self._order = np.arange(len(self.targets))
@@ -154,11 +160,11 @@ class Objective:
         if self.is_linear:
             ((weight, bias),), (grads,) = self.network.layers(params), self.network.layers(grad)
             kernel = getattr(kernels, f"linear_{self.loss}_rows")
-            run(kernel, self._work, self._rows, weight, bias, *self._answers, scale, self._losses, *grads, weight[:0])
+            run(kernel, self._work, self.rows, weight, bias, *self._answers, scale, self._losses, *grads, weight[:0])
         else:
             kernel, activation = getattr(kernels, f"network_{self.loss}_rows"), ACTIVATIONS[self.network.activation]
             network = (params, sizes, activation, self._order)
-            run(kernel, self._work, self._rows, *self._answers, scale, *network, self._losses, grad)
+            run(kernel, self._work, self.rows, *self._answers, scale, *network, self._losses, grad)
 
     def _by_logits(self, params: Array, rows: Array, total: float) -> tuple[float, Array]:
         """The loss of some rows over `total`, and its gradient, by a way back that needs the logits."""
@@ -185,7 +191,7 @@ class Objective:
         """The function v -> H v, H the Hessian of F at the parameters of a linear model; probs are computed once."""
         ((weight, bias),) = self.network.layers(params)
         probs = np.empty((len(self.targets), len(weight)), params.dtype)
-        run(kernels.dense_rows, self._work, self._rows, weight, bias, probs)
+        run(kernels.dense_rows, self._work, self.rows, weight, bias, probs)
         run(kernels.softmax_rows, probs.size, probs, None, None, probs)
         kernel = getattr(kernels, f"linear_{self.loss}_hvp_rows")
         sizes, answers = self.network.sizes, (*self._answers, 1.0 / self.total, probs)
@@ -193,7 +199,7 @@ class Objective:
         def product(vector: Array) -> Array:
             result = np.zeros_like(vector)
             (tangents,), (products,) = self.network.layers(vector), self.network.layers(result)
-            run(kernel, self._work, self._rows, weight, bias, *tangents, *answers, *products)
+            run(kernel, self._work, self.rows, weight, bias, *tangents, *answers, *products)
             kernels.penalise(vector, sizes, self._penalty, result)  # its gradient is linear in the parameters
             return result
 
@@ -209,7 +215,7 @@ class Objective:
             kernel, activation = getattr(kernels, f"network_{self.loss}_epoch"), ACTIVATIONS[self.network.activation]
             network = (params, self.network.sizes, activation)
             batches = (order, shuffling, batch_size, self._penalty, np.empty_like(params))
-            lost, weighed = kernel(self._rows, *self._answers, *network, *batches, *descent)
+            lost, weighed = kernel(self.rows, *self._answers, *network, *batches, *descent)
         return lost / weighed
 
     def _epoch_by_logits(

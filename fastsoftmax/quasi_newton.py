@@ -10,7 +10,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,17 @@ from threadpoolctl import ThreadpoolController
 
 from fastsoftmax import kernels
 from fastsoftmax._arrays import Array
+from fastsoftmax._parallel import run
+from fastsoftmax.kernels.coordinates import BLOCK
 from fastsoftmax.objective import Objective
 from fastsoftmax.training import AfterIteration
 
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
 SLACK = 25.0
-SAMPLED_ROWS = 4096  # that tell how features are spread
+GAIN, GAIN_OF_TOL = 1e-4, 1e-2  # of F, and of tol: what may be left to gain at the end
+CHECK_STEPS, CHECK_RESIDUAL = 10, 0.1  # of conjugate gradients, which tell what is left to gain
+FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
+WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, that lbfgs and newton-cg go to
 NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
 ENLARGED = 1e6
 STUCK = (0, 2)  # by which status scipy.optimize says that it got no further (newton-cg: a step of 0, or none)
@@ -34,17 +39,32 @@ class Coordinates:
 
     W = U diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
     and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits. Without biases m = 0, and
-    v is the mean of squares.
+    v is the mean of squares. A feature's s depends on no other feature. One that is constant has s = 0: it is left out,
+    its part being the bias's.
+
+    Attributes
+    ----------
+    out_of_range : ndarray of int
+        Features that are left out though they are not constant, because the dtype could not hold their weights.
+    far_from_zero : ndarray of int
+        Features so far from 0, for their deviation, that rounding hides some of what they say.
     """
 
     def __init__(self, objective: Objective) -> None:
         self._linear = objective.is_linear
+        self.out_of_range = self.far_from_zero = np.empty(0, np.intp)
         if self._linear:
             curvature = CURVATURE / int(objective.network.sizes[1])
-            mean, squares = _moments(objective)
-            least = 1e-8 * (squares.max(initial=0.0) or 1.0)
-            ridge = max(objective.alpha / objective.total, curvature * least)
-            self._how = 1.0 / np.sqrt(curvature * squares + ridge), mean, 1.0 / math.sqrt(curvature)
+            mean, deviation = _moments(objective)
+            size = np.hypot(math.sqrt(curvature) * deviation, math.sqrt(objective.alpha / objective.total))
+            most = WEIGHTS[objective.X.dtype.char]
+            usable = (deviation > 0) & (size > 1 / most) & (size < most)
+            scale = np.divide(1.0, size, out=np.zeros_like(size), where=usable)
+            self.out_of_range = np.flatnonzero((deviation != 0) & ~usable)
+            if mean.size:
+                noise = FAR * float(np.finfo(objective.X.dtype).eps) * np.abs(mean)
+                self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
+            self._how = scale, mean, 1.0 / math.sqrt(curvature)
 
     def params(self, u: Array, dtype: Any) -> Array:
         """The parameters at u."""
@@ -69,22 +89,35 @@ class Coordinates:
 
 
 def _moments(objective: Objective) -> tuple[Array, Array]:
-    """Mean (empty: 0) and second moment about it of the features, over at most SAMPLED_ROWS rows, float64."""
-    every = -(-len(objective.targets) // SAMPLED_ROWS)
-    X = objective.X[::every]
-    by_row = objective.sample_weight[::every]
-    if not by_row.any():
-        by_row = np.ones(X.shape[0])
-    weight = by_row / by_row.sum()
-    if not isinstance(X, np.ndarray):
-        squares, mean = X.multiply(X).T @ weight, X.T @ weight if objective.fit_intercept else np.empty(0)
-        return mean, np.maximum(squares - mean**2, 0) if mean.size else squares
-    X = X.astype(np.float64)
-    mean = weight @ X if objective.fit_intercept else np.empty(0)
-    if mean.size:
-        X -= mean
-    np.square(X, out=X)
-    return mean, weight @ X
+    """Mean (empty: 0) of each feature and its standard deviation about that, over all rows, float64.
+
+    The deviation is 0 for a constant feature only (without biases: one of zeros), however small or large it is: its
+    squares are taken in units of the feature's own size.
+    """
+    X, n_features = objective.rows, int(objective.network.sizes[0])
+    by_row = objective.sample_weight if objective.sample_weight.any() else np.ones(len(objective.targets))
+    weight = by_row / by_row.max()  # without overflow
+    weight /= weight.sum()
+    is_sparse = isinstance(X, tuple)
+    blocks = 1 if is_sparse else max(1, -(-len(weight) // BLOCK))
+    sums, least, most = (np.empty((blocks, n_features)) for _ in range(3))
+    absent = np.zeros(n_features, np.bool_)
+    if is_sparse:
+        present = np.empty(n_features, np.int64)
+        kernels.csr_feature_sums(X, weight, sums[0], least[0], most[0], present)
+        absent = present < np.count_nonzero(weight)
+    else:
+        run(kernels.feature_sums, X.size, X, weight, sums, least, most)
+    low, high = least.min(axis=0), most.max(axis=0)
+    low[absent], high[absent] = np.minimum(low[absent], 0.0), np.maximum(high[absent], 0.0)
+    mean = np.where(low == high, low, sums.sum(axis=0)) if objective.fit_intercept else np.zeros(n_features)
+    reach = np.maximum(high / 2 - mean / 2, mean / 2 - low / 2)
+    unit = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
+    if is_sparse:
+        kernels.csr_feature_squares(X, weight, mean, unit, absent, sums[0])
+    else:
+        run(kernels.feature_squares, X.size, X, weight, mean, unit, sums)
+    return mean if objective.fit_intercept else np.empty(0), np.sqrt(sums.sum(axis=0)) * unit
 
 
 class _InCoordinates:
@@ -96,6 +129,7 @@ class _InCoordinates:
         self._product: Callable[[Array], Array]
         self.params, self.value, self.grad = params, math.nan, np.empty(0)  # at self._at
         self.factor = 1.0  # of what scipy.optimize sees
+        self._refused = math.inf  # the gradient's norm at which more was left to gain than may be
 
     def move_to(self, u: Array) -> None:
         """Compute what params, value and grad are at u."""
@@ -120,11 +154,40 @@ class _InCoordinates:
         """Whether the gradient is small enough: of a network each component, of a linear model all together.
 
         Half its square is about what is left to gain where the Hessian is about the identity, so that with
-        |g| <= 25 tol sqrt(F) F is good to some 1e-5 of itself by the usual tol of 1e-4.
+        |g| <= 25 tol sqrt(F) F is good to some 1e-5 of itself by the usual tol of 1e-4. Where features say much the
+        same the Hessian is not, and more may be left: that is looked at, too, and again when the gradient has halved.
         """
         if not self._objective.is_linear:
             return bool(np.abs(self.grad).max(initial=0.0) <= tol)
-        return math.sqrt(self.grad @ self.grad) <= SLACK * tol * math.sqrt(max(self.value, 0.0) + tol)
+        size, value = math.sqrt(self.grad @ self.grad), max(self.value, 0.0)
+        if size > min(SLACK * tol * math.sqrt(value + tol), self._refused / 2):
+            return False
+        if self.left_to_gain() <= max(GAIN * value, GAIN_OF_TOL * tol):
+            return True
+        self._refused = size
+        return False
+
+    def left_to_gain(self) -> float:
+        """About F - min F of a linear model, g^T H^-1 g / 2, by conjugate gradients (Nocedal & Wright, algorithm 5.2).
+
+        Each step adds what it finds.
+        """
+        residual = -self.grad
+        direction, gain, squares = residual, 0.0, float(residual @ residual)
+        end = CHECK_RESIDUAL**2 * squares
+        for _ in range(CHECK_STEPS):
+            product = self.hessp(self._at, direction) / self.factor
+            curvature = float(direction @ product)
+            if squares == 0 or not curvature > 0:
+                break
+            step = squares / curvature
+            gain += 0.5 * step * squares
+            residual = residual - step * product
+            squares, before = float(residual @ residual), squares
+            if squares <= end:
+                break
+            direction = residual + squares / before * direction
+        return gain
 
 
 @contextlib.contextmanager
@@ -155,17 +218,24 @@ def _blas() -> ThreadpoolController:
 
 @dataclass
 class QuasiNewton:
-    """lbfgs and newton-cg: scipy.optimize's, until the gradient in u is small enough for tol."""
+    """lbfgs and newton-cg: scipy.optimize's, until the gradient in u is small enough for tol.
+
+    Attributes
+    ----------
+    coordinates : after a call, those that it worked in
+    """
 
     method: str
     tol: float
     max_iter: int
+    coordinates: Coordinates = field(init=False)
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
         from scipy.optimize import minimize
 
         problem, converged = _InCoordinates(objective, params), False
+        self.coordinates = problem.coordinates
         start = problem.coordinates.back(params)
 
         def callback(u: Array) -> None:

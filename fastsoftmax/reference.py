@@ -31,9 +31,15 @@ def softmax(logits: ArrayLike, axis: Axis = -1, *, temperature: float = 1.0, whe
     """p_i = exp(z_i / T) / sum_k exp(z_k / T), the maximum taken off first."""
     logits = _visible(logits, where)
     with np.errstate(invalid="ignore"):
-        e = np.exp((logits - _max(logits, axis)) / temperature)
+        e = np.exp(_distance(logits, axis, temperature))
         probs = e / e.sum(axis=axis, keepdims=True)
     return probs if where is None else np.where(where, probs, 0).astype(probs.dtype)
+
+
+def _distance(logits: Array, axis: Axis, temperature: float) -> Array:
+    """(z - max z) / T, by halves above T = 1, where z - max z may be too large a number though the quotient is none."""
+    half = 0.5 if temperature > 1 else 1.0
+    return (logits * half - _max(logits, axis) * half) / (temperature * half)
 
 
 def log_softmax(
@@ -42,7 +48,7 @@ def log_softmax(
     """Log p_i = z_i / T - log sum_k exp(z_k / T)."""
     logits = _visible(logits, where)
     with np.errstate(invalid="ignore"):
-        shifted = (logits - _max(logits, axis)) / temperature
+        shifted = _distance(logits, axis, temperature)
         log_probs = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return log_probs if where is None else np.where(where, log_probs, -np.inf).astype(log_probs.dtype)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fastsoftmax._arrays import Array
+from fastsoftmax._arrays import QUIET, Array
 from fastsoftmax.objective import Objective
 
 LARGE = 1e10  # a weight that may make the next loss infinite
@@ -55,6 +55,7 @@ def train(
 ) -> Training:
     """Let the solver change the parameters, which end as the last good ones; report is told of each iteration."""
     training, good, earlier = Training(), params.copy(), params.copy()
+    callers = np.geterr()
 
     def after_iteration(now: Array, loss: float) -> bool:
         nonlocal good, earlier
@@ -64,11 +65,12 @@ def train(
         training.loss_curve.append(loss)
         good, earlier = earlier, good
         good[:] = now
-        training.stopped = report(good, loss)
+        with np.errstate(**callers):
+            training.stopped = report(good, loss)
         return training.stopped
 
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `failed`
+        with QUIET():  # what is not finite is told by `failed`
             training.converged = solver(objective, params, after_iteration)
             if np.abs(params).max(initial=0.0) < LARGE or math.isfinite(objective.value_and_grad(params)[0]):
                 return training
@@ -77,7 +79,7 @@ def train(
         pass
     except KeyboardInterrupt:
         training.interrupted = True
-    with np.errstate(over="ignore", invalid="ignore"):
+    with QUIET():
         if training.failed and not math.isfinite(objective.value_and_grad(good)[0]):
             good = earlier  # the loss of an epoch is that of weights before its last step, which was no good one
             del training.loss_curve[-1:]

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from fastsoftmax import functional as fs
 from fastsoftmax._parallel import num_threads
-from fastsoftmax.kernels._jit import kept
+from fastsoftmax.kernels._machine_code import kept
 from fastsoftmax.kernels.optimizers import RULE_SIZE
 from fastsoftmax.kernels.team import SMALL
 from fastsoftmax.objective import LOSSES, Network, Objective

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._arrays import real_array
+from fastsoftmax._arrays import QUIET, real_array
 from fastsoftmax.functional.losses import cross_entropy_value_and_grad
 
 REACH = 30.0  # the temperature is looked for from exp(-REACH) to exp(REACH), times the scale of the logits
@@ -59,17 +59,18 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
     z = real_array("logits", logits).astype(np.float64)
     if z.ndim != 2 or not z.size:
         raise ValueError(f"logits must have shape (n_samples, n_classes) and not be empty, got {z.shape}")
-    with np.errstate(over="ignore", invalid="ignore"):
+    with QUIET():
         z -= z.max(axis=1, keepdims=True)  # the same probabilities
+        scale = -float(z.min()) or 1.0
+        z /= scale
     if not np.isfinite(z).all():
         raise ValueError("logits must be finite, and their differences too")
-    scale = -float(z.min()) or 1.0
-    z /= scale
     answers = real_array("targets", targets)
 
     def slope(log_beta: float) -> float:
-        _, grad = cross_entropy_value_and_grad(math.exp(log_beta) * z, answers, sample_weight=sample_weight)
-        return float((grad * z).sum())  # np.vdot is BLAS's, whose threads take longer to wake than this takes
+        with QUIET():
+            _, grad = cross_entropy_value_and_grad(math.exp(log_beta) * z, answers, sample_weight=sample_weight)
+            return float((grad * z).sum())  # np.vdot is BLAS's, whose threads take longer to wake than this takes
 
     low, high = slope(-REACH), slope(REACH)
     if low == high == 0:

@@ -12,7 +12,15 @@ from fastsoftmax.kernels.columns import (
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
-from fastsoftmax.kernels.coordinates import coordinates_grad_of, coordinates_of, params_of
+from fastsoftmax.kernels.coordinates import (
+    coordinates_grad_of,
+    coordinates_of,
+    csr_feature_squares,
+    csr_feature_sums,
+    feature_squares,
+    feature_sums,
+    params_of,
+)
 from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.linear import (
     dense_rows,
@@ -54,9 +62,13 @@ __all__ = [
     "coordinates_of",
     "cross_entropy_hvp_rows",
     "cross_entropy_rows",
+    "csr_feature_squares",
+    "csr_feature_sums",
     "dense_rows",
     "dense_vjp_rows",
     "descend",
+    "feature_squares",
+    "feature_sums",
     "first_bad_label",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",

@@ -8,8 +8,10 @@ from numba.extending import intrinsic
 from fastsoftmax.kernels._simd_types import (
     INT32,
     VECTOR_BITS,
+    ReadOnlyPointer,
     Vector,
     call_in,
+    check_writable,
     first_in,
     is_pointer_to_floats,
     place_in,
@@ -45,7 +47,8 @@ def pointer(typingctx, array):
     def codegen(context, builder, signature, args):
         return context.make_array(array)(context, builder, args[0]).data
 
-    return types.CPointer(array.dtype)(array), codegen
+    kind = types.CPointer if array.mutable else ReadOnlyPointer
+    return kind(array.dtype)(array), codegen
 
 
 @intrinsic
@@ -124,6 +127,8 @@ def load_mask(typingctx, array, position, count, like):
 
 @intrinsic
 def store(typingctx, vector, array, position):
+    check_writable(array)
+
     def codegen(context, builder, signature, args):
         builder.store(
             args[0], place_in(context, builder, array, *args[1:], vector.llvm), align=vector.kind.bitwidth // 8
@@ -135,6 +140,8 @@ def store(typingctx, vector, array, position):
 
 @intrinsic
 def store_some(typingctx, vector, array, position, count):
+    check_writable(array)
+
     def codegen(context, builder, signature, args):
         pointer = place_in(context, builder, array, *args[1:3], vector.llvm)
         align, mask = INT32(vector.kind.bitwidth // 8), first_in(builder, args[3], vector)
@@ -146,6 +153,8 @@ def store_some(typingctx, vector, array, position, count):
 
 @intrinsic
 def stream(typingctx, vector, array, position):
+    check_writable(array)
+
     def codegen(context, builder, signature, args):
         pointer = place_in(context, builder, array, *args[1:], vector.llvm)
         stored = builder.store(args[0], pointer, align=VECTOR_BITS // 8)
@@ -188,6 +197,7 @@ def drain(typingctx):
 def transpose(typingctx, source, position, stride, rows, columns, target, target_position, target_stride):
     if not is_pointer_to_floats(source):
         return None
+    check_writable(target)
     vector = Vector(source.dtype)
 
     def codegen(context, builder, signature, args):

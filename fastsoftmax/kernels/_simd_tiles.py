@@ -14,6 +14,7 @@ from fastsoftmax.kernels._simd_types import (
     INT32,
     Vector,
     call_in,
+    check_writable,
     first_in,
     is_pointer_to_floats,
     prefetch_in,
@@ -124,6 +125,7 @@ def _by_case(builder, value, bodies):
 def dot_tile(typingctx, x, n_rows, w, n_classes, depth, bias, first, adds, out):
     if not (_is_place(x) and _is_place(w) and _is_place(out)):
         return None
+    check_writable(out[0])
     vector = Vector(x[0].dtype)
 
     def codegen(context, builder, signature, args):
@@ -205,6 +207,7 @@ def _lanes(builder, vector, vectors, start, count):
 def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
     if not (_is_place(factors) and _is_place(x) and _is_place(out)):
         return None
+    check_writable(out[0])
     vector = Vector(x[0].dtype)
 
     def codegen(context, builder, signature, args):

@@ -1,9 +1,12 @@
-"""The vector as a Numba type, and the LLVM that its operations share (_simd_memory.py, _simd_arithmetic.py)."""
+"""Vectors and pointers as Numba types, and the LLVM that the operations of the other _simd files share."""
+
+import operator
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, errors
 from numba.core.datamodel import models, register_default
+from numba.extending import lower_builtin, type_callable
 
 VECTOR_BITS = 512
 INT32 = ir.IntType(32)
@@ -34,6 +37,42 @@ class Vector(types.Type):
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
         super().__init__(dmm, fe_type, fe_type.llvm)
+
+
+class ReadOnlyPointer(types.Type):
+    """Where the elements of a read-only array are: elements and vectors can be loaded, and nothing can be stored.
+
+    The pointer of a writable array is a types.CPointer.
+    """
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(name=f"ReadOnlyPointer({dtype})")
+
+
+register_default(ReadOnlyPointer)(models.PointerModel)
+
+
+@type_callable(operator.getitem)
+def _type_of_element(context):
+    def typer(pointer, position):
+        if isinstance(pointer, ReadOnlyPointer) and isinstance(position, types.Integer):
+            return pointer.dtype
+        return None
+
+    return typer
+
+
+@lower_builtin(operator.getitem, ReadOnlyPointer, types.Integer)
+def _load_element(context, builder, signature, args):
+    position = context.cast(builder, args[1], signature.args[1], types.intp)
+    return builder.load(builder.gep(args[0], [position]))
+
+
+def check_writable(pointer):
+    """Raise unless something can be stored where the pointer points to."""
+    if isinstance(pointer, ReadOnlyPointer):
+        raise errors.TypingError("a read-only array cannot be written")
 
 
 def splat_in(builder, value, kind):
@@ -78,4 +117,4 @@ def prefetch_in(builder, address):
 
 
 def is_pointer_to_floats(array):
-    return isinstance(array, types.CPointer) and array.dtype in MANTISSA
+    return isinstance(array, types.CPointer | ReadOnlyPointer) and array.dtype in MANTISSA

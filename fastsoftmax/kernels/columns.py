@@ -26,7 +26,7 @@ from fastsoftmax.kernels.simd import (
     store_some,
 )
 from fastsoftmax.kernels.team import share
-from fastsoftmax.kernels.vecmath import CHUNK, add, distance, exp, load_shown, log1p_each
+from fastsoftmax.kernels.vecmath import CHUNK, add, distance, exp, load_shown, log1p_each, scaling
 
 FLOAT64 = np.empty(0)  # room for float64, whatever the dtype of the logits
 
@@ -83,7 +83,7 @@ def _logsumexp_span(first, last, logits, where, out):
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
         logsumexp_strip(pointer(logits), start, stride, length, count, pointer(where), tops, logs)
-        at = start // (length * inner) * inner + start % (length * inner)
+        at = strip // across(logits) * inner + strip % across(logits) * lanes(logits)
         for r in range(count):
             out[at + r] = np.float64(tops[r]) + logs[r]
             if not np.isfinite(tops[r]):
@@ -169,17 +169,21 @@ def _element(j, count, u):
 @step
 def strips_of(array):
     # how many strips an array (outer, C, inner) has, and how many elements each
-    across = (array.shape[2] + lanes(array) - 1) // lanes(array)
-    return array.shape[0] * across, array.shape[1] * lanes(array)
+    return array.shape[0] * across(array), array.shape[1] * lanes(array)
+
+
+@step
+def across(array):
+    # how many strips lie side by side
+    return (array.shape[2] + lanes(array) - 1) // lanes(array)
 
 
 @step
 def place_of(array, strip):
     # the start of a strip, its stride, and how many of its lanes are used
     inner, width = array.shape[2], lanes(array)
-    across = (inner + width - 1) // width
-    left = strip % across * width
-    return strip // across * array.shape[1] * inner + left, inner, min(width, inner - left)
+    left = strip % across(array) * width
+    return strip // across(array) * array.shape[1] * inner + left, inner, min(width, inner - left)
 
 
 @step
@@ -189,7 +193,7 @@ def softmax_strip(place, temperature, where, e_place, out_place):
     e, e_start, e_stride = e_place
     out, out_start, out_stride = out_place
     top = max_strip(*place, where)
-    _, total = exp_strip(*place, top, spread(x, temperature), where, None, e_place)
+    _, total = exp_strip(*place, top, scaling(x, temperature), where, None, e_place)
     factor = splat(x, 1) / total
     for c in range(length):
         prob = load_some(e, e_start + c * e_stride, count, 0) * factor
@@ -199,7 +203,7 @@ def softmax_strip(place, temperature, where, e_place, out_place):
 @step
 def log_softmax_strip(x, start, stride, length, count, temperature, where, lane, logs, out):
     # lane, logs: room for one value a lane, in the dtype of x and in float64
-    scale = spread(x, temperature)
+    scale = scaling(x, temperature)
     top = max_strip(x, start, stride, length, count, where)
     ones, others = exp_strip(x, start, stride, length, count, top, scale, where, True, None)
     log_sums(ones, others, lane, logs)
@@ -228,7 +232,7 @@ def max_strip(x, start, stride, length, count, where):
 
 
 @step
-def exp_strip(x, start, stride, length, count, top, temperature, where, apart, keep):
+def exp_strip(x, start, stride, length, count, top, scale, where, apart, keep):
     # ones, others as exp_row gives them, but a vector each: one sum a lane. keep: where e goes (as e_place), or None
     nothing, one = splat(x, 0), splat(x, 1)
     ones, total, lost = nothing, nothing, nothing
@@ -236,7 +240,7 @@ def exp_strip(x, start, stride, length, count, top, temperature, where, apart, k
         part = nothing
         for c in range(first, min(first + CHUNK, length)):
             j = start + c * stride
-            e = exp(distance(load_shown(x, j, count, where), top, temperature))
+            e = exp(distance(load_shown(x, j, count, where), top, scale))
             if keep is not None:
                 store_some(e, keep[0], keep[1] + c * keep[2], count)
             if apart is None:
@@ -292,9 +296,3 @@ def _blank_strip(start, stride, length, count, where, value, out):
         for j in range(start, start + length * stride, stride):
             shown = load_mask(where, j, count, out)
             store_some(choose(shown, load_some(out, j, count, 0), splat(out, value)), out, j, count)
-
-
-@step
-def spread(like, temperature):
-    # a vector of the temperature, or None
-    return None if temperature is None else splat(like, temperature)

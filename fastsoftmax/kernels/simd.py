@@ -19,7 +19,7 @@ VECTOR_BYTES = 64
 
 
 def pointer(array):
-    """Where the elements of a C-contiguous array are, in memory order; None of None."""
+    """Where the elements of a C-contiguous array are, in memory order; None of None. Read-only if the array is."""
     return None if array is None else array.reshape(-1)
 
 

@@ -14,7 +14,7 @@ out may be the input itself. Hidden elements (where is False) count as -inf, and
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
-from fastsoftmax.kernels.columns import FLOAT64, log_softmax_strip, logsumexp_strip, not_finite, softmax_strip, spread
+from fastsoftmax.kernels.columns import FLOAT64, log_softmax_strip, logsumexp_strip, not_finite, softmax_strip
 from fastsoftmax.kernels.simd import (
     choose,
     drain,
@@ -43,6 +43,7 @@ from fastsoftmax.kernels.vecmath import (
     load_shown,
     log1p_each,
     max_row,
+    scaling,
     streams,
     sum_values,
 )
@@ -84,7 +85,7 @@ def _softmax_long(first, last, logits, temperature, where, out, streaming):
         top = ahead
         if n + 1 < last:
             ahead = max_row(z, start + n_columns, n_columns, pointer(where))
-        scale = spread(z, temperature)
+        scale = scaling(z, temperature)
         _, total = exp_row(z, start, n_columns, splat(z, top), scale, pointer(where), None, e, at)
         fill_row(pointer(out), start, n_columns, streaming, _scaled, (e, at, splat(z, 1.0 / total)))
         _blank(n, 1, n_columns, pointer(where), 0, pointer(out))
@@ -125,7 +126,7 @@ def _log_softmax_short(first, last, logits, temperature, where, out):
 def _log_softmax_long(first, last, logits, temperature, where, out, streaming):
     n_columns = logits.shape[1]
     z, hidden = pointer(logits), pointer(where)
-    scale = spread(z, temperature)
+    scale = scaling(z, temperature)
     block = max(1, min(LOGS, last - first, IN_CACHE // n_columns))
     tops, logs = np.empty(block, logits.dtype), np.empty(block)
     for begin in range(first, last, block):

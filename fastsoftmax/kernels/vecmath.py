@@ -162,15 +162,15 @@ def max_row(x, start, count, where):
 
 
 @step
-def exp_row(x, start, count, top, temperature, where, apart, out, at):
-    # e_j = exp((x_j - top) / temperature) -> ones, others with sum_j e_j = ones + others, and e in out from `at` on
+def exp_row(x, start, count, top, scale, where, apart, out, at):
+    # e_j = exp((x_j - top) / T) -> ones, others with sum_j e_j = ones + others, and e in out from `at` on
     # unless it is None. Unless apart is None, the elements that are 1 (one of them is the maximum's) are counted in
     # ones: log1p of (ones - 1) + others keeps the digits that 1 + tiny would lose.
     width = CHUNK * lanes(x)
     ahead = max(AHEAD * lanes(x), 2 * count)
     ones, total, lost = 0, splat(x, 0), splat(x, 0)
     for j in range(0, count, width):
-        more, part = _exp_chunk(x, start + j, min(width, count - j), top, temperature, where, apart, out, at + j, ahead)
+        more, part = _exp_chunk(x, start + j, min(width, count - j), top, scale, where, apart, out, at + j, ahead)
         ones = ones + more
         if j == 0:
             total = part
@@ -183,28 +183,50 @@ def exp_row(x, start, count, top, temperature, where, apart, out, at):
 
 
 @step
-def _exp_chunk(x, start, count, top, temperature, where, apart, out, at, ahead):
+def _exp_chunk(x, start, count, top, scale, where, apart, out, at, ahead):
     width = lanes(x)
     full = count - count % width
     ones, total = 0, splat(x, 0)
     for j in range(0, full, width):
         prefetch(x, start + j + ahead)
-        e = exp(distance(load_shown(x, start + j, width, where), top, temperature))
+        e = exp(distance(load_shown(x, start + j, width, where), top, scale))
         if out is not None:
             store(e, out, at + j)
         ones, total = _count_apart(e, ones, total, apart)
     if full < count:
-        e = exp(distance(load_shown(x, start + full, count - full, where), top, temperature))
+        e = exp(distance(load_shown(x, start + full, count - full, where), top, scale))
         if out is not None:
             store_some(e, out, at + full, count - full)
         ones, total = _count_apart(e, ones, total, apart)
     return ones, total
 
 
+def scaling(like, temperature):
+    """What `distance` divides by: vectors h and h T, or None without a temperature.
+
+    h = 1/2 above T = 1, where x - top may be too large a number though (x - top) / T is none. Below, what is too large
+    is -inf, and exp 0, either way.
+    """
+    return None if temperature is None else _halves(like, temperature)
+
+
+@overload(scaling, jit_options={"forceinline": True})
+def _scaling_jitted(like, temperature):
+    if isinstance(temperature, types.NoneType):
+        return lambda like, temperature: None
+    return lambda like, temperature: _halves(like, temperature)
+
+
 @step
-def distance(x, top, temperature):
-    # (x - top) / temperature
-    return x - top if temperature is None else (x - top) / temperature
+def _halves(like, temperature):
+    half = 0.5 if temperature > 1 else 1.0
+    return splat(like, half), splat(like, half * temperature)
+
+
+@step
+def distance(x, top, scale):
+    # (x - top) / T, the same bits as that: a multiplication by 1/2 is exact
+    return x - top if scale is None else (x * scale[0] - top * scale[0]) / scale[1]
 
 
 @step
