@@ -93,10 +93,12 @@ def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, d
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
-        return _balanced(labels, sample_weight).astype(dtype)
+        with QUIET():
+            return _balanced(labels, sample_weight).astype(dtype)
     if not isinstance(class_weight, dict):
         raise TypeError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
-    return _named_weights(class_weight, labels.classes).astype(dtype)
+    with QUIET():
+        return _named_weights(class_weight, labels.classes).astype(dtype)
 
 
 def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
@@ -132,13 +134,14 @@ def weigh(loss: str, labels: Labels, by_row: Array, by_class: Array) -> tuple[La
     if not by_class.size:
         return labels, by_row
     targets, rows = labels.targets, by_row if by_row.size else np.ones(len(labels.targets))
-    if targets.ndim == 1:
-        return labels, rows * by_class[targets]
-    weight = targets @ by_class
-    if loss == "cross_entropy":
-        scaled = np.divide(targets * by_class, weight[:, None], out=targets.copy(), where=weight[:, None] > 0)
-        labels = Labels(labels.classes, scaled)
-    return labels, rows * weight
+    with QUIET():
+        if targets.ndim == 1:
+            return labels, rows * by_class[targets]
+        weight = targets @ by_class
+        if loss == "cross_entropy":
+            scaled = np.divide(targets * by_class, weight[:, None], out=targets.copy(), where=weight[:, None] > 0)
+            labels = Labels(labels.classes, scaled)
+        return labels, rows * weight
 
 
 def _balanced(labels: Labels, sample_weight: Array) -> Array:

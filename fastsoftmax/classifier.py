@@ -97,9 +97,9 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Of the starting weights of hidden layers (uniform, Glorot & Bengio 2010), the order and the validation set.
     tol : float, default 1e-4
         lbfgs and newton-cg end when the norm of the gradient of the objective F is at most 25 tol sqrt(F + tol), in
-        coordinates in which each feature is standardised and the Hessian at the start is about the identity, and ten
-        steps of conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then within
-        a thousandth of the minimum, unless features are nearly combinations of one another and alpha is 0. Of a
+        coordinates in which each feature is standardised and the Hessian at the start is about the identity; newton-cg
+        if besides conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then
+        within a thousandth of the minimum, unless features are nearly combinations of one another and alpha is 0. Of a
         network, lbfgs ends when no component of the gradient exceeds tol, or F falls by less than tol / 1000 of itself.
         sgd and adam end when n_iter_no_change epochs do not improve by tol.
     verbose : bool or int, default 0

@@ -179,7 +179,12 @@ def _warmup(arguments: argparse.Namespace) -> int:
 
 
 def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(_shown(line), file=sys.stderr, flush=True)
+
+
+def _shown(text: str) -> str:
+    """The text with what would command the terminal (in the name of a file) spelt out."""
+    return text.translate({number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))})
 
 
 def _result_table(results: Sequence["Result"]) -> Table:
@@ -190,7 +195,7 @@ def _result_table(results: Sequence["Result"]) -> Table:
     for r in results:
         shape = f"{r.n_samples}x{r.n_features}x{r.n_classes}"
         numbers = (_duration(r.fit_seconds), f"{r.speedup:.1f} x", f"{r.accuracy:.3f}", f"{r.loss:#.4g}")
-        table.add_row(r.dataset, shape, r.backward, *numbers, f"{r.max_abs_diff:.0e}")
+        table.add_row(_shown(r.dataset), shape, r.backward, *numbers, f"{r.max_abs_diff:.0e}")
     return table
 
 

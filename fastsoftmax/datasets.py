@@ -85,9 +85,8 @@ def _data_set(name: str, X: Array, labels: Array | list[Any]) -> DataSet:
         position = {label: c for c, label in enumerate(sorted(set(labels)))}
         classes, y = np.array(list(position), object), np.array([position[label] for label in labels], np.int64)
     else:
-        if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
-            odd = labels[labels != np.floor(labels)][0]
-            raise DataError(f"a label is {odd}: labels must be text or whole numbers, the classes of the samples")
+        if labels.dtype.kind == "f":
+            _check_whole(labels)
         classes, y = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"all labels are {classes[0]}: there must be at least two classes")
@@ -119,7 +118,17 @@ def _read_csv(path: Path, label: str | None, header: bool | None) -> tuple[Array
         if not cells[column]:
             raise DataError(f"line {line}, column {column + 1} is empty: each sample must have a label")
     labels = [cells[column] for _, cells in lines]
-    return X, [int(text) for text in labels] if all(map(_INTEGER.fullmatch, labels)) else labels
+    if all(map(_INTEGER.fullmatch, labels)):
+        return X, [int(text) for text in labels]
+    if all(map(_is_number, labels)):
+        _check_whole(np.array(labels, np.float64))
+    return X, labels
+
+
+def _check_whole(labels: Array) -> None:
+    odd = labels[~(labels == np.floor(labels))]  # NaN, too
+    if odd.size:
+        raise DataError(f"a label is {odd[0]}: labels must be text or whole numbers, the classes of the samples")
 
 
 def _label_column(rows: list[list[str]], label: str | None, header: bool | None) -> tuple[int, bool]:
@@ -131,10 +140,10 @@ def _label_column(rows: list[list[str]], label: str | None, header: bool | None)
         by_position = [int(label)]
     if not by_name + by_position:
         raise DataError(f"no label column {label!r}: line 1 has {', '.join(first)}")
-    if header is None and by_name and by_position:
-        if len(set(first)) < width:  # samples may repeat a number, names do not
-            by_name = []
-        elif by_name != by_position and not _has_names(rows, by_name[0]):
+    if header is None and by_name and by_position and by_name != by_position:
+        if len(set(first)) < width or not _has_features(rows[1:], by_name[0]):
+            by_name = []  # names do not repeat, and the features below them are numbers
+        elif not _has_names(rows, by_position[0]) and _has_features(rows, by_position[0]):
             raise DataError(
                 f"{label!r} stands in line 1, column {by_name[0] + 1}: it is that column's name or, if line 1 is a "
                 f"sample, the position of column {by_position[0] + 1}. {SAY_WHICH}"
@@ -147,23 +156,28 @@ def _label_column(rows: list[list[str]], label: str | None, header: bool | None)
     return column, not by_position or _has_names(rows, column)
 
 
+def _has_features(rows: list[list[str]], column: int) -> bool:
+    """Whether all but the column are numbers."""
+    return all(_is_number(cell) for row in rows for j, cell in enumerate(row) if j != column)
+
+
 def _has_names(rows: list[list[str]], column: int) -> bool:
     """Whether line 1 has names rather than a sample; a DataError where that cannot be told.
 
     It has if a feature there is no number, or the label is text where all others are numbers, or if the columns are
-    counted, as pandas writes the names of columns that have none.
+    counted, as pandas writes the names of columns that have none (and none at all above the row numbers).
     """
     first, *others = rows
-    features = [(cell, others[0][j] if others else "") for j, cell in enumerate(first) if j != column]
-    if any(not _is_number(cell) for cell, below in features if cell or below):
+    features = [cell for j, cell in enumerate(first) if j != column]
+    if any(cell and not _is_number(cell) for cell in features) or (features[0] == "" and "" not in features[1:]):
         return True
     labels, is_text = Counter(row[column] for row in others), not _is_number(first[column])
     if is_text and labels and all(map(_is_number, labels)):
         return True
-    counted = [cell for cell, _ in features] == [str(j) for j in range(len(features))]
-    if counted and is_text and first[column] not in labels:
+    counted = [str(j) for j in range(len(first))]
+    if features == counted[:-1] and is_text and first[column] not in labels:
         return True
-    if first == [str(j) for j in range(len(first))]:
+    if first == counted:
         if len(first) > MOST_COUNTED:
             return True
         raise DataError(f"line 1, {','.join(first)}, may count the columns or be a sample. {SAY_WHICH}")

@@ -26,7 +26,7 @@ from fastsoftmax.training import AfterIteration
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
 SLACK = 25.0
 GAIN, GAIN_OF_TOL = 1e-4, 1e-2  # of F, and of tol: what may be left to gain at the end
-CHECK_STEPS, CHECK_RESIDUAL = 10, 0.1  # of conjugate gradients, which tell what is left to gain
+CHECK_STEPS, CHECK_RESIDUAL = 15, 0.3  # of conjugate gradients, which tell what is left
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
 WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, that lbfgs and newton-cg go to
 NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
@@ -154,20 +154,25 @@ class _InCoordinates:
         """Whether the gradient is small enough: of a network each component, of a linear model all together.
 
         Half its square is about what is left to gain where the Hessian is about the identity, so that with
-        |g| <= 25 tol sqrt(F) F is good to some 1e-5 of itself by the usual tol of 1e-4. Where features say much the
-        same the Hessian is not, and more may be left: that is looked at, too, and again when the gradient has halved.
+        |g| <= 25 tol sqrt(F) F is good to some 1e-5 of itself by the usual tol of 1e-4.
         """
         if not self._objective.is_linear:
             return bool(np.abs(self.grad).max(initial=0.0) <= tol)
-        size, value = math.sqrt(self.grad @ self.grad), max(self.value, 0.0)
-        if size > min(SLACK * tol * math.sqrt(value + tol), self._refused / 2):
-            return False
-        if self.left_to_gain() <= max(GAIN * value, GAIN_OF_TOL * tol):
-            return True
-        self._refused = size
-        return False
+        return math.sqrt(self.grad @ self.grad) <= SLACK * tol * math.sqrt(max(self.value, 0.0) + tol)
 
-    def left_to_gain(self) -> float:
+    def is_done(self, tol: float) -> bool:
+        """Whether little is left to gain; if it is not, it is looked at again when the gradient has halved.
+
+        The Hessian is far from the identity where features have values far from all others, or say much the same.
+        newton-cg has a small gradient there long before the end (lbfgs has not: it goes slower).
+        """
+        size = math.sqrt(self.grad @ self.grad)
+        if size > self._refused / 2:
+            return False
+        self._refused = size
+        return self._left_to_gain() <= max(GAIN * self.value, GAIN_OF_TOL * tol)
+
+    def _left_to_gain(self) -> float:
         """About F - min F of a linear model, g^T H^-1 g / 2, by conjugate gradients (Nocedal & Wright, algorithm 5.2).
 
         Each step adds what it finds.
@@ -178,7 +183,7 @@ class _InCoordinates:
         for _ in range(CHECK_STEPS):
             product = self.hessp(self._at, direction) / self.factor
             curvature = float(direction @ product)
-            if squares == 0 or not curvature > 0:
+            if not (squares > 0 and curvature > 0):
                 break
             step = squares / curvature
             gain += 0.5 * step * squares
@@ -242,7 +247,7 @@ class QuasiNewton:
             nonlocal converged
             problem.move_to(u)
             params[:] = problem.params
-            converged = problem.is_good(self.tol)
+            converged = problem.is_good(self.tol) and (self.method == "lbfgs" or problem.is_done(self.tol))
             if after_iteration(params, problem.value) or converged:
                 raise StopIteration
 

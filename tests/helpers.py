@@ -9,6 +9,8 @@ import numba
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+import fastsoftmax as fs
+
 JIT = not numba.config.DISABLE_JIT
 FLOATS = (np.float32, np.float64)
 SHAPES = [(1, 1), (1, 2), (3, 10), (130, 10), (7, 37), (5, 512), (2, 513), (3, 1500)]  # one row, short rows in several
@@ -98,3 +100,53 @@ def parameters(model: Any) -> list[np.ndarray]:
 def same_parameters(a: Any, b: Any) -> bool:
     """Whether two classifiers have the same bits."""
     return all(same_bits(p, q) for p, q in zip(parameters(a), parameters(b), strict=True))
+
+
+def public_calls(
+    dtype: Any = np.float64, n_rows: int = 40, n_classes: int = 5
+) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """A call of each public function: the function, and all of its arguments that are arrays, by name."""
+    logits, X = uneven((n_rows, n_classes), dtype), uneven((n_rows, 7), dtype, seed=1)
+    probs = fs.softmax(logits)
+    log_probs, vector, labels = (
+        fs.log_softmax(logits),
+        uneven(logits.shape, dtype, seed=2),
+        np.arange(n_rows) % n_classes,
+    )
+    where = rng().random(logits.shape) < 0.8
+    weight, bias = uneven((n_classes, 7), dtype, seed=3) / 10, np.linspace(0, 1, n_classes, dtype=dtype)
+    weights = {"sample_weight": rng().random(n_rows), "class_weight": rng(1).random(n_classes).astype(dtype)}
+    layer, tangents = {"X": X, "weight": weight, "bias": bias}, {"weight_tangent": weight + 1, "bias_tangent": bias}
+    calls: dict[str, tuple[Any, dict[str, Any]]] = {
+        "softmax": (fs.softmax, {"logits": logits, "where": where}),
+        "log_softmax": (fs.log_softmax, {"logits": logits, "where": where}),
+        "logsumexp": (fs.logsumexp, {"logits": logits, "where": where}),
+        "softmax_jvp": (fs.softmax_jvp, {"probs": probs, "tangent": vector}),
+        "softmax_vjp": (fs.softmax_vjp, {"probs": probs, "cotangent": vector}),
+        "log_softmax_jvp": (fs.log_softmax_jvp, {"log_probs": log_probs, "tangent": vector}),
+        "log_softmax_vjp": (fs.log_softmax_vjp, {"log_probs": log_probs, "cotangent": vector}),
+        "softmax_grad_hess": (
+            fs.softmax_grad_hess,
+            {"raw": logits, "targets": labels, "sample_weight": np.ones(n_rows)},
+        ),
+        "fit_temperature": (fs.fit_temperature, {"logits": logits, "targets": probs, "sample_weight": np.ones(n_rows)}),
+        "dense": (fs.dense, layer),
+        "dense_vjp": (fs.dense_vjp, {"X": X, "weight": weight, "cotangent": vector}),
+    }
+    for loss in ("cross_entropy", "squared_error"):
+        for kind, targets in (("labels", labels), ("soft", probs)):
+            for suffix in ("", "_value_and_grad"):
+                on_logits = {"logits": logits, "targets": targets, **weights}
+                calls[f"{loss}{suffix} {kind}"] = getattr(fs, loss + suffix), on_logits
+                on_layer = {**layer, "targets": targets, **weights}
+                calls[f"linear_{loss}{suffix} {kind}"] = getattr(fs, f"linear_{loss}{suffix}"), on_layer
+            hvp = {**layer, "targets": targets, **tangents, "probs": probs, **weights}
+            calls[f"linear_{loss}_hvp {kind}"] = getattr(fs, f"linear_{loss}_hvp"), hvp
+    return calls
+
+
+def flat(result: Any) -> list[np.ndarray]:
+    """All arrays and numbers of a result, which may be a tuple of tuples."""
+    if isinstance(result, tuple):
+        return [array for item in result if item is not None for array in flat(item)]
+    return [np.asarray(result)]

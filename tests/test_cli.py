@@ -217,3 +217,80 @@ def test_python_dash_m():
         [sys.executable, "-m", "fastsoftmax", "compare", "--dataset", "x"], capture_output=True, text=True
     )
     assert done.returncode == 2
+
+
+CSV = "a,b,kind\n" + "".join(f"{n},{n % 7},{n % 2}\n" for n in range(40))
+STRANGE = ["scores[final]", ":smile:", "[red]x", "[bold]", "müßig", "数据", "a\x1b[31mb", "[link=x]y"]
+
+
+def compare_file(folder, name, *options, encoding="utf-8", **more):
+    """Status, stdout and stderr (bytes) of the comparison on a file of that name in a process of its own."""
+    (folder / f"{name}.csv").write_text(CSV)
+    settings = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "160"}
+    command = [sys.executable, "-m", "fastsoftmax", "compare", "--dataset", f"{name}.csv", *QUICK, *options]
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, **more)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_names_of_files_are_shown_as_they_are(tmp_path, capsys, monkeypatch, name):
+    """Neither markup nor emoji codes are read into them."""
+    (tmp_path / f"{name}.csv").write_text(CSV)
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, "compare", "--dataset", f"{name}.csv", *QUICK)
+    assert status == 0
+    shown = name.replace("\x1b", "\\x1b")  # but for what would command the terminal
+    assert out.count(shown) == 3
+    assert f"{shown}: trained" in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "latin-1:strict"])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_characters_that_stdout_cannot_show_are_replaced(tmp_path, encoding, options):
+    """And no error when the work is done."""
+    status, out, err = compare_file(tmp_path, "müßig 数据", *options, encoding=encoding)
+    assert status == 0, err
+    assert b"Traceback" not in err
+    if encoding == "utf-8" and not options:
+        assert out.decode().count("müßig 数据") == 3
+    else:
+        assert b"ig " in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_name_that_is_no_text(tmp_path):
+    status, out, err = compare_file(tmp_path, os.fsdecode(b"caf\xe9"))
+    assert (status, b"caf\\udce9" in out) == (0, True), err
+
+
+@pytest.mark.parametrize("flag", ["-O", "-OO"])
+@pytest.mark.parametrize("arguments", [("--help",), ("compare", "--help"), ("explain",), ("compare", *QUICK)])
+def test_without_docstrings_and_assertions(flag, arguments):
+    command = [sys.executable, flag, "-m", "fastsoftmax", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Softmax" in done.stdout or "usage:" in done.stdout or "digits" in done.stdout
+
+
+def test_whether_line_1_has_names_can_be_said(tmp_path, capsys):
+    path = tmp_path / "numbers.csv"
+    path.write_text("3,2,7\n" + "".join(f"{n},{n % 2},{n % 3}\n" for n in range(40)))
+    for options, n_samples in (((), 41), (("--header", "no"), 41), (("--header", "yes"), 40)):
+        status, out, _ = run(capsys, "compare", "--dataset", str(path), "--json", *QUICK, *options)
+        assert (status, json.loads(out)[0]["n_samples"]) == (0, n_samples)
+    status, out, err = run(capsys, "compare", "--dataset", str(path), "--label", "2", *QUICK)
+    assert (status, out) == (3, "")
+    assert "Say which with --header yes or --header no" in err
+    assert run(capsys, "compare", "--dataset", "iris", "--header", "yes")[0] == 2
+
+
+def test_warmup_beside_the_package(monkeypatch, capsys, tmp_path):
+    from fastsoftmax import warmup
+    from fastsoftmax.kernels import _machine_code
+
+    monkeypatch.setattr(warmup, "CALLS", ())
+    monkeypatch.setattr(_machine_code, "BESIDE_PACKAGE", tmp_path / "fastsoftmax-machine-code")
+    status, out, _ = run(capsys, "warmup", "--beside-package")
+    assert status == 1  # nothing was compiled anew in this process
+    assert "that folder cannot be written" in out
+    assert not _machine_code._installing

@@ -132,3 +132,98 @@ def test_many_classes():
     assert set(data.y) == set(range(30))
     assert many_classes(500, n_samples=100).X.shape[0] == 500
     np.testing.assert_array_equal(data.X, many_classes(30, n_samples=100).X)
+
+
+def classes_of(tmp_path, labels, **more):
+    """The number of the class of each label in a file of one feature."""
+    text = "x,kind\n" + "".join(f"{row},{label}\n" for row, label in enumerate(labels))
+    return load(written(tmp_path, text), **more).y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["1_1", "11", "1_1"], [1, 0, 1]),
+        (["9007199254740993", "9007199254740992", "9007199254740993"], [1, 0, 1]),
+        (["01", "1", "001", "1"], [1, 2, 0, 2]),
+        (["1E2", "100", "1e2"], [1, 0, 2]),
+        (["1.0", "1", "1.0"], [1, 0, 1]),
+        (["+1", "-1", "1"], [0, 1, 2]),
+        (["10", "9", "-3", "0"], [3, 2, 0, 1]),  # integers, by size
+        ([str(10**40 + 1), str(10**40), "2"], [2, 1, 0]),
+        (["٣", "3", "٣"], [1, 0, 1]),  # a digit of another script is text
+        (["1\x00", "1", "1\x00"], [1, 0, 1]),
+        (["a", "A", "a"], [1, 0, 1]),
+        (["-0", "0", "-0"], [0, 1, 0]),
+    ],
+)
+def test_labels_are_text_unless_all_are_plain_integers(tmp_path, labels, expected):
+    assert classes_of(tmp_path, labels) == expected
+
+
+@pytest.mark.parametrize("cell", ["1_5", "١٫٥", "٣", "1e", "0x10", "1,5", "１", "1 5", "--1", "1e+_2"])
+def test_a_feature_that_only_python_or_nobody_takes_for_a_number(tmp_path, cell):
+    with pytest.raises(DataError, match="line 3, column 2 is not a number"):
+        load(written(tmp_path, f'a,b,y\n1,2,x\n3,"{cell}",y\n'))
+
+
+@pytest.mark.parametrize("cell", ["1.5", "+1.5", "15e-1", ".15E+1", "1.5e0", " 1.5 "])
+def test_features_as_people_write_them(tmp_path, cell):
+    assert load(written(tmp_path, f"a,y\n{cell},x\n-2.,z\n")).X.tolist() == [[1.5], [-2.0]]
+
+
+COUNTED = "0,1,2,kind\n0.1,1,5,x\n3,4,6,y\n5,6,7,x\n"
+NUMBERED = "400,410,kind\n1,2,x\n3,4,y\n5,6,x\n7,8,y\n"  # wavelengths
+LETTERS = "1,2,x\n3,4,y\n5,6,x\n7,8,y\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "n_samples"),
+    [
+        (COUNTED, {}, 3),
+        ("0,1,2,3\n0.1,1,5,0\n3,4,6,1\n5,6,7,2\n", {}, 3),
+        ("0,1,2,3\n0.1,1,5,3\n3,4,6,1\n5,6,7,2\n", {}, 3),  # though 3 is a label, too
+        ("0,kind\n1,x\n3,y\n", {}, 2),
+        (",0,1,kind\n0,1,2,x\n1,3,4,y\n", {}, 2),  # pandas' to_csv with its index
+        (LETTERS, {}, 4),
+        (LETTERS, {"header": True}, 3),
+        (COUNTED, {"header": True}, 3),
+        (NUMBERED, {"header": True}, 4),
+        (NUMBERED, {"label": "kind"}, 4),
+        ("0,1\n1,0\n0,0\n", {"header": False}, 3),
+        ("1,2,0\n3,4,1\n5,6,0\n", {}, 3),
+        ("1,2,2\n3,4,1\n5,6,2\n", {"label": "2"}, 3),
+    ],
+)
+def test_names_that_are_numbers(tmp_path, text, options, n_samples):
+    data = load(written(tmp_path, text), **options)
+    assert (len(data.X), data.n_classes) == (n_samples, len(set(data.y)))
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "message"),
+    [
+        (NUMBERED, None, "line 1 may have names or be a sample: its label 'kind' is on no other line"),
+        (NUMBERED, "2", "line 1 may have names or be a sample"),
+        ("0,1\n1,0\n0,1\n", None, "line 1, 0,1, may count the columns or be a sample"),
+        ("3,2,1\n0,1,0\n5,6,1\n", "2", "'2' stands in line 1, column 2: it is that column's name or"),
+        ("a,b,b\n1,2,3\n4,5,6\n", "b", "2 columns are called 'b'"),
+    ],
+)
+def test_what_cannot_be_told_is_asked(tmp_path, text, label, message):
+    with pytest.raises(DataError) as caught:
+        load(written(tmp_path, text), label)
+    assert message in str(caught.value)
+    if "called" not in message:
+        assert "--header yes or --header no" in str(caught.value)
+
+
+def test_names_come_before_positions(tmp_path):
+    path = written(tmp_path, "2,b,c\n0,10,7\n1,20,8\n")
+    assert load(path, "2").X.tolist() == [[10, 7], [20, 8]]  # the first column is called 2
+    assert load(path, "1").X.tolist() == [[0, 7], [1, 8]]
+    numbers = written(tmp_path, "3,2,1\n0,1,0\n5,6,1\n")
+    assert load(numbers, "2", header=True).X.tolist() == [[0, 0], [5, 1]]
+    assert load(numbers, "2", header=False).X.tolist() == [[3, 2], [0, 1], [5, 6]]
+    with pytest.raises(DataError, match="no label column '3'"):
+        load(numbers, "3", header=False)

@@ -1,0 +1,219 @@
+"""lbfgs and newton-cg on features of any spread and offset: the minimum within a thousandth, or a ConvergenceWarning.
+
+The minimum is that of a dense Newton iteration on standardised features, which shares nothing with the package.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from helpers import FLOATS, rng
+from scipy.sparse import csr_array
+from sklearn.exceptions import ConvergenceWarning
+
+import fastsoftmax as fs
+from fastsoftmax.objective import Network, Objective
+from fastsoftmax.quasi_newton import Coordinates, _moments
+
+N, D = 300, 4
+SOLVERS = ("lbfgs", "newton-cg")
+BASE = rng(3).standard_normal((N, D))
+
+
+def labels_of(n_classes):
+    logits = BASE @ rng(n_classes).standard_normal((D, n_classes))
+    return (logits + rng(1).gumbel(size=logits.shape)).argmax(axis=1)
+
+
+def minimum(X, y, alpha, with_bias=True):
+    """The least of 1/N (sum_n cross-entropy + alpha/2 |W|^2), by Newton's method with halved steps."""
+    X, n_classes = X.astype(np.longdouble), y.max() + 1
+    offset = X.mean(axis=0) if with_bias else 0 * X[0]
+    size = np.abs(X - offset).max(axis=0)
+    size[size == 0] = 1
+    size = size * np.sqrt((((X - offset) / size) ** 2).mean(axis=0))
+    size[size == 0] = 1
+    ridge = np.minimum(alpha / N / size / size, 1e300).astype(float)  # of a weight of the standardised feature
+    Z = ((X - offset) / size).astype(float)
+    if with_bias:
+        Z, ridge = np.column_stack([Z, np.ones(N)]), np.append(ridge, 0.0)
+    unit = 1 / np.sqrt(np.maximum(ridge, 1))  # a weight that is hardly allowed counts in smaller steps
+    Z, ridge, free = Z * unit, ridge * unit**2, slice(1 if n_classes == 2 else 0, n_classes)  # of two classes one is 0
+    weight, targets = np.zeros((n_classes, Z.shape[1])), np.eye(n_classes)[y]
+
+    def value(weight):
+        logits = Z @ weight.T
+        logits = logits - logits.max(axis=1, keepdims=True)
+        log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return -(targets * log_probs).sum() / N + 0.5 * (ridge * weight**2).sum(), np.exp(log_probs)
+
+    now, probs = value(weight)
+    for _ in range(100):
+        grad = ((probs - targets)[:, free].T @ Z / N + ridge * weight[free]).ravel()
+        p = probs[:, free]
+        blocks = [
+            [Z.T @ (p[:, [a]] * ((a == b) - p[:, [b]]) * Z) / N for b in range(p.shape[1])] for a in range(p.shape[1])
+        ]
+        hessian = np.block(blocks) + np.diag(np.tile(ridge, p.shape[1]))
+        step = -np.linalg.pinv(hessian, rcond=1e-13, hermitian=True) @ grad
+        share = 1.0
+        while share > 1e-9:
+            trial = weight.copy()
+            trial[free] += share * step.reshape(p.shape[1], -1)
+            then, probs_then = value(trial)
+            if then < now:
+                break
+            share /= 2
+        else:
+            return now
+        weight, now, probs = trial, then, probs_then
+    raise AssertionError("the oracle did not converge")
+
+
+def objective_of(model, X, y, alpha):
+    """What the model has reached, in longdouble."""
+    coef = model.coefs_[0].astype(np.longdouble)
+    logits = X.astype(np.longdouble) @ coef + model.intercepts_[0].astype(np.longdouble)
+    if logits.shape[1] == 1:
+        logits = np.column_stack([0 * logits, logits])
+    top = logits.max(axis=1)
+    losses = np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top - logits[np.arange(N), y]
+    return float(losses.mean() + alpha / (2 * N) * (coef**2).sum())
+
+
+def check(X, y, alpha, dtype, solver, *, may_warn=False, with_bias=True, sparse=False, **more):
+    X = X.astype(dtype)
+    model = fs.SoftmaxClassifier(solver=solver, alpha=alpha, fit_intercept=with_bias, **more)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(csr_array(X) if sparse else X, y)
+    if caught and may_warn:
+        assert {w.category for w in caught} == {ConvergenceWarning}
+    else:
+        assert not caught, caught[0].message
+        assert objective_of(model, X, y, alpha) <= minimum(X, y, alpha, with_bias) * 1.001
+    return model, [str(w.message) for w in caught]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+class TestTheMinimumIsFound:
+    @pytest.mark.parametrize("with_bias", [True, False])
+    def test_whatever_the_spreads(self, alpha, n_classes, solver, dtype, with_bias):
+        """A time stamp beside a rate; what was decided by the largest feature of all was wrong from 1e7 on."""
+        reach = 150 if dtype == np.float64 else 25
+        for powers in ([-8, 0, 8, 3], [reach, -reach, 0, 0], [reach, reach, reach, reach], [-reach] * 4, [-7, 0, 0, 0]):
+            check(BASE * 10.0 ** np.array(powers), labels_of(n_classes), alpha, dtype, solver, with_bias=with_bias)
+
+    def test_whatever_the_offsets(self, alpha, n_classes, solver, dtype):
+        spreads = np.array([1e-8, 1, 1e8, 1e3])
+        for ratio in (10, 1e3, 1e6, 1e9) if dtype == np.float64 else (10, 1e2, 1e3, 1e4):
+            X = (BASE + ratio * np.array([1, -1, 0.5, 0])) * spreads
+            check(X, labels_of(n_classes), alpha, dtype, solver, may_warn=dtype == np.float32)
+
+    @pytest.mark.parametrize("sparse", [False, True])
+    def test_with_constant_columns(self, alpha, n_classes, solver, dtype, sparse):
+        X = np.column_stack([BASE, np.full(N, 0.1), np.zeros(N), np.full(N, -1e9)])
+        model, _ = check(X, labels_of(n_classes), alpha, dtype, solver, sparse=sparse)
+        assert not model.coefs_[0][D:].any()
+        check(X[:, : D + 2], labels_of(n_classes), alpha, dtype, solver, sparse=sparse, with_bias=False)
+
+    def test_with_rare_and_outlying_values(self, alpha, n_classes, solver, dtype):
+        X = np.column_stack([BASE, np.arange(N) == 7, 1e-5 * (rng().random(N) < 0.02)])
+        X[3, 1] = 100.0
+        # what happens in one class alone has, unpenalised, an infinite weight, to which the oracle goes less far
+        check(X if alpha else X[:, :D], labels_of(n_classes), alpha, dtype, solver)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("stride", [2, 3, 10])
+def test_samples_that_repeat_take_no_longer(solver, stride):
+    """Moments of every k-th row would be those of one kind of rows alone."""
+    n = 12_000
+    random = rng(0)
+    X = random.standard_normal((n, D)) * [1, 100, 1, 1]
+    X[::stride] *= 1e-3
+    y = (X @ [1, 0.01, 1, 1] + random.standard_normal(n) > 0).astype(int)
+    shuffled = random.permutation(n)
+    as_it_is = fs.SoftmaxClassifier(solver=solver).fit(X, y)
+    anyhow = fs.SoftmaxClassifier(solver=solver).fit(X[shuffled], y[shuffled])
+    assert abs(as_it_is.n_iter_[0] - anyhow.n_iter_[0]) <= 2
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_moments_are_those_of_all_rows(dtype, sparse, with_bias):
+    X = (rng(0).standard_normal((2500, 5)) * [1, 1e-20, 1e20, 3, 0] + [0, 0, 1e23, 1e3, 7]).astype(dtype)
+    X[rng(1).random(X.shape) < 0.3] = 0
+    X[:, 4] = 7
+    weights = rng(2).random(2500) * (rng(3).random(2500) < 0.8)
+    X[weights == 0] = 1e30  # rows of weight 0 count as absent
+    network, none = Network(np.array([5, 3])), np.empty(0, dtype)
+    for by_row in (weights, 1e200 * weights):
+        objective = Objective(
+            csr_array(X) if sparse else X, np.zeros(2500, np.int64), network, by_row, none, fit_intercept=with_bias
+        )
+        mean, deviation = _moments(objective)
+        exact, w = X.astype(np.longdouble), (weights / weights.sum()).astype(np.longdouble)
+        expected = w @ exact if with_bias else 0 * exact[0]
+        assert np.allclose(mean, expected.astype(float) if with_bias else [], rtol=1e-12, atol=0)
+        squares = w @ (exact - expected) ** 2
+        assert np.allclose(deviation[:4], np.sqrt(squares[:4]).astype(float), rtol=1e-9, atol=0)
+        assert deviation[4] == (0 if with_bias else pytest.approx(7))
+
+
+def test_no_features_scale_depends_on_another():
+    y, none = np.zeros(N, np.int64), np.empty(0)
+    alone, beside = (
+        Coordinates(Objective(X, y, Network(np.array([X.shape[1], 3])), none, none, alpha=1.0))._how[0]
+        for X in (BASE[:, :1].copy(), np.column_stack([BASE[:, 0], 1e12 * BASE[:, 1], 1e-12 * BASE[:, 2]]))
+    )
+    assert alone[0] == beside[0]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("dtype", "power"), [(np.float64, 290), (np.float64, -290), (np.float32, 33), (np.float32, -33)]
+)
+def test_features_whose_weights_the_dtype_cannot_hold_are_left_out_and_named(solver, dtype, power):
+    import pandas as pd
+
+    X = (BASE * [1, 10.0**power, 1, 1]).astype(dtype)
+    y = labels_of(3)
+    with pytest.warns(ConvergenceWarning, match=rf"{solver}: left out, because {np.dtype(dtype)} .*: feature 1\. Cure"):
+        model = fs.SoftmaxClassifier(solver=solver, alpha=0.0).fit(X, y)
+    assert not model.coef_[:, 1].any()
+    others = fs.SoftmaxClassifier(solver=solver, alpha=0.0).fit(X[:, [0, 2, 3]], y)
+    assert np.allclose(model.coef_[:, [0, 2, 3]], others.coef_, rtol=1e-3, atol=1e-4)
+    with pytest.warns(ConvergenceWarning, match=r"feature 'time'\."):
+        fs.SoftmaxClassifier(solver=solver, alpha=0.0).fit(pd.DataFrame(X, columns=["a", "time", "c", "d"]), y)
+
+
+def test_features_far_from_zero_are_named_where_rounding_ends_the_fit():
+    X = (BASE + np.array([0, 1e6, 0, 0])).astype(np.float32)
+    with pytest.warns(ConvergenceWarning, match="no step goes down.* above all for feature 1, which vary little"):
+        fs.SoftmaxClassifier(solver="newton-cg", alpha=0.0).fit(X, labels_of(3))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_warm_start_with_weights_of_features_that_are_constant_now(solver):
+    """What they said is the biases' from then on, and the first loss is that of before."""
+    y = labels_of(3)
+    model = fs.SoftmaxClassifier(solver=solver, alpha=0.0, warm_start=True).fit(BASE, y)
+    X = BASE.copy()
+    X[:, 2] = 5.0
+    model.fit(X, y)
+    assert not model.coef_[:, 2].any()
+    assert objective_of(model, X, y, 0.0) <= minimum(X, y, 0.0) * 1.001
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_small_gradient_is_not_taken_for_the_end(seed):
+    """Heavy tails: it is small long before the minimum, because the Hessian is far from the identity."""
+    X = np.exp(3 * rng(seed).standard_normal((N, D)))
+    for solver in SOLVERS:
+        for alpha in (0.0, 1.0):
+            check(X, labels_of(3), alpha, np.float64, solver, may_warn=True, max_iter=500)
