@@ -23,13 +23,16 @@ def test_a_snippet_runs_as_printed(number, printed, tmp_path):
 
 
 def test_two_commands_do_all_the_set_up():
-    """`.ci/run` takes the second one from here and runs it."""
+    """`.ci/run` takes both from here and runs them one after the other, as a newcomer does."""
     install_and_run, install_and_test, *_ = COMMANDS
     assert install_and_run.endswith("fastsoftmax compare --dataset digits")
     assert install_and_test.endswith("pytest --cov")
     ci = (Path(__file__).parent.parent / ".ci" / "run").read_text()
-    (marker,) = re.findall(r'grep -F "(.*?)" README.md', ci)
-    assert [marker in command for command in COMMANDS] == [False, True, False, False, False]
+    (loop,) = re.findall(r'for install in "(.*?)" "(.*?)"; do', ci)
+    assert 'grep -F "$install" README.md' in ci
+    for number, install in enumerate(loop):
+        assert [install in line for line in README.splitlines()].count(True) == 1
+        assert install in COMMANDS[number]
 
 
 def test_the_options_it_names_exist():
@@ -37,5 +40,5 @@ def test_the_options_it_names_exist():
         text = subprocess.run(
             [sys.executable, "-m", "fastsoftmax", command, "--help"], capture_output=True, text=True, check=True
         ).stdout
-        for option in ("--dataset", "--classes", "--json", "--label") if command == "compare" else ("--samples",):
+        for option in ("--dataset", "--classes", "--json", "--label", "--header") if command == "compare" else ("--samples",):
             assert option in text

@@ -1,6 +1,7 @@
 """softmax, log_softmax, logsumexp and their products: exact values, oracles, derivatives, axes, promises."""
 
 import mpmath
+import numba
 import numpy as np
 import pytest
 import scipy.special
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastsoftmax as fs
-from fastsoftmax import kernels
+from fastsoftmax import kernels, reference
 from fastsoftmax.kernels.vecmath import STREAM_BYTES
 
 MAPS = ("softmax", "log_softmax", "logsumexp")
@@ -435,3 +436,45 @@ def test_layout_does_not_change_bits(logits, data):
     view = logits.transpose(order)[steps]
     for name in MAPS:
         assert same_bits(getattr(fs, name)(view), getattr(fs, name)(view.copy()))
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+@pytest.mark.parametrize("n_columns", [2, 20, 40])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_temperatures_at_the_ends_of_the_dtype(dtype, n_columns, axis):
+    """The difference z - max z may be too large a number where (z - max z) / T is none."""
+    largest = np.finfo(dtype).max
+    z = np.zeros((3, n_columns), dtype)
+    z[:, 0], z[:, 1] = largest * dtype(0.95), -largest * dtype(0.95)
+    exact = z.astype(np.longdouble) if dtype == np.float64 else z.astype(np.float64)
+    for temperature in (largest / 2, largest, 1.5, 1.0, 0.5, np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal):
+        t = float(dtype(temperature))
+        with np.errstate(all="ignore"):
+            scaled = (exact - exact.max(axis=1, keepdims=True)) / t
+            e = np.exp(scaled)
+            expected, logs = e / e.sum(axis=1, keepdims=True), scaled - np.log(e.sum(axis=1, keepdims=True))
+            logs = np.where(np.abs(logs) > largest, -np.inf, logs)
+        given = z if axis == -1 else np.ascontiguousarray(z.T)
+        for room in (fs, reference):
+            with np.errstate(all="ignore"):
+                probs, log_probs = (
+                    room.softmax(given, axis, temperature=t),
+                    room.log_softmax(given, axis, temperature=t),
+                )
+            probs, log_probs = (probs, log_probs) if axis == -1 else (probs.T, log_probs.T)
+            assert np.allclose(probs, expected.astype(dtype), rtol=tolerance(dtype, n_columns), atol=0)
+            assert np.allclose(log_probs, logs.astype(dtype), rtol=tolerance(dtype, n_columns), atol=1e-30)
+
+
+def test_a_temperature_changes_no_bit_that_it_did_not_before():
+    """Where nothing overflows, halves are exact: the probabilities are those of the quotients."""
+    z = uneven((50, 30))
+    for temperature in (1.5, 2.0, 7.3, 1e3):
+        shifted = (z - z.max(axis=1, keepdims=True)) / temperature
+        assert same_bits(fs.softmax(z, temperature=temperature), fs.softmax(shifted))
+
+
+def test_a_temperature_at_the_ends_in_float16_and_in_compiled_code():
+    assert fs.softmax(np.array([6e4, -6e4], np.float16), temperature=6e4)[0] == np.float16(1 / (1 + np.exp(-2)))
+    users_own = numba.njit(lambda z, t: fs.softmax(z, temperature=t))
+    assert np.allclose(users_own(np.array([1.7e308, -1.7e308]), 1e308), [0.96770454, 0.03229546])
