@@ -36,9 +36,10 @@ def test_two_commands_do_all_the_set_up():
 
 
 def test_the_options_it_names_exist():
-    for command in ("compare", "explain"):
+    named = {"compare": ("--dataset", "--classes", "--json", "--label", "--header"), "explain": ("--samples",)}
+    named["warmup"] = ("--dtype", "--beside-package")
+    for command, options in named.items():
         text = subprocess.run(
             [sys.executable, "-m", "fastsoftmax", command, "--help"], capture_output=True, text=True, check=True
         ).stdout
-        for option in ("--dataset", "--classes", "--json", "--label", "--header") if command == "compare" else ("--samples",):
-            assert option in text
+        assert all(option in text for option in options)
