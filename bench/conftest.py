@@ -2,12 +2,18 @@
 
 `--threads N` gives each N threads, and this process N cores; ratios hold within one race alone, because the machine's
 speed changes from minute to minute. Between two turns there is a pause, until the threads that spin have gone to sleep.
+`--isa avx2` holds all of them to that instruction set (isa.py).
 """
 
 import os
 import statistics
+import sys
 import time
 from importlib.util import find_spec
+
+from isa import SWITCHES, hold_to, machine
+
+hold_to(sys.argv)  # before any library is loaded
 
 import numpy as np
 import pytest
@@ -26,6 +32,7 @@ SLOW = 0.2  # seconds a call: such a provider has three turns
 
 def pytest_addoption(parser):
     parser.addoption("--threads", type=int, default=1, help="threads that each provider may use (default: 1)")
+    parser.addoption("--isa", choices=list(SWITCHES), help="hold all libraries to it (default: what each takes)")
 
 
 def pytest_configure(config):
@@ -78,6 +85,7 @@ def race(benchmark, threads):
             flops=getattr(case, "n_flops", None),
             medians=medians,
             errors=errors,
+            **machine(),
         )
         benchmark.pedantic(calls["fastsoftmax"], rounds=3)
 

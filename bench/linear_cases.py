@@ -165,6 +165,24 @@ def with_sklearn(case: LinearCase, threads: int) -> Call | None:
 
 
 def with_torch(case: LinearCase, threads: int) -> Call | None:
+    """The logits of all rows at once."""
+    import torch
+
+    return _with_torch(
+        case, lambda X, w, b, y: torch.nn.functional.cross_entropy(torch.nn.functional.linear(X, w, b), y)
+    )
+
+
+def with_torch_in_chunks(case: LinearCase, threads: int) -> Call | None:
+    """Its way that never holds all logits (torch 2.13)."""
+    import torch
+
+    options = torch.nn.LinearCrossEntropyOptions()
+    fused = torch.nn.functional.linear_cross_entropy
+    return _with_torch(case, lambda X, w, b, y: fused(X, w, y, linear_bias=b, options=options))
+
+
+def _with_torch(case: LinearCase, loss_of: Callable[..., Any]) -> Call | None:
     if case.sparse or case.hvp:
         return None
     import torch
@@ -174,7 +192,7 @@ def with_torch(case: LinearCase, threads: int) -> Call | None:
     bias.requires_grad_()
 
     def call() -> tuple[Any, ...]:
-        loss = torch.nn.functional.cross_entropy(torch.nn.functional.linear(X, weight, bias), labels)
+        loss = loss_of(X, weight, bias, labels)
         return loss.detach(), *torch.autograd.grad(loss, (weight, bias))
 
     return call
@@ -221,6 +239,7 @@ PROVIDERS: dict[str, Callable[[LinearCase, int], Call | None]] = {
     "scipy": with_scipy,
     "sklearn": with_sklearn,
     "torch": with_torch,
+    "torch in chunks": with_torch_in_chunks,
     "jax": with_jax,
     "fastsoftmax": with_fastsoftmax,
 }
@@ -228,4 +247,15 @@ PROVIDERS: dict[str, Callable[[LinearCase, int], Call | None]] = {
 
 def installed() -> dict[str, Callable[[LinearCase, int], Call | None]]:
     """The providers that can run here: torch and JAX are optional."""
-    return {name: provider for name, provider in PROVIDERS.items() if name not in ("torch", "jax") or find_spec(name)}
+    optional = {"torch": "torch", "torch in chunks": "torch", "jax": "jax"}
+    can_run = [name for name in PROVIDERS if name not in optional or find_spec(optional[name])]
+    if "torch in chunks" in can_run and not has_chunks():
+        can_run.remove("torch in chunks")
+    return {name: PROVIDERS[name] for name in can_run}
+
+
+def has_chunks() -> bool:
+    """Whether this torch has a loss that never holds all logits."""
+    import torch
+
+    return hasattr(torch.nn, "LinearCrossEntropyOptions")

@@ -12,6 +12,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from linear_cases import has_chunks
+
 CALL = """
 import sys
 import numpy as np
@@ -31,11 +33,20 @@ if library == "fastsoftmax":
 else:
     import torch
 
+    F = torch.nn.functional
+    if library == "torch in chunks":
+        options = torch.nn.LinearCrossEntropyOptions()
+        loss_of = lambda X, weight, bias, labels: F.linear_cross_entropy(
+            X, weight, labels, linear_bias=bias, options=options
+        )
+    else:
+        loss_of = lambda X, weight, bias, labels: F.cross_entropy(F.linear(X, weight, bias), labels)
+
     def prepare(*arrays):
         X, weight, bias, labels = (torch.from_numpy(a) for a in arrays)
         weight.requires_grad_(), bias.requires_grad_()
         weight.grad, bias.grad = torch.zeros_like(weight), torch.zeros_like(bias)
-        return lambda: torch.nn.functional.cross_entropy(torch.nn.functional.linear(X, weight, bias), labels).backward()
+        return lambda: loss_of(X, weight, bias, labels).backward()
 
 def data(n_samples):
     rng = np.random.default_rng(0)
@@ -58,8 +69,8 @@ def main() -> None:
     shape = parser.parse_args().shape
     if len(shape) != 3 or not Path("/proc/self/clear_refs").exists():
         parser.error("three sizes, on Linux")
-    for library in ("fastsoftmax", "torch"):
-        if find_spec(library):
+    for library in ("fastsoftmax", "torch", "torch in chunks"):
+        if find_spec(library.split()[0]) and (library != "torch in chunks" or has_chunks()):
             command = [sys.executable, "-c", CALL, library, *map(str, shape)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             print(f"{library}: {float(done.stdout):.1f} MiB beyond arguments and results")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "jax", "fastsoftmax")
+LIBRARIES = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "torch in chunks", "jax", "fastsoftmax")
 TITLES = {"numpy": "NumPy", "scipy": "SciPy", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
 MAIN = ("softmax", "softmax_vjp", "cross_entropy_value_and_grad")
 
@@ -51,6 +51,19 @@ class Race:
     def ratio(self, library: str) -> float | None:
         """How many times as long as fastsoftmax another library takes."""
         return self.medians[library] / self.ours if library in self.medians else None
+
+
+def machines(paths: list[Path]) -> list[str]:
+    """On what the races were held, and for which instruction set our code was compiled; a line each."""
+    lines = []
+    for path in paths:
+        saved = json.loads(path.read_text())
+        for entry in saved["benchmarks"]:
+            info = entry["extra_info"]
+            if "isa" in info:
+                brand = saved.get("machine_info", {}).get("cpu", {}).get("brand_raw", "")
+                lines.append(f"{info['cpu']} ({brand}), {info['isa']} code, commit {info['commit']}")
+    return list(dict.fromkeys(lines))
 
 
 def read(paths: list[Path]) -> list[Race]:
@@ -117,7 +130,8 @@ def summary(races: list[Race]) -> list[str]:
 
 def linear(races: list[Race]) -> list[str]:
     """The linear layer with its loss: milliseconds, how many times as long others take, and GFLOP/s beside BLAS's."""
-    others = [name for name in ("torch", "jax", "sklearn", "scipy") if any(name in race.medians for race in races)]
+    compared = ("torch", "torch in chunks", "jax", "sklearn", "scipy")
+    others = [name for name in compared if any(name in race.medians for race in races)]
     heads = ["operation", "(N, D, C)", "dtype", "threads", "ours, ms", *(TITLES.get(n, n) for n in others)]
     lines = [_row([*heads, "GFLOP/s", "BLAS's"]), _row(["---"] * 3 + ["--:"] * (len(others) + 4))]
     for race in races:
@@ -276,6 +290,7 @@ def main(argv: list[str] | None = None) -> None:
     races = read(arguments.files)
     if not races:
         parser.error("no races in these files: they come from `pytest bench/ --benchmark-json=FILE`")
+    print("\n".join(machines(arguments.files)))
     trained = [race for race in races if race.fits]
     untrained = [race for race in races if not race.fits]
     by_rows, by_layer = ([race for race in untrained if bool(race.flops) == layer] for layer in (False, True))

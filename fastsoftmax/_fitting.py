@@ -149,6 +149,7 @@ def _keep(model: "SoftmaxClassifier", network: Network, params: Array, training:
 def _tell(model: "SoftmaxClassifier", training: Training, solver: Solver, max_iter: int | None) -> None:
     """Raise or warn where the training did not end well."""
     n_iter = len(training.loss_curve)
+    coordinates = solver.coordinates if isinstance(solver, QuasiNewton) else None
     if training.failed:
         model._descent = None  # its momentum is spoiled
         raise ValueError(
@@ -163,13 +164,13 @@ def _tell(model: "SoftmaxClassifier", training: Training, solver: Solver, max_it
             message = f"Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet"
         else:
             message = f"no step goes down after {n_iter} iterations, though the gradient is not small: rounding"
-        far = isinstance(solver, QuasiNewton) and _names(model, solver.coordinates.far_from_zero)
+        far = _names(model, coordinates.far_from_zero) if coordinates else ""
         message += f". Cure: a larger max_iter, {CURE}, a larger alpha or tol" + (
             f"; above all for {far}, which vary little for their distance from 0" if far else ""
         )
         warnings.warn(f"{model.solver}: {message}", ConvergenceWarning, stacklevel=STACK)
-    if isinstance(solver, QuasiNewton) and solver.coordinates.out_of_range.size:
-        left_out = _names(model, solver.coordinates.out_of_range)
+    if coordinates and coordinates.out_of_range.size:
+        left_out = _names(model, coordinates.out_of_range)
         message = (
             f"left out, because {model.coefs_[0].dtype} cannot hold weights for so small or large values: {left_out}"
         )

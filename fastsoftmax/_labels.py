@@ -103,23 +103,20 @@ def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, d
 
 def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
     """The weight of each class, by its label as it is: "1" is not 1. Classes may be left out if no key is unknown."""
-    kind_and_label = [(isinstance(label, str), label) for label in classes.tolist()]
+    labels = [(isinstance(label, str), label) for label in classes.tolist()]
     given = {
-        (isinstance(key, str), key.item() if isinstance(key, np.generic) else key): w for key, w in class_weight.items()
+        (isinstance(key, str), key.item() if isinstance(key, np.generic) else key): weight
+        for key, weight in class_weight.items()
     }
-    unknown, missing = (
-        [key for key in given if key not in kind_and_label],
-        [k for k in kind_and_label if k not in given],
-    )
+    unknown, missing = given.keys() - set(labels), set(labels) - given.keys()
     if unknown and missing:
         raise ValueError(
-            f"class_weight has {', '.join(repr(key) for _, key in unknown)}, which is none of the classes "
-            f"{', '.join(repr(label) for _, label in kind_and_label)}"
+            f"class_weight has {', '.join(repr(key[1]) for key in given if key in unknown)}, "
+            f"which is none of the classes {', '.join(repr(label) for _, label in labels)}"
         )
-    try:
-        weights = np.array([float(given.get(key, 1.0)) for key in kind_and_label])
-    except (TypeError, ValueError):
-        raise TypeError(f"class_weight must hold numbers, got {class_weight}") from None
+    if not all(isinstance(weight, (int, float, np.number)) for weight in given.values()):
+        raise TypeError(f"class_weight must hold numbers, got {class_weight}")
+    weights = np.array([given.get(label, 1.0) for label in labels], np.float64)
     if not ((weights >= 0) & (weights < np.inf)).all():
         raise ValueError(f"class_weight must hold finite weights of at least 0, got {class_weight}")
     return weights

@@ -124,21 +124,26 @@ class _Team:
 
     def __init__(self) -> None:
         self.free: list[None] = [None]
-        self.n_helpers = 0
         self._board = team_board.new_board()  # type: ignore[no-untyped-call]
+        self._board[team_board.SIGNALS] = _SIGNALS
         self._address = int(self._board.ctypes.data)
         self._parts: list[NDArray[np.int64]] = []  # of the board, one for each helper
         self._welcome = 0
         self._retry_at = 0.0
-        self._process, self._closed = os.getpid(), False
+        self._process = os.getpid()
+
+    @property
+    def n_helpers(self) -> int:
+        """How many helpers have been started."""
+        return int(self._board[team_board.STARTED])
 
     def summon(self, helpers: int) -> int:
         """Have that many helpers about, awake or asleep, or as many as can be had; the board's address, 0 for none."""
         helpers = min(helpers, MOST_HELPERS)
-        if self.n_helpers < helpers:
+        if len(self._parts) < helpers:
             self._start(helpers)
-        helpers = min(helpers, self.n_helpers)
-        if helpers == 0 or self._closed:
+        helpers = min(helpers, len(self._parts))
+        if helpers == 0 or self._board[team_board.CLOSED]:
             return 0
         if self._welcome != helpers:
             self._board[team_board.WELCOME] = self._welcome = helpers
@@ -149,43 +154,32 @@ class _Team:
 
     def _start(self, helpers: int) -> None:
         """Start what is missing, unless the system had no thread to give a moment ago."""
-        if self._closed or time.monotonic() < self._retry_at:
+        if time.monotonic() < self._retry_at:
             return
         self._retry_at = time.monotonic() + RETRY_SECONDS
         # Where there is not even memory or a descriptor for the machine code, there is no team, and no reason to fail.
         with contextlib.suppress(Exception):
-            team_board.dismiss(self._address, 0)  # its code must be ready by the time that the interpreter goes
-            if self._start_one_by_one(helpers):
+            team_board.dismiss(_NOBODY.ctypes.data)  # its code must be ready by the time that the interpreter goes
+            if (
+                team_board.start_helpers(self._address, helpers, int(signal.SIG_BLOCK), int(signal.SIG_SETMASK))
+                >= helpers
+            ):
                 self._retry_at = 0.0
-
-    def _start_one_by_one(self, helpers: int) -> bool:
-        """Whether all could be started."""
-        # signals are for Python's threads: a helper that took one would leave the main thread asleep in a system call
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_THE_THREAD_ITSELF)
-        try:
-            while self.n_helpers < helpers:
-                if team_board.start_helper(self._address, self.n_helpers) != 0:
-                    return False
-                self._parts.append(team_board.part_of(self._board, self.n_helpers))  # type: ignore[no-untyped-call]
-                self.n_helpers += 1
-            return True
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in range(len(self._parts), self.n_helpers):
+            self._parts.append(team_board.part_of(self._board, number))  # type: ignore[no-untyped-call]
 
     def dismiss(self) -> None:
         """End the helpers, so that none is inside compiled code when the interpreter goes."""
-        self._closed = True
-        if self.n_helpers and self._process == os.getpid():
-            team_board.dismiss(self._address, self.n_helpers)
+        self._board[team_board.CLOSED] = 1
+        if self.n_helpers and self._process == os.getpid():  # a fork that Python did not make leaves them behind
+            team_board.dismiss(self._address)
 
 
-_OF_THE_THREAD_ITSELF = {
-    signal.SIGSEGV,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGABRT,
-    getattr(signal, "SIGBUS", signal.SIGABRT),
-}
+# Signals are for Python's threads: a helper that took one would leave the main thread asleep in a system call. But a
+# fault belongs to the thread that has made it, and faulthandler could not tell of one that is blocked.
+_FAULTS = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGFPE", "SIGILL", "SIGABRT", "SIGBUS")}
+_SIGNALS = np.int64(sum(1 << (number - 1) for number in signal.valid_signals() - _FAULTS if number < 64))
+_NOBODY = team_board.new_board()  # type: ignore[no-untyped-call]
 
 
 def _send_to_another_core(thread: int) -> None:

@@ -97,11 +97,11 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Of the starting weights of hidden layers (uniform, Glorot & Bengio 2010), the order and the validation set.
     tol : float, default 1e-4
         lbfgs and newton-cg end when the norm of the gradient of the objective F is at most 25 tol sqrt(F + tol), in
-        coordinates in which each feature is standardised and the Hessian at the start is about the identity; newton-cg
-        if besides conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then
-        within a thousandth of the minimum, unless features are nearly combinations of one another and alpha is 0. Of a
-        network, lbfgs ends when no component of the gradient exceeds tol, or F falls by less than tol / 1000 of itself.
-        sgd and adam end when n_iter_no_change epochs do not improve by tol.
+        coordinates in which features are standardised, those that are nearly combinations of one another are made
+        independent (up to 256 features), and the Hessian at the start is about the identity; newton-cg if besides
+        conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then within about a
+        thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient exceeds tol, or F falls by
+        less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not improve by tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False
@@ -420,8 +420,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         float
         """
-        predicted = self.predict(X)
         check_dense("y", y)
+        predicted = self.predict(X)
         right = self.classes_[read_known_labels(y, np.float64, self.classes_).hard] if is_soft(y) else y
         return float(accuracy_score(right, predicted, sample_weight=sample_weight))
 

@@ -164,14 +164,14 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
-    from fastsoftmax.kernels._machine_code import beside_package
+    from fastsoftmax.kernels._machine_code import BESIDE_PACKAGE, beside_package
     from fastsoftmax.warmup import DTYPES, warm_up
 
     with beside_package() if arguments.beside_package else contextlib.nullcontext():
         done = warm_up((arguments.dtype,) if arguments.dtype else DTYPES, _progress)
     if done.folder is None:
-        cure = "that folder cannot be written" if arguments.beside_package else "set NUMBA_CACHE_DIR"
-        print(f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: {cure}")
+        place = f"{BESIDE_PACKAGE} cannot be written" if arguments.beside_package else "set NUMBA_CACHE_DIR"
+        print(f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: {place}")
         return WARMUP_ERROR
     print(f"everything is ready after {done.seconds:.1f} s: {done.n_files} files, {done.n_bytes / 1e6:.1f} MB")
     print(done.folder)

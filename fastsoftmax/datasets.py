@@ -168,13 +168,12 @@ def _has_names(rows: list[list[str]], column: int) -> bool:
     counted, as pandas writes the names of columns that have none (and none at all above the row numbers).
     """
     first, *others = rows
-    features = [cell for j, cell in enumerate(first) if j != column]
-    if any(cell and not _is_number(cell) for cell in features) or (features[0] == "" and "" not in features[1:]):
+    features, counted = [cell for j, cell in enumerate(first) if j != column], [str(j) for j in range(len(first))]
+    if any(cell and not _is_number(cell) for cell in features) or features == ["", *counted[: len(features) - 1]]:
         return True
     labels, is_text = Counter(row[column] for row in others), not _is_number(first[column])
     if is_text and labels and all(map(_is_number, labels)):
         return True
-    counted = [str(j) for j in range(len(first))]
     if features == counted[:-1] and is_text and first[column] not in labels:
         return True
     if first == counted:

@@ -27,6 +27,7 @@ CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at t
 SLACK = 25.0
 GAIN, GAIN_OF_TOL = 1e-4, 1e-2  # of F, and of tol: what may be left to gain at the end
 CHECK_STEPS, CHECK_RESIDUAL = 15, 0.3  # of conjugate gradients, which tell what is left
+WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
 WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, that lbfgs and newton-cg go to
 NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
@@ -37,10 +38,14 @@ STUCK = (0, 2)  # by which status scipy.optimize says that it got no further (ne
 class Coordinates:
     """Other coordinates u of the parameters of a linear model, in float64; a network's are its parameters.
 
-    W = U diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
+    W = U T diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
     and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits. Without biases m = 0, and
     v is the mean of squares. A feature's s depends on no other feature. One that is constant has s = 0: it is left out,
     its part being the bias's.
+
+    With T the Hessian at the start would be the identity for features that are correlated, too: K^(-1/2) of the matrix
+    K = diag(s) (h Cov + alpha / S) diag(s), whose diagonal is 1. It is made for up to WHITENED features that are nearly
+    combinations of one another (of two time stamps the difference may be all that counts); else T is the identity.
 
     Attributes
     ----------
@@ -53,10 +58,12 @@ class Coordinates:
     def __init__(self, objective: Objective) -> None:
         self._linear = objective.is_linear
         self.out_of_range = self.far_from_zero = np.empty(0, np.intp)
+        self._turn: tuple[Array, Array] | None = None  # T and its inverse
         if self._linear:
-            curvature = CURVATURE / int(objective.network.sizes[1])
-            mean, deviation = _moments(objective)
-            size = np.hypot(math.sqrt(curvature) * deviation, math.sqrt(objective.alpha / objective.total))
+            curvature, ridge = CURVATURE / int(objective.network.sizes[1]), objective.alpha / objective.total
+            weight = _row_shares(objective)
+            mean, deviation = _moments(objective, weight)
+            size = np.hypot(math.sqrt(curvature) * deviation, math.sqrt(ridge))
             most = WEIGHTS[objective.X.dtype.char]
             usable = (deviation > 0) & (size > 1 / most) & (size < most)
             scale = np.divide(1.0, size, out=np.zeros_like(size), where=usable)
@@ -65,12 +72,15 @@ class Coordinates:
                 noise = FAR * float(np.finfo(objective.X.dtype).eps) * np.abs(mean)
                 self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
             self._how = scale, mean, 1.0 / math.sqrt(curvature)
+            if 1 < len(scale) <= WHITENED:
+                self._turn = _whitening(objective, weight, scale, mean, curvature, ridge)
 
     def params(self, u: Array, dtype: Any) -> Array:
         """The parameters at u."""
-        params = u.astype(dtype) if not self._linear else np.empty(u.size, dtype)
-        if self._linear:
-            kernels.params_of(u, *self._how, params)
+        if not self._linear:
+            return u.astype(dtype)
+        params = np.empty(u.size, dtype)
+        kernels.params_of(u if self._turn is None else self._turned(u, self._turn[0]), *self._how, params)
         return params
 
     def back(self, params: Array) -> Array:
@@ -78,26 +88,61 @@ class Coordinates:
         u = params.astype(np.float64)
         if self._linear:
             kernels.coordinates_of(params, *self._how, u)
-        return u
+        return u if self._turn is None else self._turned(u, self._turn[1])
 
     def grad(self, grad: Array) -> Array:
         """The gradient in u of the one in the parameters."""
-        out = grad.astype(np.float64) if not self._linear else np.empty(grad.size)
-        if self._linear:
-            kernels.coordinates_grad_of(grad, *self._how, out)
-        return out
+        if not self._linear:
+            return grad.astype(np.float64)
+        out = np.empty(grad.size)
+        kernels.coordinates_grad_of(grad, *self._how, out)
+        return out if self._turn is None else self._turned(out, self._turn[0])
+
+    def _turned(self, u: Array, matrix: Array) -> Array:
+        """U times the matrix (which is symmetric), for U and the biases behind it."""
+        n_features = len(matrix)
+        n_weights = u.size // (n_features + 1) * n_features
+        turned = u.copy()
+        turned[:n_weights] = (u[:n_weights].reshape(-1, n_features) @ matrix).ravel()
+        return turned
 
 
-def _moments(objective: Objective) -> tuple[Array, Array]:
-    """Mean (empty: 0) of each feature and its standard deviation about that, over all rows, float64.
+def _row_shares(objective: Objective) -> Array:
+    """The weights of the rows, which sum to 1."""
+    by_row = objective.sample_weight if objective.sample_weight.any() else np.ones(len(objective.targets))
+    shares = by_row / by_row.max()  # without overflow
+    return shares / shares.sum()
+
+
+def _whitening(
+    objective: Objective, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
+) -> tuple[Array, Array] | None:
+    """T and its inverse, both symmetric, or None where the features are far from combinations of one another."""
+    K, n_rows = np.zeros((len(scale), len(scale))), len(weight)
+    for start in range(0, n_rows, BLOCK):
+        X = objective.X[start : start + BLOCK]
+        X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64)
+        if mean.size:
+            X -= mean
+        X[weight[start : start + BLOCK] == 0] = 0
+        X *= scale * math.sqrt(curvature)
+        K += (X * weight[start : start + BLOCK, None]).T @ X
+    K += np.diag(ridge * scale * scale)
+    values, vectors = np.linalg.eigh((K + K.T) / 2)
+    used = values > len(K) * np.finfo(float).eps * values[-1]
+    if values[used][0] > DEPENDENT * values[-1]:
+        return None
+    roots = np.sqrt(np.where(used, values, 1.0))  # what says nothing stays as it is
+    return (vectors / roots) @ vectors.T, (vectors * roots) @ vectors.T
+
+
+def _moments(objective: Objective, weight: Array) -> tuple[Array, Array]:
+    """Mean (empty: 0) of each feature and its standard deviation about that, over all rows by weight, float64.
 
     The deviation is 0 for a constant feature only (without biases: one of zeros), however small or large it is: its
     squares are taken in units of the feature's own size.
     """
     X, n_features = objective.rows, int(objective.network.sizes[0])
-    by_row = objective.sample_weight if objective.sample_weight.any() else np.ones(len(objective.targets))
-    weight = by_row / by_row.max()  # without overflow
-    weight /= weight.sum()
     is_sparse = isinstance(X, tuple)
     blocks = 1 if is_sparse else max(1, -(-len(weight) // BLOCK))
     sums, least, most = (np.empty((blocks, n_features)) for _ in range(3))
@@ -114,9 +159,9 @@ def _moments(objective: Objective) -> tuple[Array, Array]:
     reach = np.maximum(high / 2 - mean / 2, mean / 2 - low / 2)
     unit = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
     if is_sparse:
-        kernels.csr_feature_squares(X, weight, mean, unit, absent, sums[0])
+        kernels.csr_feature_squares(X, weight, mean, 1.0 / unit, absent, sums[0])
     else:
-        run(kernels.feature_squares, X.size, X, weight, mean, unit, sums)
+        run(kernels.feature_squares, X.size, X, weight, mean, 1.0 / unit, sums)
     return mean if objective.fit_intercept else np.empty(0), np.sqrt(sums.sum(axis=0)) * unit
 
 
@@ -163,9 +208,11 @@ class _InCoordinates:
     def is_done(self, tol: float) -> bool:
         """Whether little is left to gain; if it is not, it is looked at again when the gradient has halved.
 
-        The Hessian is far from the identity where features have values far from all others, or say much the same.
-        newton-cg has a small gradient there long before the end (lbfgs has not: it goes slower).
+        The Hessian is far from the identity where features have values far from all others. newton-cg has a small
+        gradient there long before the end; lbfgs, which goes slower, does not need to look.
         """
+        if not self._objective.is_linear:
+            return True
         size = math.sqrt(self.grad @ self.grad)
         if size > self._refused / 2:
             return False
@@ -233,13 +280,14 @@ class QuasiNewton:
     method: str
     tol: float
     max_iter: int
-    coordinates: Coordinates = field(init=False)
+    coordinates: Coordinates | None = field(default=None, init=False)
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
         from scipy.optimize import minimize
 
-        problem, converged = _InCoordinates(objective, params), False
+        with _one_blas_thread():
+            problem, converged = _InCoordinates(objective, params), False
         self.coordinates = problem.coordinates
         start = problem.coordinates.back(params)
 
@@ -252,7 +300,7 @@ class QuasiNewton:
                 raise StopIteration
 
         problem.move_to(start)
-        if problem.is_good(self.tol) or not math.isfinite(problem.value):
+        if not math.isfinite(problem.value) or (problem.is_good(self.tol) and problem.is_done(self.tol)):
             after_iteration(params, problem.value)
             return True
         with _one_blas_thread():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from rich.console import Console
 from sklearn.datasets import load_iris
 
+import fastsoftmax
 from fastsoftmax import __version__, cli
 from fastsoftmax.compare import Result
 
@@ -284,13 +286,25 @@ def test_whether_line_1_has_names_can_be_said(tmp_path, capsys):
     assert run(capsys, "compare", "--dataset", "iris", "--header", "yes")[0] == 2
 
 
-def test_warmup_beside_the_package(monkeypatch, capsys, tmp_path):
-    from fastsoftmax import warmup
-    from fastsoftmax.kernels import _machine_code
-
-    monkeypatch.setattr(warmup, "CALLS", ())
-    monkeypatch.setattr(_machine_code, "BESIDE_PACKAGE", tmp_path / "fastsoftmax-machine-code")
-    status, out, _ = run(capsys, "warmup", "--beside-package")
-    assert status == 1  # nothing was compiled anew in this process
-    assert "that folder cannot be written" in out
-    assert not _machine_code._installing
+@pytest.mark.parametrize("can_write", [True, False])
+def test_warmup_beside_the_package(tmp_path, can_write):
+    """In a process of its own, with a copy of the package, and with few calls."""
+    shutil.copytree(
+        os.path.dirname(fastsoftmax.__file__), tmp_path / "fastsoftmax", ignore=shutil.ignore_patterns("*.pyc")
+    )
+    beside = tmp_path / "fastsoftmax-machine-code"
+    if not can_write:
+        beside.write_text("")  # which stops even root
+    program = (
+        "from fastsoftmax import cli, warmup, kernels; import numpy as np, sys; "
+        "warmup.CALLS = (lambda dtype: iter([lambda: kernels.activate(np.zeros((1, 1)), 1)]),); sys.exit(cli.main())"
+    )
+    command = [sys.executable, "-c", program, "warmup", "--beside-package", "--dtype", "float64"]
+    settings = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == (0 if can_write else 1), done.stderr
+    assert str(beside) in done.stdout
+    assert ("cannot be written" in done.stdout) != can_write
+    assert not (tmp_path / "cache").exists()
+    if can_write:
+        assert list(beside.rglob("activate-*.nbc"))

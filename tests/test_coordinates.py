@@ -3,6 +3,9 @@
 The minimum is that of a dense Newton iteration on standardised features, which shares nothing with the package.
 """
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -12,8 +15,9 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
+from fastsoftmax import quasi_newton
 from fastsoftmax.objective import Network, Objective
-from fastsoftmax.quasi_newton import Coordinates, _moments
+from fastsoftmax.quasi_newton import Coordinates, _moments, _row_shares
 
 N, D = 300, 4
 SOLVERS = ("lbfgs", "newton-cg")
@@ -89,6 +93,8 @@ def check(X, y, alpha, dtype, solver, *, may_warn=False, with_bias=True, sparse=
         model.fit(csr_array(X) if sparse else X, y)
     if caught and may_warn:
         assert {w.category for w in caught} == {ConvergenceWarning}
+        assert "Maximum iterations" in str(caught[0].message) or "no step goes down" in str(caught[0].message)
+        assert objective_of(model, X, y, alpha) <= minimum(X, y, alpha, with_bias) * 1.05  # it ended near, all the same
     else:
         assert not caught, caught[0].message
         assert objective_of(model, X, y, alpha) <= minimum(X, y, alpha, with_bias) * 1.001
@@ -120,6 +126,16 @@ class TestTheMinimumIsFound:
         assert not model.coefs_[0][D:].any()
         check(X[:, : D + 2], labels_of(n_classes), alpha, dtype, solver, sparse=sparse, with_bias=False)
 
+    def test_with_features_that_say_nearly_the_same(self, alpha, n_classes, solver, dtype):
+        """Of two time stamps the difference is all that counts; and sums of other features, exact and nearly so."""
+        start = 1e6 * rng(5).random(N)
+        close = 3 if dtype == np.float64 else 1e3
+        stamps = np.column_stack([start, start + close * BASE[:, 0], BASE[:, 1]])
+        check(stamps, labels_of(n_classes), alpha, dtype, solver, may_warn=dtype == np.float32)
+        nearly = BASE @ rng(6).standard_normal((D, 3)) + 1e-3 * rng(7).standard_normal((N, 3))
+        check(np.column_stack([BASE, nearly]), labels_of(n_classes), alpha, dtype, solver, may_warn=dtype == np.float32)
+        check(np.column_stack([BASE, BASE.sum(axis=1), BASE[:, 0]]), labels_of(n_classes), alpha, dtype, solver)
+
     def test_with_rare_and_outlying_values(self, alpha, n_classes, solver, dtype):
         X = np.column_stack([BASE, np.arange(N) == 7, 1e-5 * (rng().random(N) < 0.02)])
         X[3, 1] = 100.0
@@ -150,19 +166,49 @@ def test_moments_are_those_of_all_rows(dtype, sparse, with_bias):
     X[rng(1).random(X.shape) < 0.3] = 0
     X[:, 4] = 7
     weights = rng(2).random(2500) * (rng(3).random(2500) < 0.8)
-    X[weights == 0] = 1e30  # rows of weight 0 count as absent
+    X[weights == 0] = 1e30 if dtype == np.float32 else 1e200  # rows of weight 0 count as absent
     network, none = Network(np.array([5, 3])), np.empty(0, dtype)
     for by_row in (weights, 1e200 * weights):
         objective = Objective(
             csr_array(X) if sparse else X, np.zeros(2500, np.int64), network, by_row, none, fit_intercept=with_bias
         )
-        mean, deviation = _moments(objective)
+        mean, deviation = _moments(objective, _row_shares(objective))
         exact, w = X.astype(np.longdouble), (weights / weights.sum()).astype(np.longdouble)
         expected = w @ exact if with_bias else 0 * exact[0]
         assert np.allclose(mean, expected.astype(float) if with_bias else [], rtol=1e-12, atol=0)
         squares = w @ (exact - expected) ** 2
         assert np.allclose(deviation[:4], np.sqrt(squares[:4]).astype(float), rtol=1e-9, atol=0)
         assert deviation[4] == (0 if with_bias else pytest.approx(7))
+
+
+def test_moments_read_no_memory_that_was_given_back():
+    """In a process whose freed memory is overwritten: scratch arrays must outlive the pointers into them."""
+    code = """
+import numpy as np, fastsoftmax as fs
+X = np.random.default_rng(0).standard_normal((300, 400)) * 10.0 ** np.arange(-200, 200)[None, :].clip(-100, 100)
+y = (X[:, 200] > 0).astype(int)
+print(fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ == fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ < 0.2)
+from fastsoftmax.quasi_newton import Coordinates, _moments, _row_shares
+from fastsoftmax.objective import Network, Objective
+objective = Objective(X, y, Network(np.array([400, 2])), np.empty(0), np.empty(0))
+mean, deviation = _moments(objective, _row_shares(objective))
+print(np.allclose(deviation, X.std(axis=0), rtol=1e-9, atol=0))
+"""
+    settings = {**os.environ, "MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "1024"}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=settings, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "True"]), done.stderr
+
+
+def test_an_interrupt_before_the_first_iteration(monkeypatch):
+    """The kernels of the moments may be compiling then, for seconds."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quasi_newton, "_moments", interrupted)
+    with pytest.warns(UserWarning, match="interrupted by user after 0 iterations"):
+        model = fs.SoftmaxClassifier().fit(BASE, labels_of(3))
+    assert not model.coef_.any()
 
 
 def test_no_features_scale_depends_on_another():

@@ -48,8 +48,9 @@ def test_class_weights_that_cannot_be_used():
     for bad in ({0: -1, 1: 1}, {0: np.inf}, {0: np.nan}):
         with pytest.raises(ValueError, match="class_weight must hold finite weights of at least 0"):
             fit(Y, class_weight=bad)
-    with pytest.raises(TypeError, match="class_weight must hold numbers"):
-        fit(Y, class_weight={0: "heavy"})
+    for bad in ("heavy", "4", None, [1]):
+        with pytest.raises(TypeError, match="class_weight must hold numbers"):
+            fit(Y, class_weight={0: bad})
     fit(Y, class_weight={0: 1, 1: 2, 7: 3})  # of a class that does not come, as long as no other lacks one
     stochastic = fs.SoftmaxClassifier(solver="sgd", class_weight={"a": 2.0, "b": 1.0})
     stochastic.partial_fit(X, np.array(["a", "b"])[Y], classes=["a", "b"])

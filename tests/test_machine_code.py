@@ -195,6 +195,35 @@ def test_of_many_sources_those_that_were_used_last_are_kept(copy):
     assert len(set.union(*others)) == 6
 
 
+def test_nothing_but_machine_code_is_ever_swept_away(copy):
+    """Not even folders named as ours are, with something else in them."""
+    place = copy / "work"
+    others = [
+        place / "fastsoftmax" / "src",
+        *(place / "fastsoftmax-machine-code" / f"{n:016x}" / "notes" for n in range(6)),
+    ]
+    for folder in others:
+        folder.mkdir(parents=True)
+        (folder / "kept.txt").write_text("")
+        os.utime(folder.parent, (0, 0))
+    (place / "fastsoftmax-machine-code").chmod(0o700)
+    path = copy / "site" / "fastsoftmax" / "kernels" / "dense.py"
+    text = path.read_text()
+    for number in range(6):
+        path.write_text(f"{text}# {number}\n")
+        first_call(copy, NUMBA_CACHE_DIR=str(place))
+    assert all((folder / "kept.txt").exists() for folder in others)
+    assert len({file.parent for file in files_of(place)}) == 4
+
+
+def test_no_code_is_put_into_the_package(copy):
+    inside = copy / "site" / "fastsoftmax" / "kernels"
+    result, warned = run(copy, NUMBA_CACHE_DIR=str(inside))
+    assert result == (RIGHT, 0, 1)
+    assert warned_once(warned, "lies inside the package")
+    assert not files_of(copy / "site")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "other"])
 def test_a_damaged_file_is_compiled_again(copy, damage):
     first_call(copy)
@@ -267,7 +296,7 @@ def test_the_folder_and_its_files_are_this_users_alone(copy):
         first_call(copy, NUMBA_CACHE_DIR=str(copy / "elsewhere"))
     finally:
         os.umask(before)
-    for root in (mine(copy), copy / "elsewhere" / "fastsoftmax"):
+    for root in (mine(copy), copy / "elsewhere" / "fastsoftmax-machine-code"):
         kept = [root, *root.rglob("*")]
         assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
         assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
@@ -302,6 +331,18 @@ def test_a_folder_of_another_users_is_not_used(copy):
     result, warned = run(copy)  # nor is one made there, which that user could not use from then on
     assert warned_once(warned, "belongs to another user")
     assert not mine(copy).exists()
+
+
+@as_root
+def test_a_link_of_another_users_is_not_followed(copy):
+    first_call(copy)
+    mine(copy).rename(copy / "home" / "mine")
+    mine(copy).symlink_to(copy / "home" / "mine")
+    assert first_call(copy) == (RIGHT, 1, 0)  # one's own may be a link
+    os.lchown(mine(copy), OTHER_USER, OTHER_USER)
+    result, warned = run(copy)
+    assert result == (RIGHT, 0, 1)
+    assert warned_once(warned, "belongs to another user")
 
 
 @with_owners
@@ -339,13 +380,19 @@ INSTALL = (
 
 
 def test_what_an_installer_has_put_beside_the_package_is_used_and_never_written(copy):
-    assert first_call(copy, between=INSTALL) == (RIGHT, 0, 1)
+    before = os.umask(0o077)  # of root on many servers: what is installed is for everyone all the same
+    try:
+        assert first_call(copy, between=INSTALL) == (RIGHT, 0, 1)
+    finally:
+        os.umask(before)
     beside = copy / "site" / "fastsoftmax-machine-code"
     kept = files_of(beside)
     assert kept
     assert not files_of(copy / "home")
     if os.name == "posix":
         assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o644}
+        folders = [path for path in beside.rglob("*") if path.is_dir()]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (beside, *folders)} == {0o755}
         for path in (beside, *beside.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
     (copy / "home").write_text("")  # no other place, even for root

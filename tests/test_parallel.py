@@ -331,7 +331,7 @@ print(right(), _parallel._team.n_helpers)
 @needs_jit
 def test_no_thread_at_all_is_the_callers_work_alone(monkeypatch):
     monkeypatch.setattr(_parallel, "_team", _parallel._Team())
-    monkeypatch.setattr(_parallel.team_board, "start_helper", lambda *_: 11)
+    monkeypatch.setattr(_parallel.team_board, "start_helpers", lambda *_: 0)
     logits = uneven((60, 1000))
     with fs.num_threads(1):
         expected = fs.softmax(logits)
@@ -342,7 +342,7 @@ def test_no_thread_at_all_is_the_callers_work_alone(monkeypatch):
     def without_descriptors(*_):
         raise OSError(24, "Too many open files")  # as Numba's imports and files do
 
-    monkeypatch.setattr(_parallel.team_board, "start_helper", without_descriptors)
+    monkeypatch.setattr(_parallel.team_board, "start_helpers", without_descriptors)
     _parallel._team._retry_at = 0.0
     with fs.num_threads(4):
         assert same_bits(fs.softmax(logits), expected)
@@ -478,3 +478,39 @@ def test_other_libraries_threads_are_left_alone():
         fs.dense_vjp(np.ones((300, 20)), np.ones((5, 20)), np.ones((300, 5)))
     assert [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()] == before
     assert threading.main_thread().is_alive()
+
+
+@needs_jit
+def test_an_interrupt_while_threads_are_started_leaves_signals_as_they_were():
+    """KeyboardInterrupt may come out of any call of Python's: the mask and the count are set in compiled code."""
+    code = """
+import ctypes, signal
+team = _parallel._Team()
+team._start(0)  # its code is ready
+before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+interrupted = 0
+def interrupting(*arguments):
+    ctypes.pythonapi.PyErr_SetInterrupt()
+    return start_helpers(*arguments)
+start_helpers, _parallel.team_board.start_helpers = _parallel.team_board.start_helpers, interrupting
+for _ in range(100):
+    team = _parallel._Team()
+    try:
+        team.summon(2)
+    except KeyboardInterrupt:
+        interrupted += 1
+    assert team.n_helpers in (0, 2)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    team.dismiss()
+_parallel.team_board.start_helpers = start_helpers
+print(interrupted > 0, right())
+"""
+    assert printed(code) == ["True", "True"]
+
+
+@needs_jit
+def test_a_team_that_is_closed_starts_no_more_helpers():
+    team = _parallel._Team()
+    team.dismiss()
+    assert team.summon(3) == 0
+    assert team.n_helpers == 0

@@ -25,6 +25,7 @@ def test_the_tables(tmp_path):
     entries = [
         entry("softmax", [128, 1000], medians),
         entry("softmax_vjp", [128, 1000], {"torch": 0.9e-5, "fastsoftmax": 1e-5}),
+        entry("softmax", [128, 10], medians, cpu="znver5", isa="AVX2", commit="0123abc"),
         {"extra_info": {"operation": "training", "shape": [1, 2], "dtype": "float32", "threads": 1}},
     ]
     done = report(tmp_path, entries)
@@ -34,6 +35,7 @@ def test_the_tables(tmp_path):
     assert "| (128, 1000) | float32 | 1 | 12.80 | 102.4 | 0.50 | 0.80 |" in done.stdout
     assert "- softmax_vjp (128, 1000) float32, 1 thread: torch takes 0.90 of our time" in done.stdout
     assert "training" not in done.stdout
+    assert done.stdout.startswith("znver5 (), AVX2 code, commit 0123abc\n")
 
 
 def test_a_file_without_races_is_bad_usage(tmp_path):

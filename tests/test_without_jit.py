@@ -15,12 +15,23 @@ HERE = Path(__file__).parent
 
 @pytest.mark.skipif(not JIT, reason="this is the run without the JIT")
 def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_path):
-    rooms = ("simd", "vecmath", "softmax", "losses", "dense", "linear", "boosting", "objective", "training")
+    rooms = (
+        "simd",
+        "vecmath",
+        "softmax",
+        "losses",
+        "dense",
+        "linear",
+        "boosting",
+        "objective",
+        "training",
+        "coordinates",
+    )
     files = [str(HERE / f"test_{room}.py") for room in rooms]
     settings = {**os.environ, "NUMBA_DISABLE_JIT": "1", "COVERAGE_FILE": str(tmp_path / "coverage")}
     config = tmp_path / "coveragerc"
     kernels = Path(fastsoftmax.__file__).parent / "kernels"
-    compiled = "*/_jit.py,*/_simd_*.py,*/team.py"  # what only machine code needs
+    compiled = "*/_jit.py,*/_machine_code.py,*/_simd_*.py,*/team.py"  # what only machine code needs
     config.write_text(f"[run]\nbranch = true\nsource = {kernels}\nomit = {compiled}\n[report]\nfail_under = 90\n")
     quick = "not long and not every_size and not finite_differences"
     options = ["-q", "-p", "no:cacheprovider", "-k", quick, "-W", "ignore::RuntimeWarning"]  # NumPy's scalars warn

@@ -8,12 +8,13 @@ them means one more compilation, never an error.
 
 A file is unpickled, so that whoever wrote it can run anything in this process. Two places are read:
 
-- a folder of this user's: `fastsoftmax` in NUMBA_CACHE_DIR or else in the user's cache, made with mode 0700. One that
-  belongs to another user, or that others may write, is not used, which a warning says once.
+- a folder of this user's: `fastsoftmax` in the user's cache, or `fastsoftmax-machine-code` in NUMBA_CACHE_DIR, made
+  with mode 0700. One that belongs to another user, or that others may write, is not used, which a warning says once.
 - beside the package, what its installer put there (`fastsoftmax warmup --beside-package`): a folder that no name of a
   module can stand for, so that nothing that can be imported is left when the package is uninstalled.
 
-In both a file is loaded only if this user, root or the owner of the package wrote it and nobody else may.
+In both a file is loaded only if this user, root or the owner of the package wrote it and nobody else may. (On Windows
+files have no such owner and mode, and this is not looked at.)
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import hashlib
 import importlib.resources
 import os
 import pickle
+import re
 import shutil
 import stat
 import sys
@@ -36,7 +38,8 @@ from numba.core import caching, compiler, config, serialize
 from numba.core.runtime import rtsys
 
 PACKAGE = Path(__file__).resolve().parent.parent
-BESIDE_PACKAGE = PACKAGE.parent / "fastsoftmax-machine-code"
+FOLDER = "fastsoftmax-machine-code"
+BESIDE_PACKAGE = PACKAGE.parent / FOLDER
 KEPT = 4  # of the versions, and of each version's sources, those that were used last
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -136,7 +139,7 @@ def _private_folder(numba_cache_dir):
     """The folder of this user's, which may not be there yet; None where there is no safe one."""
     with contextlib.suppress(OSError, RuntimeError):  # platformdirs says by the latter that there is no home
         if numba_cache_dir:
-            root = Path(os.path.expanduser(numba_cache_dir)).absolute() / "fastsoftmax"
+            root = Path(os.path.expanduser(numba_cache_dir)).absolute() / FOLDER
         else:
             root = platformdirs.user_cache_path("fastsoftmax", appauthor=False)
         if not root.is_absolute() or any(part.startswith("~") for part in root.parts):
@@ -152,13 +155,14 @@ def _private_folder(numba_cache_dir):
 
 def _distrusted(root):
     """Why the folder, or the one that it would be made in, is not this user's alone; None if it is."""
+    if PACKAGE in (root, *root.parents):
+        return f"{root} lies inside the package"
     if not hasattr(os, "geteuid"):
         return None
     if root.exists():
-        found = root.stat()
-        if found.st_uid != os.geteuid():
+        if {root.stat().st_uid, root.lstat().st_uid} != {os.geteuid()}:  # of a link, too
             return f"{root} belongs to another user"
-        return f"{root} may be written by others" if found.st_mode & OTHERS_MAY_WRITE else None
+        return f"{root} may be written by others" if root.stat().st_mode & OTHERS_MAY_WRITE else None
     above = next(folder for folder in root.parents if folder.exists())
     return None if above.stat().st_uid in (0, os.geteuid()) else f"{above} belongs to another user"
 
@@ -166,10 +170,10 @@ def _distrusted(root):
 def _is_trusted(found):
     if not hasattr(os, "geteuid"):
         return True
-    with contextlib.suppress(OSError):
-        owners = {0, os.geteuid(), PACKAGE.stat().st_uid}
-        return found.st_uid in owners and not found.st_mode & OTHERS_MAY_WRITE
-    return found.st_uid == os.geteuid() and not found.st_mode & OTHERS_MAY_WRITE
+    owners = {0, os.geteuid()}
+    with contextlib.suppress(OSError):  # in a zip file the package has no owner of its own
+        owners.add(PACKAGE.stat().st_uid)
+    return found.st_uid in owners and not found.st_mode & OTHERS_MAY_WRITE
 
 
 def _read(path):
@@ -200,9 +204,11 @@ def _write(path, body):
     folder, everybody = path.parent, bool(_installing)  # what is installed is for everyone
     if not folder.exists():
         root = folder.parent.parent
-        root.parent.mkdir(parents=True, exist_ok=True)
-        for new in (root, folder.parent, folder):
-            new.mkdir(0o755 if everybody else 0o700, exist_ok=True)
+        for new in (*reversed(root.parents), root, folder.parent, folder):
+            if not new.exists():
+                new.mkdir(0o700, exist_ok=True)
+                if everybody:
+                    new.chmod(0o755)  # whatever the umask
         _sweep(root)
         _sweep(folder.parent)
     handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
@@ -218,7 +224,17 @@ def _write(path, body):
 
 
 def _sweep(folder):
-    """Remove all but the subfolders that were used last."""
-    by_use = sorted((path.stat().st_mtime_ns, path) for path in folder.iterdir() if path.is_dir())
-    for _, path in by_use[:-KEPT]:
+    """Remove all but the subfolders that were used last, of those that are surely ours."""
+    ours = [path for path in folder.iterdir() if _OURS.fullmatch(path.name) and _holds_code_alone(path)]
+    for path in sorted(ours, key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+_OURS = re.compile("[0-9a-f]{16}")  # as _digest names them
+
+
+def _holds_code_alone(folder):
+    return not folder.is_symlink() and all(
+        path.suffix in (".nbc", ".tmp") or (_OURS.fullmatch(path.name) and _holds_code_alone(path))
+        for path in folder.iterdir()
+    )

@@ -56,7 +56,10 @@ register_default(ReadOnlyPointer)(models.PointerModel)
 @type_callable(operator.getitem)
 def _type_of_element(context):
     def typer(pointer, position):
-        if isinstance(pointer, ReadOnlyPointer) and isinstance(position, types.Integer):
+        numbers = isinstance(pointer, ReadOnlyPointer) and isinstance(
+            pointer.dtype, types.Number
+        )  # a bool is loaded so
+        if numbers and isinstance(position, types.Integer):
             return pointer.dtype
         return None
 

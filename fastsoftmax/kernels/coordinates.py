@@ -95,16 +95,15 @@ def _feature_sums_span(first, last, X, weight, sums, least, most):
 
 
 @kernel
-def feature_squares(X, weight, mean, unit, sums, team=0):
-    # -> for each block and feature sum_n w_n ((x_nd - mean_d) / unit_d)^2, the units being powers of two
-    share_each(team, sums.shape[0], _feature_squares_span, (X, weight, mean, unit, sums))
+def feature_squares(X, weight, mean, scale, sums, team=0):
+    # -> for each block and feature sum_n w_n ((x_nd - mean_d) scale_d)^2
+    share_each(team, sums.shape[0], _feature_squares_span, (X, weight, mean, scale, sums))
 
 
 @kernel
-def _feature_squares_span(first, last, X, weight, mean, unit, sums):
+def _feature_squares_span(first, last, X, weight, mean, scale, sums):
     n_features = X.shape[1]
-    x, total, offset, inverse = pointer(X), pointer(sums), pointer(mean), 1.0 / unit
-    factor = pointer(inverse)
+    x, total, offset, factor = pointer(X), pointer(sums), pointer(mean), pointer(scale)
     for block in range(first, last):
         at = block * n_features
         for d in range(at, at + n_features):
@@ -133,18 +132,19 @@ def csr_feature_sums(X, weight, sums, least, most, present):
 
 
 @kernel
-def csr_feature_squares(X, weight, mean, unit, absent, sums):
-    # -> sum_n w_n ((x_nd - mean_d) / unit_d)^2 over all rows of a CSR matrix; the weights sum to 1.
+def csr_feature_squares(X, weight, mean, scale, absent, sums):
+    # -> sum_n w_n ((x_nd - mean_d) scale_d)^2 over all rows of a CSR matrix; the weights sum to 1.
     # absent: whether some row with a weight holds no number of the feature
     data, indices, indptr = X
     rest = np.where(absent, 1.0, 0.0)  # the weight of those rows
     sums[:] = 0.0
     for n in range(indptr.shape[0] - 1):
         w = weight[n]
-        for k in range(indptr[n], indptr[n + 1]):
-            d = np.int64(indices[k])
-            distance = (np.float64(data[k]) - mean[d]) / unit[d]
-            sums[d] += w * (distance * distance)
-            rest[d] -= w if absent[d] else 0.0
+        if w > 0.0:
+            for k in range(indptr[n], indptr[n + 1]):
+                d = np.int64(indices[k])
+                distance = (np.float64(data[k]) - mean[d]) * scale[d]
+                sums[d] += w * (distance * distance)
+                rest[d] -= w if absent[d] else 0.0
     for d in range(sums.shape[0]):
-        sums[d] += max(rest[d], 0.0) * (mean[d] / unit[d]) ** 2
+        sums[d] += max(rest[d], 0.0) * (mean[d] * scale[d]) ** 2

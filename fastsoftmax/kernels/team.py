@@ -35,14 +35,16 @@ _INSIDE = 2 * _LINE  # helpers that may be looking at the job
 _JOB = 3 * _LINE  # function, arguments, rows, rows a turn, how many helpers may join, floating-point mode: 8 bytes each
 _FAILED = 4 * _LINE  # not 0 if a turn raised
 _LAST_JOB = 5 * _LINE
-_CLOSED = 6 * _LINE  # not 0: helpers go home
-_HELPERS = 7 * _LINE  # three lines each: what follows, a mutex, and a condition variable
+_CLOSED = 6 * _LINE  # not 0: helpers end
+_STARTED = 7 * _LINE  # how many helpers there are
+_SIGNALS, _SIGNALS_BEFORE = 8 * _LINE, 10 * _LINE  # two sigset_t: what helpers leave to others, and what a starter left
+_HELPERS = 12 * _LINE  # three lines each: what follows, a mutex, and a condition variable
 _HELPER = 3 * _LINE
 _ASLEEP, _THREAD, _TID, _FUNCTION, _ARGUMENTS, _MUTEX, _CONDITION = 0, 8, 16, 24, 32, _LINE, 2 * _LINE
 MOST_HELPERS = 255
 BOARD_SIZE = (_HELPERS + MOST_HELPERS * _HELPER) // 8
 # What Python writes and reads: positions in the board, and in the part of a helper
-WELCOME, CLOSED = (_JOB + 32) // 8, _CLOSED // 8
+WELCOME, CLOSED, STARTED, SIGNALS = (_JOB + 32) // 8, _CLOSED // 8, _STARTED // 8, _SIGNALS // 8
 ASLEEP, TID = _ASLEEP // 8, _TID // 8
 
 TURN = 16_384  # elements: 3 to 10 us
@@ -135,23 +137,35 @@ def _take_turns(team, function, packed, n_rows, turn, helps):
 
 
 @kernel
-def start_helper(team, helper):
-    """Start the thread of a helper: 0, or the number of the system's error, and then nothing is left of it."""
-    here = team + _HELPERS + helper * _HELPER
-    function = _as_job(_serve, (team, np.int64(helper)))[0]
-    _set(here + _FUNCTION, function)
-    _set(here + _ARGUMENTS, team)  # packed as _as_job packs them, where they stay
-    _set(here + _ARGUMENTS + 8, helper)
-    _pthread_mutex_init(here + _MUTEX, 0)
-    _pthread_cond_init(here + _CONDITION, 0)
-    return _pthread_create(here + _THREAD, 0, _thread_function(), here + _FUNCTION)
+def start_helpers(team, n_helpers, block, set_mask):
+    """Start threads until there are so many helpers, or the system has none to give: how many there are.
+
+    block, set_mask: SIG_BLOCK and SIG_SETMASK. In compiled code, so that no exception of Python's comes between a
+    thread and its being counted, or leaves signals blocked.
+    """
+    _pthread_sigmask(block, team + _SIGNALS, team + _SIGNALS_BEFORE)  # a thread begins with its starter's mask
+    helper = _get(team + _STARTED)
+    while helper < n_helpers and _get(team + _CLOSED) == 0:
+        here = team + _HELPERS + helper * _HELPER
+        _set(here + _FUNCTION, _as_job(_serve, (team, np.int64(helper)))[0])
+        _set(here + _ARGUMENTS, team)  # packed as _as_job packs them, where they stay
+        _set(here + _ARGUMENTS + 8, helper)
+        _pthread_mutex_init(here + _MUTEX, 0)
+        _pthread_cond_init(here + _CONDITION, 0)
+        if _pthread_create(here + _THREAD, 0, _thread_function(), here + _FUNCTION) != 0:
+            _pthread_mutex_destroy(here + _MUTEX)
+            _pthread_cond_destroy(here + _CONDITION)
+            break
+        helper += 1
+        _set(team + _STARTED, helper)
+    _pthread_sigmask(set_mask, team + _SIGNALS_BEFORE, 0)
+    return helper
 
 
 @kernel
-def dismiss(team, n_helpers):
-    """End so many helpers, and wait until they have ended; of none, nothing."""
-    if n_helpers > 0:
-        _set(team + _CLOSED, 1)
+def dismiss(team):
+    """End the helpers of a closed team, and wait until they have ended."""
+    n_helpers = _get(team + _STARTED)
     for helper in range(n_helpers):
         _wake(team, helper)
     for helper in range(n_helpers):
@@ -189,14 +203,14 @@ def _serve(first, last, team, helper):
     while _get(team + _CLOSED) == 0:
         looks += 1
         number = _get(team + _OPEN)
-        if number != 0 and number != last_job and helper < _get(team + _JOB + 32):
+        if number != 0 and number != last_job:
             _add(team + _INSIDE, 1)
             number = _get(team + _OPEN)  # from here on the leader waits for us
-            if number != 0:
-                job = team + _JOB
+            job = team + _JOB
+            if number != 0 and helper < _get(job + 32):
                 _set_float_mode(_get(job + 40))
                 _take_turns(team, _get(job), _get(job + 8), _get(job + 16), _get(job + 24), True)
-                last_job = number
+            last_job = number
             _add(team + _INSIDE, -1)
             looks = 0
         elif looks > PATIENCE:
@@ -308,11 +322,18 @@ def _c_function(name, n_arguments):
         return intrinsic(lambda typingctx, a: (kind, codegen))
     if n_arguments == 2:
         return intrinsic(lambda typingctx, a, b: (kind, codegen))
+    if n_arguments == 3:
+        return intrinsic(lambda typingctx, a, b, c: (kind, codegen))
     return intrinsic(lambda typingctx, a, b, c, d: (kind, codegen))
 
 
 _pthread_create, _pthread_join = _c_function("pthread_create", 4), _c_function("pthread_join", 2)
-_pthread_mutex_init, _pthread_cond_init = _c_function("pthread_mutex_init", 2), _c_function("pthread_cond_init", 2)
+_pthread_sigmask = _c_function("pthread_sigmask", 3)
+_pthread_mutex_init, _pthread_mutex_destroy = (
+    _c_function("pthread_mutex_init", 2),
+    _c_function("pthread_mutex_destroy", 1),
+)
+_pthread_cond_init, _pthread_cond_destroy = _c_function("pthread_cond_init", 2), _c_function("pthread_cond_destroy", 1)
 _pthread_mutex_lock, _pthread_mutex_unlock = (
     _c_function("pthread_mutex_lock", 1),
     _c_function("pthread_mutex_unlock", 1),

@@ -225,7 +225,7 @@ def _halves(like, temperature):
 
 @step
 def distance(x, top, scale):
-    # (x - top) / T, the same bits as that: a multiplication by 1/2 is exact
+    # (x - top) / T, the same bits: 1/2 is exact, but for subnormals, whose exp is 1 either way
     return x - top if scale is None else (x * scale[0] - top * scale[0]) / scale[1]
 
 
