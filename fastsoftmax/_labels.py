@@ -46,9 +46,21 @@ def is_soft(y: Any) -> bool:
     return shape is not None and len(shape) == 2 and shape[1] > 1
 
 
+def plain_labels(y: Any) -> Any:
+    """Nullable integers and bools of pandas as NumPy's; scikit-learn would make floats of them, which merge large ones.
+
+    Everything else, and what holds missing values, as it is.
+    """
+    check_dense("y", y)
+    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if isinstance(plain, np.dtype) and plain.kind in "iub" and not y.isna().any():
+        return y.to_numpy(dtype=plain)
+    return y
+
+
 def read_known_labels(y: Any, dtype: Any, classes: Array) -> Labels:
     """The labels of a y that has not been through scikit-learn's validation, of classes that are known."""
-    check_dense("y", y)
+    y = plain_labels(y)
     return read_labels(check_array(y, input_name="y") if is_soft(y) else column_or_1d(y), dtype, classes)
 
 
@@ -103,6 +115,8 @@ def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, d
 
 def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
     """The weight of each class, by its label as it is: "1" is not 1. Classes may be left out if no key is unknown."""
+    if classes.dtype.kind in "mM":  # times, in the unit of the classes
+        class_weight = {np.array(key, classes.dtype)[()].item(): weight for key, weight in class_weight.items()}
     labels = [(isinstance(label, str), label) for label in classes.tolist()]
     given = {
         (isinstance(key, str), key.item() if isinstance(key, np.generic) else key): weight

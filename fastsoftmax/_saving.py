@@ -25,8 +25,9 @@ State = tuple[dict[str, Any], dict[str, Array]]
 
 def state_of(model: "SoftmaxClassifier") -> State:
     """What makes the model: a header, and arrays."""
-    params = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
-    params["random_state"] = params["random_state"] if isinstance(params["random_state"], int) else None
+    given = model.get_params(deep=False)
+    given["random_state"] = given["random_state"] if isinstance(given["random_state"], int) else None
+    params = {name: _plain(value) for name, value in given.items()}
     arrays = {f"coefs_{k}": coef for k, coef in enumerate(dense_coefs(model))}
     arrays |= {f"intercepts_{k}": intercept for k, intercept in enumerate(model.intercepts_)}
     arrays["classes_"], text = _without_objects("classes_", model.classes_)
@@ -43,8 +44,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {"pairs": [[_plain(key), _plain(item)] for key, item in value.items()]}
     if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(item) for item in value]
+    if value is not None and not isinstance(value, (str, bool, int, float)):
+        raise TypeError(f"{value!r} cannot be saved: only numbers and text can")
+    return value
 
 
 def _without_objects(name: str, array: Array) -> tuple[Array, bool]:

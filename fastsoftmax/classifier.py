@@ -21,9 +21,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastsoftmax import _model_file, functional
-from fastsoftmax._arrays import Array, check_dense
+from fastsoftmax._arrays import Array
 from fastsoftmax._fitting import Data, fit_from
-from fastsoftmax._labels import is_soft, read_known_labels, read_labels
+from fastsoftmax._labels import is_soft, plain_labels, read_known_labels, read_labels
 from fastsoftmax._parallel import num_threads
 from fastsoftmax._parameters import (
     STOCHASTIC,
@@ -248,6 +248,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             A KeyboardInterrupt: the classifier has the last good weights.
         """
         check_parameters(self)
+        y = plain_labels(y)
         with self._threads():
             samples, given, by_row = self._read_data(X, y, sample_weight, reset=True)
             labels = read_labels(given, samples.dtype)
@@ -294,6 +295,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.class_weight == "balanced":
             raise ValueError('partial_fit does not support class_weight="balanced": hand in a dict, or sample_weight')
+        y = plain_labels(y)
         first = not hasattr(self, "coefs_")
         if classes is None and first and is_soft(y):
             classes = np.arange(np.shape(y)[1])
@@ -317,7 +319,6 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _read_data(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
         """X, y and the weights (n_samples,), empty if none are given."""
-        check_dense("y", y)
         X, y = validate_data(
             self, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
             multi_output=is_soft(y),
@@ -420,7 +421,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         float
         """
-        check_dense("y", y)
+        y = plain_labels(y)
         predicted = self.predict(X)
         right = self.classes_[read_known_labels(y, np.float64, self.classes_).hard] if is_soft(y) else y
         return float(accuracy_score(right, predicted, sample_weight=sample_weight))

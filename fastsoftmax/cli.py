@@ -40,15 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         status: int = arguments.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where the process was started without one
+            sys.stdout.flush()
         return status
     except argparse.ArgumentError as error:
         parser.error(str(error))
     except MemoryError as error:
         _progress(f"fastsoftmax: not enough memory: {error}")
         return TRAINING_ERROR
-    except BrokenPipeError:  # the reader has seen enough, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at the end
+        if not isinstance(error, BrokenPipeError):  # that is a reader who has seen enough, as `| head` has
+            _progress(f"fastsoftmax: {error}")
         return TRAINING_ERROR
     except KeyboardInterrupt:
         _progress("interrupted")
@@ -228,6 +231,8 @@ def _table() -> Table:
 
 def _print(table: Table) -> None:
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}  # names of files stay as they are
+    if sys.stdout is None:
+        return
     console = Console(**plain)
     (console if console.is_terminal else Console(width=160, **plain)).print(table)
 

@@ -97,13 +97,15 @@ def _read_csv(path: Path, label: str | None, header: bool | None) -> tuple[Array
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, skipinitialspace=True)
         try:
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+            lines = [(reader.line_num, [cell.strip(" \t") for cell in cells]) for cells in reader if cells]
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"not a CSV text: {error}") from None
     if not lines:
         raise DataError("empty")
     width = len(lines[0][1])
     for line, cells in lines:
+        if any("\n" in cell or "\r" in cell for cell in cells):
+            raise DataError(f"line {line} ends a cell of several lines: is there a quote that is not closed?")
         if len(cells) != width:
             raise DataError(f"line {line} has {len(cells)} columns, the first has {width}")
     if width < 2:
@@ -169,18 +171,22 @@ def _has_names(rows: list[list[str]], column: int) -> bool:
     """
     first, *others = rows
     features, counted = [cell for j, cell in enumerate(first) if j != column], [str(j) for j in range(len(first))]
-    if any(cell and not _is_number(cell) for cell in features) or features == ["", *counted[: len(features) - 1]]:
-        return True
     labels, is_text = Counter(row[column] for row in others), not _is_number(first[column])
-    if is_text and labels and all(map(_is_number, labels)):
+    text = [cell for cell in features if cell and not _is_number(cell)]
+    if text:  # or a sample with a mark for a value that is missing
+        return first[column] not in labels or len(text) == len(features)
+    if features == ["", *counted[: len(features) - 1]] or (is_text and labels and all(map(_is_number, labels))):
         return True
+    if "" in features:
+        return False
     if features == counted[:-1] and is_text and first[column] not in labels:
         return True
     if first == counted:
         if len(first) > MOST_COUNTED:
             return True
         raise DataError(f"line 1, {','.join(first)}, may count the columns or be a sample. {SAY_WHICH}")
-    if is_text and first[column] not in labels and min(labels.values(), default=0) > 1:
+    alone = first[column] not in labels and 2 * sum(n for n in labels.values() if n > 1) > len(others)
+    if alone and (is_text or (len(set(first)) == len(first) and all(map(_INTEGER.fullmatch, features)))):
         raise DataError(
             f"line 1 may have names or be a sample: its label {first[column]!r} is on no other line, but its features "
             f"are numbers. {SAY_WHICH}"

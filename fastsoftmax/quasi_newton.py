@@ -28,6 +28,7 @@ SLACK = 25.0
 GAIN, GAIN_OF_TOL = 1e-4, 1e-2  # of F, and of tol: what may be left to gain at the end
 CHECK_STEPS, CHECK_RESIDUAL = 15, 0.3  # of conjugate gradients, which tell what is left
 WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
+SAMPLED = 8192  # rows
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
 WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, that lbfgs and newton-cg go to
 NETWORK_FTOL = 1e-3  # of tol: a network's training by lbfgs ends when an iteration improves F by less, relatively
@@ -117,23 +118,30 @@ def _row_shares(objective: Objective) -> Array:
 def _whitening(
     objective: Objective, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
 ) -> tuple[Array, Array] | None:
-    """T and its inverse, both symmetric, or None where the features are far from combinations of one another."""
-    K, n_rows = np.zeros((len(scale), len(scale))), len(weight)
-    for start in range(0, n_rows, BLOCK):
-        X = objective.X[start : start + BLOCK]
-        X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64)
-        if mean.size:
-            X -= mean
-        X[weight[start : start + BLOCK] == 0] = 0
-        X *= scale * math.sqrt(curvature)
-        K += (X * weight[start : start + BLOCK, None]).T @ X
-    K += np.diag(ridge * scale * scale)
-    values, vectors = np.linalg.eigh((K + K.T) / 2)
-    used = values > len(K) * np.finfo(float).eps * values[-1]
-    if values[used][0] > DEPENDENT * values[-1]:
+    """T and its inverse, both symmetric, or None where the features are far from combinations of one another.
+
+    They only tell the way to the minimum, so that SAMPLED rows taken at random are enough.
+    """
+    n_features, rows = len(scale), np.flatnonzero(weight)
+    if len(rows) > SAMPLED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
+    X = objective.X[rows]
+    X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64)
+    if mean.size:
+        X -= mean
+    X *= scale
+    X *= np.sqrt(curvature * weight[rows] / weight[rows].sum())[:, None]
+    # Singular values of a root of K rather than K's eigenvalues: half of the digits would be lost. Below the rows
+    # stands the root of what they do not have of K's diagonal, which is 1.
+    rest = np.where(scale > 0, np.maximum(1.0 - (X * X).sum(axis=0), ridge * scale * scale), 1.0)
+    root = np.linalg.qr(np.vstack([X, np.diag(np.sqrt(rest))]), mode="r")
+    _, values, vectors = np.linalg.svd(root)
+    # a direction that rounding hides from weights of the dtype stays as it is
+    hidden = values < 100 * n_features * np.finfo(objective.X.dtype).eps * values[0]
+    if hidden.all() or not (values[~hidden][-1] ** 2 <= DEPENDENT * values[0] ** 2):
         return None
-    roots = np.sqrt(np.where(used, values, 1.0))  # what says nothing stays as it is
-    return (vectors / roots) @ vectors.T, (vectors * roots) @ vectors.T
+    values = np.where(hidden, 1.0, values)
+    return (vectors.T / values) @ vectors, (vectors.T * values) @ vectors
 
 
 def _moments(objective: Objective, weight: Array) -> tuple[Array, Array]:
@@ -286,7 +294,7 @@ class QuasiNewton:
         """Minimise."""
         from scipy.optimize import minimize
 
-        with _one_blas_thread():
+        with _one_blas_thread():  # of which QR and the products are, too
             problem, converged = _InCoordinates(objective, params), False
         self.coordinates = problem.coordinates
         start = problem.coordinates.back(params)

@@ -30,15 +30,16 @@ class LinearGrads(NamedTuple):
 def softmax(logits: ArrayLike, axis: Axis = -1, *, temperature: float = 1.0, where: ArrayLike | None = None) -> Array:
     """p_i = exp(z_i / T) / sum_k exp(z_k / T), the maximum taken off first."""
     logits = _visible(logits, where)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         e = np.exp(_distance(logits, axis, temperature))
-        probs = e / e.sum(axis=axis, keepdims=True)
+        probs = (e / e.sum(axis=axis, keepdims=True)).astype(logits.dtype)
     return probs if where is None else np.where(where, probs, 0).astype(probs.dtype)
 
 
 def _distance(logits: Array, axis: Axis, temperature: float) -> Array:
     """(z - max z) / T, by halves above T = 1, where z - max z may be too large a number though the quotient is none."""
     half = 0.5 if temperature > 1 else 1.0
+    logits = logits.astype(np.float32) if logits.dtype == np.float16 else logits
     return (logits * half - _max(logits, axis) * half) / (temperature * half)
 
 
@@ -47,9 +48,9 @@ def log_softmax(
 ) -> Array:
     """Log p_i = z_i / T - log sum_k exp(z_k / T)."""
     logits = _visible(logits, where)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         shifted = _distance(logits, axis, temperature)
-        log_probs = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+        log_probs = (shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))).astype(logits.dtype)
     return log_probs if where is None else np.where(where, log_probs, -np.inf).astype(log_probs.dtype)
 
 
@@ -58,7 +59,7 @@ def logsumexp(logits: ArrayLike, axis: Axis = -1, *, keepdims: bool = False, whe
     logits = _visible(logits, where)
     top = _max(logits, axis)
     shift = np.where(np.isfinite(top), top, 0).astype(top.dtype)  # an infinite maximum is the answer without a shift
-    with np.errstate(divide="ignore"):
+    with np.errstate(all="ignore"):
         result = shift + np.log(np.exp(logits - shift).sum(axis=axis, keepdims=True))
     return result if keepdims else result.squeeze(axis)
 

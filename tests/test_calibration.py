@@ -129,3 +129,26 @@ def test_bad_input():
     for arguments, name in ((([["a"]], [0]), "logits"), (([[1.0, 2.0]], ["a"]), "targets")):
         with pytest.raises(TypeError, match=f"{name} must hold real numbers"):
             fs.fit_temperature(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("labels", [[0, 1], [1, 0]])
+@pytest.mark.filterwarnings("ignore:no temperature is best:RuntimeWarning")
+def test_softmax_takes_every_temperature_that_is_found(dtype, labels):
+    """However small or large the logits are for their dtype."""
+    limits = np.finfo(dtype)
+    for size in (limits.smallest_subnormal, limits.tiny, 1e-4, 1, 1e4, limits.max / 4):
+        logits = np.array([[size, 0], [0, size]], dtype)
+        temperature = fs.fit_temperature(logits, labels)
+        assert 0 < temperature < np.inf
+        assert np.allclose(fs.softmax(logits, temperature=temperature).sum(axis=1), 1)
+
+
+@pytest.mark.filterwarnings("ignore:no temperature is best:RuntimeWarning")
+def test_a_classifier_predicts_after_any_calibration():
+    X = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    model = fs.SoftmaxClassifier().fit(X, y)
+    for scale in (1e30, 1e-30):
+        model.fit_temperature(X * np.float32(scale), 1 - y)
+        assert np.isfinite(model.predict_proba(X)).all()

@@ -276,7 +276,7 @@ def test_without_docstrings_and_assertions(flag, arguments):
 
 def test_whether_line_1_has_names_can_be_said(tmp_path, capsys):
     path = tmp_path / "numbers.csv"
-    path.write_text("3,2,7\n" + "".join(f"{n},{n % 2},{n % 3}\n" for n in range(40)))
+    path.write_text("3,2,1\n" + "".join(f"{n},{n % 2},{n % 3}\n" for n in range(40)))
     for options, n_samples in (((), 41), (("--header", "no"), 41), (("--header", "yes"), 40)):
         status, out, _ = run(capsys, "compare", "--dataset", str(path), "--json", *QUICK, *options)
         assert (status, json.loads(out)[0]["n_samples"]) == (0, n_samples)
@@ -308,3 +308,15 @@ def test_warmup_beside_the_package(tmp_path, can_write):
     assert not (tmp_path / "cache").exists()
     if can_write:
         assert list(beside.rglob("activate-*.nbc"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.parametrize("arguments", [("explain",), ("compare", "--dataset", "iris", *QUICK)])
+def test_stdout_that_is_full_or_closed(arguments):
+    """One line at the most, after the work is done."""
+    command = f"{sys.executable} -m fastsoftmax {' '.join(arguments)}"
+    for redirected, status in (("> /dev/full", 1), (">&-", 0)):
+        done = subprocess.run(["sh", "-c", f"{command} {redirected}"], capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        assert ("No space left" in done.stderr) == (status == 1)

@@ -29,7 +29,7 @@ def labels_of(n_classes):
     return (logits + rng(1).gumbel(size=logits.shape)).argmax(axis=1)
 
 
-def minimum(X, y, alpha, with_bias=True):
+def minimum(X, y, alpha, with_bias=True, orthogonal=False):
     """The least of 1/N (sum_n cross-entropy + alpha/2 |W|^2), by Newton's method with halved steps."""
     X, n_classes = X.astype(np.longdouble), y.max() + 1
     offset = X.mean(axis=0) if with_bias else 0 * X[0]
@@ -38,27 +38,31 @@ def minimum(X, y, alpha, with_bias=True):
     size = size * np.sqrt((((X - offset) / size) ** 2).mean(axis=0))
     size[size == 0] = 1
     ridge = np.minimum(alpha / N / size / size, 1e300).astype(float)  # of a weight of the standardised feature
-    Z = ((X - offset) / size).astype(float)
+    Z = ((X - offset) / size).astype(float)  # without biases far from 0: as it is, of which pinv takes what it can
     if with_bias:
         Z, ridge = np.column_stack([Z, np.ones(N)]), np.append(ridge, 0.0)
     unit = 1 / np.sqrt(np.maximum(ridge, 1))  # a weight that is hardly allowed counts in smaller steps
-    Z, ridge, free = Z * unit, ridge * unit**2, slice(1 if n_classes == 2 else 0, n_classes)  # of two classes one is 0
+    Z, ridge, free = Z * unit, np.diag(ridge * unit**2), slice(1 if n_classes == 2 else 0, n_classes)  # of two one is 0
+    if orthogonal:  # features that say nearly the same: others that span the same space
+        Z, R = np.linalg.qr(Z)
+        Z, back = Z * np.sqrt(N), np.linalg.inv(R) * np.sqrt(N)
+        ridge = back.T @ ridge @ back
     weight, targets = np.zeros((n_classes, Z.shape[1])), np.eye(n_classes)[y]
 
     def value(weight):
         logits = Z @ weight.T
         logits = logits - logits.max(axis=1, keepdims=True)
         log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        return -(targets * log_probs).sum() / N + 0.5 * (ridge * weight**2).sum(), np.exp(log_probs)
+        return -(targets * log_probs).sum() / N + 0.5 * ((weight @ ridge) * weight).sum(), np.exp(log_probs)
 
     now, probs = value(weight)
     for _ in range(100):
-        grad = ((probs - targets)[:, free].T @ Z / N + ridge * weight[free]).ravel()
+        grad = ((probs - targets)[:, free].T @ Z / N + weight[free] @ ridge).ravel()
         p = probs[:, free]
         blocks = [
             [Z.T @ (p[:, [a]] * ((a == b) - p[:, [b]]) * Z) / N for b in range(p.shape[1])] for a in range(p.shape[1])
         ]
-        hessian = np.block(blocks) + np.diag(np.tile(ridge, p.shape[1]))
+        hessian = np.block(blocks) + np.kron(np.eye(p.shape[1]), ridge)
         step = -np.linalg.pinv(hessian, rcond=1e-13, hermitian=True) @ grad
         share = 1.0
         while share > 1e-9:
@@ -85,7 +89,7 @@ def objective_of(model, X, y, alpha):
     return float(losses.mean() + alpha / (2 * N) * (coef**2).sum())
 
 
-def check(X, y, alpha, dtype, solver, *, may_warn=False, with_bias=True, sparse=False, **more):
+def check(X, y, alpha, dtype, solver, *, may_warn=False, with_bias=True, sparse=False, orthogonal=False, **more):
     X = X.astype(dtype)
     model = fs.SoftmaxClassifier(solver=solver, alpha=alpha, fit_intercept=with_bias, **more)
     with warnings.catch_warnings(record=True) as caught:
@@ -94,10 +98,12 @@ def check(X, y, alpha, dtype, solver, *, may_warn=False, with_bias=True, sparse=
     if caught and may_warn:
         assert {w.category for w in caught} == {ConvergenceWarning}
         assert "Maximum iterations" in str(caught[0].message) or "no step goes down" in str(caught[0].message)
-        assert objective_of(model, X, y, alpha) <= minimum(X, y, alpha, with_bias) * 1.05  # it ended near, all the same
+        assert (
+            objective_of(model, X, y, alpha) <= minimum(X, y, alpha, with_bias, orthogonal) * 1.05
+        )  # it ended near, all the same
     else:
         assert not caught, caught[0].message
-        assert objective_of(model, X, y, alpha) <= minimum(X, y, alpha, with_bias) * 1.001
+        assert objective_of(model, X, y, alpha) <= minimum(X, y, alpha, with_bias, orthogonal) * 1.001
     return model, [str(w.message) for w in caught]
 
 
@@ -130,11 +136,27 @@ class TestTheMinimumIsFound:
         """Of two time stamps the difference is all that counts; and sums of other features, exact and nearly so."""
         start = 1e6 * rng(5).random(N)
         close = 3 if dtype == np.float64 else 1e3
-        stamps = np.column_stack([start, start + close * BASE[:, 0], BASE[:, 1]])
-        check(stamps, labels_of(n_classes), alpha, dtype, solver, may_warn=dtype == np.float32)
+        stamps, single = np.column_stack([start, start + close * BASE[:, 0], BASE[:, 1]]), dtype == np.float32
+        check(stamps, labels_of(n_classes), alpha, dtype, solver, may_warn=single, orthogonal=True)
         nearly = BASE @ rng(6).standard_normal((D, 3)) + 1e-3 * rng(7).standard_normal((N, 3))
-        check(np.column_stack([BASE, nearly]), labels_of(n_classes), alpha, dtype, solver, may_warn=dtype == np.float32)
+        check(np.column_stack([BASE, nearly]), labels_of(n_classes), alpha, dtype, solver, may_warn=single)
         check(np.column_stack([BASE, BASE.sum(axis=1), BASE[:, 0]]), labels_of(n_classes), alpha, dtype, solver)
+
+    def test_without_biases_far_from_zero(self, alpha, n_classes, solver, dtype):
+        """Then features say nearly the same, their offset: a year and its square."""
+        for offset in (1e2, 1e4, 1e6) if dtype == np.float64 else (1e1, 1e2):
+            X, single = np.column_stack([BASE[:, 0] + offset, BASE[:, 1:3], BASE[:, 3] - offset]), dtype == np.float32
+            check(X, labels_of(n_classes), alpha, dtype, solver, with_bias=False, may_warn=single, orthogonal=True)
+        if dtype == np.float64:
+            year = 2000 + 10 * BASE[:, 0]
+            X = np.column_stack([year, year**2, BASE[:, 1]])
+            check(X, labels_of(n_classes), alpha, dtype, solver, with_bias=False, orthogonal=True)
+
+    def test_with_powers_of_a_feature(self, alpha, n_classes, solver, dtype):
+        if dtype == np.float64:
+            for feature in (BASE[:, 0] + 3, 1000 + 100 * BASE[:, 0]):
+                powers = feature[:, None] ** np.arange(1, 6)
+                check(powers, labels_of(n_classes), alpha, dtype, solver, orthogonal=True)
 
     def test_with_rare_and_outlying_values(self, alpha, n_classes, solver, dtype):
         X = np.column_stack([BASE, np.arange(N) == 7, 1e-5 * (rng().random(N) < 0.02)])

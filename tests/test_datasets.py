@@ -205,18 +205,48 @@ def test_names_that_are_numbers(tmp_path, text, options, n_samples):
     [
         (NUMBERED, None, "line 1 may have names or be a sample: its label 'kind' is on no other line"),
         (NUMBERED, "2", "line 1 may have names or be a sample"),
-        (",1.5,a\n3,4,b\n5,6,a\n7,8,b\n", None, "line 1, column 1 is not a number: ''"),  # a value that is missing
+        (NUMBERED + "1,1,rare\n", None, "line 1 may have names or be a sample"),
+        ("1,2,3\n1.5,2,a\n1.1,3,b\n1.2,4,a\n1.7,5,b\n", None, "line 1 may have names or be a sample: its label '3'"),
+        ("2019,2020,2021\n1.5,2,0\n1.1,3,1\n1.2,4,0\n", None, "line 1 may have names or be a sample"),
         ("0,1\n1,0\n0,1\n", None, "line 1, 0,1, may count the columns or be a sample"),
         ("3,2,1\n0,1,0\n5,6,1\n", "2", "'2' stands in line 1, column 2: it is that column's name or"),
-        ("a,b,b\n1,2,3\n4,5,6\n", "b", "2 columns are called 'b'"),
     ],
 )
 def test_what_cannot_be_told_is_asked(tmp_path, text, label, message):
     with pytest.raises(DataError) as caught:
         load(written(tmp_path, text), label)
     assert message in str(caught.value)
-    if "called" not in message and "column 1" not in message:
-        assert "--header yes or --header no" in str(caught.value)
+    assert "--header yes or --header no" in str(caught.value)
+
+
+GOOD = "1.5,2,a\n1.1,3,b\n1.2,4,a\n1.7,5,b\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",1.5,a\n3,4,b\n5,6,a\n7,8,b\n", "line 1, column 1 is not a number: ''"),
+        (",2,a\n" + GOOD, "line 1, column 1 is not a number: ''"),
+        ("1,?,a\n" + GOOD, "line 1, column 2 is not a number: '?'"),
+        (GOOD + "1,?,a\n", "line 5, column 2 is not a number: '?'"),
+        (GOOD + '1,2,"a\n' + GOOD, "is there a quote that is not closed?"),
+        (GOOD + '1,2,"a\n' + GOOD + '1,2,b"\n' + GOOD, "line 10 ends a cell of several lines"),
+        ('x,y,"kind\n' + GOOD, "is there a quote that is not closed?"),
+    ],
+)
+def test_no_sample_is_lost_without_a_word(tmp_path, text, message):
+    with pytest.raises(DataError) as caught:
+        load(written(tmp_path, text))
+    assert message in str(caught.value)
+
+
+def test_two_columns_of_one_name(tmp_path):
+    with pytest.raises(DataError, match="2 columns are called 'b'"):
+        load(written(tmp_path, "a,b,b\n1,2,3\n4,5,6\n"), "b")
+
+
+def test_blanks_around_a_label_do_not_count_and_everything_else_does(tmp_path):
+    assert classes_of(tmp_path, ["a", " a\t", "\u00a0a", "a\x1c"]) == [0, 0, 2, 1]
 
 
 def test_names_come_before_positions(tmp_path):

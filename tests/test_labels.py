@@ -121,3 +121,30 @@ def test_sparsify_and_densify(n_classes, x, tmp_path):
     assert isinstance(model.densify().coef_, np.ndarray)
     with pytest.raises(AttributeError):
         fs.SoftmaxClassifier((4,)).sparsify  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", ["Int64", "UInt64"])
+def test_large_nullable_integers_stay_apart(kind):
+    """As floats two of them would be one class."""
+    large = np.array([2**53, 2**53 + 1, 5], np.uint64)[np.arange(60) % 3] + np.uint64(2**63 if kind == "UInt64" else 0)
+    model = quiet(fs.SoftmaxClassifier(), X, pd.Series(large, dtype=kind))
+    assert model.classes_.tolist() == np.unique(large).tolist()
+    assert model.score(X, pd.Series(large, dtype=kind)) == np.mean(model.predict(X) == large)
+    assert fit(pd.Series(Y.astype(bool), dtype="boolean")).classes_.tolist() == [False, True]
+
+
+def test_class_weights_of_times():
+    days = np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]")
+    expected = fit(Y, class_weight={1: 4.0}).coef_
+    for key in (days[1], np.datetime64("2020-01-02"), pd.Timestamp("2020-01-02")):
+        assert same_bits(fs.SoftmaxClassifier(class_weight={key: 4.0}).fit(X, days[Y]).coef_, expected)
+
+
+def test_parameters_that_a_file_cannot_hold(tmp_path):
+    model = quiet(fs.SoftmaxClassifier(range(2, 4), class_weight={0: 1.0, 1: 2.0}), X, Y)
+    model.save(tmp_path / "model")
+    assert fs.SoftmaxClassifier.load(tmp_path / "model").hidden_layer_sizes == (2, 3)
+    day = np.datetime64("2020-01-02")
+    model = fs.SoftmaxClassifier(class_weight={day: 2.0}).fit(X, np.array(["2020-01-01", "2020-01-02"], "M8[D]")[Y])
+    with pytest.raises(TypeError, match="cannot be saved: only numbers and text can"):
+        model.save(tmp_path / "model")

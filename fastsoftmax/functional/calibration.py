@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._arrays import QUIET, real_array
+from fastsoftmax._arrays import QUIET, answer_dtypes, real_array
 from fastsoftmax.functional.losses import cross_entropy_value_and_grad
 
 REACH = 30.0  # the temperature is looked for from exp(-REACH) to exp(REACH), times the scale of the logits
@@ -29,8 +29,9 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
     Returns
     -------
     float
-        Between s exp(-30) and s exp(30), s being the largest difference between two logits of a sample. 1 where no
-        temperature is better than another, because the logits of each sample are equal.
+        Between s exp(-30) and s exp(30), s being the largest difference between two logits of a sample, as far as the
+        dtype of the logits goes, so that `softmax` takes it. 1 where no temperature is better than another, because
+        the logits of each sample are equal.
 
     Raises
     ------
@@ -56,7 +57,8 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
     """
     from scipy.optimize import brentq
 
-    z = real_array("logits", logits).astype(np.float64)
+    given = real_array("logits", logits)
+    z, limits = given.astype(np.float64), np.finfo(answer_dtypes(given.dtype)[1])
     if z.ndim != 2 or not z.size:
         raise ValueError(f"logits must have shape (n_samples, n_classes) and not be empty, got {z.shape}")
     with QUIET():
@@ -72,12 +74,18 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
             _, grad = cross_entropy_value_and_grad(math.exp(log_beta) * z, answers, sample_weight=sample_weight)
             return float((grad * z).sum())  # np.vdot is BLAS's, whose threads take longer to wake than this takes
 
+    def temperature_at(log_beta: float) -> float:
+        return min(max(scale * math.exp(-log_beta), float(limits.tiny)), float(limits.max))
+
     low, high = slope(-REACH), slope(REACH)
     if low == high == 0:
         return 1.0
     if low < 0 < high:
-        return scale * math.exp(-brentq(slope, -REACH, REACH, xtol=1e-12))
-    reason, temperature = ("every sample is right", -REACH) if low < 0 else ("no better than chance", REACH)
-    temperature = scale * math.exp(temperature)
+        return temperature_at(brentq(slope, -REACH, REACH, xtol=1e-12))
+    reason, temperature = (
+        ("every sample is right", temperature_at(REACH))
+        if low < 0
+        else ("no better than chance", temperature_at(-REACH))
+    )
     warnings.warn(f"no temperature is best: {reason}; it is set to {temperature:g}", RuntimeWarning, stacklevel=2)
     return temperature
