@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import FLOATS, rng
+from helpers import FLOATS, JIT, rng
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
@@ -19,6 +19,7 @@ from fastsoftmax import quasi_newton
 from fastsoftmax.objective import Network, Objective
 from fastsoftmax.quasi_newton import Coordinates, _moments, _row_shares
 
+needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 N, D = 300, 4
 SOLVERS = ("lbfgs", "newton-cg")
 BASE = rng(3).standard_normal((N, D))
@@ -107,6 +108,7 @@ def check(X, y, alpha, dtype, solver, *, may_warn=False, with_bias=True, sparse=
     return model, [str(w.message) for w in caught]
 
 
+@needs_jit
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -165,6 +167,7 @@ class TestTheMinimumIsFound:
         check(X if alpha else X[:, :D], labels_of(n_classes), alpha, dtype, solver)
 
 
+@needs_jit
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("stride", [2, 3, 10])
 def test_samples_that_repeat_take_no_longer(solver, stride):
@@ -203,6 +206,7 @@ def test_moments_are_those_of_all_rows(dtype, sparse, with_bias):
         assert deviation[4] == (0 if with_bias else pytest.approx(7))
 
 
+@needs_jit
 def test_moments_read_no_memory_that_was_given_back():
     """In a process whose freed memory is overwritten: scratch arrays must outlive the pointers into them."""
     code = """
@@ -242,6 +246,7 @@ def test_no_features_scale_depends_on_another():
     assert alone[0] == beside[0]
 
 
+@needs_jit
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
     ("dtype", "power"), [(np.float64, 290), (np.float64, -290), (np.float32, 33), (np.float32, -33)]
@@ -260,12 +265,14 @@ def test_features_whose_weights_the_dtype_cannot_hold_are_left_out_and_named(sol
         fs.SoftmaxClassifier(solver=solver, alpha=0.0).fit(pd.DataFrame(X, columns=["a", "time", "c", "d"]), y)
 
 
+@needs_jit
 def test_features_far_from_zero_are_named_where_rounding_ends_the_fit():
     X = (BASE + np.array([0, 1e6, 0, 0])).astype(np.float32)
     with pytest.warns(ConvergenceWarning, match="no step goes down.* above all for feature 1, which vary little"):
         fs.SoftmaxClassifier(solver="newton-cg", alpha=0.0).fit(X, labels_of(3))
 
 
+@needs_jit
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_warm_start_with_weights_of_features_that_are_constant_now(solver):
     """What they said is the biases' from then on, and the first loss is that of before."""
@@ -278,6 +285,7 @@ def test_a_warm_start_with_weights_of_features_that_are_constant_now(solver):
     assert objective_of(model, X, y, 0.0) <= minimum(X, y, 0.0) * 1.001
 
 
+@needs_jit
 @pytest.mark.parametrize("seed", range(6))
 def test_a_small_gradient_is_not_taken_for_the_end(seed):
     """Heavy tails: it is small long before the minimum, because the Hessian is far from the identity."""

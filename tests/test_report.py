@@ -42,3 +42,13 @@ def test_a_file_without_races_is_bad_usage(tmp_path):
     done = report(tmp_path, [])
     assert done.returncode == 2
     assert "no races in these files" in done.stderr
+
+
+def test_all_libraries_are_held_to_an_instruction_set_before_they_are_loaded():
+    code = "import isa, sys; print(isa.hold_to(sys.argv)); import numpy; print(isa.machine()['isa']); isa.hold_to(sys.argv)"
+    start = {"cwd": REPORT.parent, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code, "--isa=avx2"], **start)
+    assert done.stdout.split() == ["avx2", "AVX2"]
+    assert "--isa comes too late: numpy, numba is loaded already" in done.stderr
+    done = subprocess.run([sys.executable, "-c", code, "--isa", "mmx"], **start)
+    assert "--isa must be one of avx2, got 'mmx'" in done.stderr

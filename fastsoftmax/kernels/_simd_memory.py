@@ -5,6 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastsoftmax.kernels._jit import step
 from fastsoftmax.kernels._simd_types import (
     INT32,
     VECTOR_BITS,
@@ -14,10 +15,15 @@ from fastsoftmax.kernels._simd_types import (
     check_writable,
     first_in,
     is_pointer_to_floats,
+    load_first,
     place_in,
     prefetch_in,
     splat_in,
+    store_first,
 )
+from fastsoftmax.kernels._target import has_mask_registers
+
+BLOCK = 4  # rows and columns that are transposed at once where registers are few
 
 __all__ = [
     "drain",
@@ -102,10 +108,8 @@ def load_some(typingctx, array, position, count, fill):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, signature, args):
-        pointer = place_in(context, builder, array, *args[:2], vector.llvm)
-        align, mask = INT32(array.dtype.bitwidth // 8), first_in(builder, args[2], vector)
         rest = splat_in(builder, context.cast(builder, args[3], fill, array.dtype), vector.llvm)
-        return call_in(builder, f"llvm.masked.load.{vector.suffix}.p0", vector.llvm, [pointer, align, mask, rest])
+        return load_first(context, builder, vector, builder.gep(args[0], [args[1]], inbounds=True), args[2], rest)
 
     return vector(array, types.intp, types.intp, fill), codegen
 
@@ -143,9 +147,8 @@ def store_some(typingctx, vector, array, position, count):
     check_writable(array)
 
     def codegen(context, builder, signature, args):
-        pointer = place_in(context, builder, array, *args[1:3], vector.llvm)
-        align, mask = INT32(vector.kind.bitwidth // 8), first_in(builder, args[3], vector)
-        call_in(builder, f"llvm.masked.store.{vector.suffix}.p0", ir.VoidType(), [args[0], pointer, align, mask])
+        address = builder.gep(args[1], [args[2]], inbounds=True)
+        store_first(context, builder, vector, args[0], address, args[3])
         return context.get_dummy_value()
 
     return types.void(vector, array, types.intp, types.intp), codegen
@@ -193,8 +196,66 @@ def drain(typingctx):
     return types.void(), codegen
 
 
+@step
+def transpose(source, position, stride, rows, columns, target, target_position, target_stride):
+    if _has_mask_registers():
+        _transpose_whole(source, position, stride, rows, columns, target, target_position, target_stride)
+    else:  # 16 x 16 do not fit into 16 registers
+        _transpose_by_blocks(source, position, stride, rows, columns, target, target_position, target_stride)
+
+
 @intrinsic
-def transpose(typingctx, source, position, stride, rows, columns, target, target_position, target_stride):
+def _has_mask_registers(typingctx):
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.boolean, has_mask_registers(context))
+
+    return types.boolean(), codegen
+
+
+@step
+def _transpose_by_blocks(source, position, stride, rows, columns, target, target_position, target_stride):
+    whole_rows, whole_columns = rows - rows % BLOCK, columns - columns % BLOCK
+    for c in range(0, whole_columns, BLOCK):
+        for r in range(0, whole_rows, BLOCK):
+            here, there = position + r * stride + c, target_position + c * target_stride + r
+            _transpose_block(source, here, stride, target, there, target_stride)
+    for r in range(rows):
+        for c in range(whole_columns if r < whole_rows else 0, columns):
+            target[target_position + c * target_stride + r] = source[position + r * stride + c]
+
+
+@intrinsic
+def _transpose_block(typingctx, source, position, stride, target, target_position, target_stride):
+    if not is_pointer_to_floats(source):
+        return None
+    check_writable(target)
+
+    def codegen(context, builder, signature, args):
+        x, position, stride, y, target_position, target_stride = args
+        kind = ir.VectorType(Vector(source.dtype).llvm.element, BLOCK)
+        align = source.dtype.bitwidth // 8
+
+        def address(pointer, start, step, number):
+            here = builder.add(start, builder.mul(step, start.type(number)))
+            return builder.bitcast(builder.gep(pointer, [here]), kind.as_pointer())
+
+        def mixed(a, b, *order):
+            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, BLOCK), order))
+
+        rows = [builder.load(address(x, position, stride, r), align=align) for r in range(BLOCK)]
+        low = [mixed(rows[r], rows[r + 1], 0, 4, 1, 5) for r in (0, 2)]
+        high = [mixed(rows[r], rows[r + 1], 2, 6, 3, 7) for r in (0, 2)]
+        columns = [mixed(*pair, *order) for pair in (low, high) for order in ((0, 1, 4, 5), (2, 3, 6, 7))]
+        for c, column in enumerate(columns):
+            builder.store(column, address(y, target_position, target_stride, c), align=align)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, i, target, i, i), codegen
+
+
+@intrinsic
+def _transpose_whole(typingctx, source, position, stride, rows, columns, target, target_position, target_stride):
     if not is_pointer_to_floats(source):
         return None
     check_writable(target)

@@ -15,11 +15,13 @@ from fastsoftmax.kernels._simd_types import (
     Vector,
     call_in,
     check_writable,
-    first_in,
     is_pointer_to_floats,
+    load_first,
     prefetch_in,
     splat_in,
+    store_first,
 )
+from fastsoftmax.kernels._target import has_mask_registers
 
 __all__ = ["dot_tile", "dot_tile_classes", "dot_tile_rows", "outer_tile", "outer_tile_height"]
 
@@ -50,38 +52,35 @@ def _fma(builder, vector, a, b, place):
     builder.store(total, place)
 
 
-def _load(builder, vector, address, mask=None):
-    address, align = builder.bitcast(address, vector.llvm.as_pointer()), vector.kind.bitwidth // 8
-    if mask is None:
-        return builder.load(address, align=align)
-    name, nothing = f"llvm.masked.load.{vector.suffix}.p0", ir.Constant(vector.llvm, None)
-    return call_in(builder, name, vector.llvm, [address, INT32(align), mask, nothing])
+def _load(context, builder, vector, address, count=None):
+    """The vector at the address, or `count` elements of it and zeros."""
+    if count is not None:
+        return load_first(context, builder, vector, address, count, ir.Constant(vector.llvm, None))
+    address = builder.bitcast(address, vector.llvm.as_pointer())
+    return builder.load(address, align=vector.kind.bitwidth // 8)
 
 
-def _store(builder, vector, value, address, mask=None):
-    address, align = builder.bitcast(address, vector.llvm.as_pointer()), vector.kind.bitwidth // 8
-    if mask is None:
-        builder.store(value, address, align=align)
+def _store(context, builder, vector, value, address, count=None):
+    if count is not None:
+        store_first(context, builder, vector, value, address, count)
     else:
-        name = f"llvm.masked.store.{vector.suffix}.p0"
-        call_in(builder, name, ir.VoidType(), [value, address, INT32(align), mask])
+        address = builder.bitcast(address, vector.llvm.as_pointer())
+        builder.store(value, address, align=vector.kind.bitwidth // 8)
 
 
-def _has_many_registers(context):
-    """Whether vectors of 64 bytes have 32 registers; else LLVM keeps each in two or four of 16."""
-    return "+avx512f" in context.codegen().magic_tuple()[2]
+# With AVX-512 vectors of 64 bytes have 32 registers; else LLVM keeps each in two or four of 16 (arm64: of 32)
 
 
 def _dot_sums(context):
-    return 16 if _has_many_registers(context) else 4
+    return 16 if has_mask_registers(context) else 4
 
 
 def _most_classes(context):
-    return 5 if _has_many_registers(context) else 2
+    return 5 if has_mask_registers(context) else 2
 
 
 def _most_height(context):
-    return 14 if _has_many_registers(context) else 3
+    return 14 if has_mask_registers(context) else 3
 
 
 def _constant_of_target(value):
@@ -142,9 +141,10 @@ def dot_tile(typingctx, x, n_rows, w, n_classes, depth, bias, first, adds, out):
             for place in sums:
                 builder.store(ir.Constant(vector.llvm, None), place)
 
-            def accumulate(d, mask=None):
-                xs = [_load(builder, vector, x_place.address(number, d), mask) for number in numbers]
-                ws = [_load(builder, vector, w_place.address(NUMBER_OF(j), d), mask) for j in range(n_classes)]
+            def accumulate(d, count=None):
+                xs = [_load(context, builder, vector, x_place.address(number, d), count) for number in numbers]
+                addresses = [w_place.address(NUMBER_OF(j), d) for j in range(n_classes)]
+                ws = [_load(context, builder, vector, address, count) for address in addresses]
                 for i in range(n_rows):
                     for j in range(n_classes):
                         _fma(builder, vector, xs[i], ws[j], sums[i * n_classes + j])
@@ -152,7 +152,7 @@ def dot_tile(typingctx, x, n_rows, w, n_classes, depth, bias, first, adds, out):
             with cgutils.for_range_slice(builder, none, full, NUMBER_OF(vector.count)) as (d, _):
                 accumulate(d)
             with builder.if_then(builder.icmp_signed("<", full, depth)):
-                accumulate(full, first_in(builder, builder.sub(depth, full), vector))
+                accumulate(full, builder.sub(depth, full))
 
             part = ir.VectorType(vector.llvm.element, n_classes)
             align = vector.kind.bitwidth // 8
@@ -215,15 +215,10 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
         _, height, _, columns, count, adds, _, ahead = args
         sums = [cgutils.alloca_once(builder, vector.llvm) for _ in range(2 * _most_height(context))]
 
-        def body(n_rows, n_vectors):
-            used, rest = sums[: n_rows * n_vectors], builder.sub(columns, NUMBER_OF((n_vectors - 1) * vector.count))
-            masks = [None] * (n_vectors - 1) + [first_in(builder, rest, vector)]
-            starts = [NUMBER_OF(v * vector.count) for v in range(n_vectors)]
-            for place in used:
-                builder.store(ir.Constant(vector.llvm, None), place)
+        def sum_up(n_rows, n_vectors, used, starts, counts):
             with cgutils.for_range(builder, count) as loop:
                 addresses = [x_place.address(loop.index, start) for start in starts]
-                xs = [_load(builder, vector, *pair) for pair in zip(addresses, masks, strict=True)]
+                xs = [_load(context, builder, vector, *pair) for pair in zip(addresses, counts, strict=True)]
                 for address in addresses:
                     prefetch_in(builder, builder.gep(address, [ahead]))
                 for i in range(n_rows):
@@ -232,23 +227,47 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
                     for v in range(n_vectors):
                         _fma(builder, vector, factor, xs[v], used[i * n_vectors + v])
 
+        def add_present(tile, wanted=None):
+            for address, place, some in tile:
+                if wanted is not None:
+                    some = builder.select(wanted, some or NUMBER_OF(vector.count), NUMBER_OF(0))
+                value = _load(context, builder, vector, address, some)
+                builder.store(builder.fadd(value, builder.load(place)), place)
+
+        def put(tile):
+            for address, place, some in tile:
+                _store(context, builder, vector, builder.load(place), address, some)
+
+        def body(n_rows, n_vectors):
+            used, rest = sums[: n_rows * n_vectors], builder.sub(columns, NUMBER_OF((n_vectors - 1) * vector.count))
+            starts = [NUMBER_OF(v * vector.count) for v in range(n_vectors)]
+            whole, ragged = [None] * n_vectors, [None] * (n_vectors - 1) + [rest]
+
+            def tile_of(counts):
+                numbers = [(i, v) for i in range(n_rows) for v in range(n_vectors)]
+                return [
+                    (out_place.address(NUMBER_OF(i), starts[v]), used[i * n_vectors + v], counts[v]) for i, v in numbers
+                ]
+
+            for place in used:
+                builder.store(ir.Constant(vector.llvm, None), place)
             is_full = builder.icmp_signed("==", rest, NUMBER_OF(vector.count))
-            full = NUMBER_OF(vector.count)
-            for i in range(n_rows):
-                for v in range(n_vectors):
-                    address, place = out_place.address(NUMBER_OF(i), starts[v]), used[i * n_vectors + v]
-                    mask = first_in(builder, builder.select(adds, rest if masks[v] else full, NUMBER_OF(0)), vector)
-                    value = builder.fadd(_load(builder, vector, address, mask), builder.load(place))
-                    if masks[v]:
-                        builder.store(value, place)
-                    else:
-                        _store(builder, vector, value, address)
-            last = [(out_place.address(NUMBER_OF(i), starts[-1]), used[(i + 1) * n_vectors - 1]) for i in range(n_rows)]
-            with builder.if_else(is_full) as (then, otherwise):  # a masked store takes longer
-                for branch, mask in ((then, None), (otherwise, masks[-1])):
+            if has_mask_registers(context):  # loads under a mask, an empty one too, cost nothing there; stores a little
+                sum_up(n_rows, n_vectors, used, starts, ragged)
+                add_present(tile_of(ragged), adds)
+                put([element for element in tile_of(ragged) if element[2] is None])
+                with builder.if_else(is_full) as (full, otherwise):
+                    for branch, counts in ((full, whole), (otherwise, ragged)):
+                        with branch:
+                            put(tile_of(counts)[n_vectors - 1 :: n_vectors])
+                return
+            with builder.if_else(is_full) as (full, otherwise):
+                for branch, counts in ((full, whole), (otherwise, ragged)):
                     with branch:
-                        for address, place in last:
-                            _store(builder, vector, builder.load(place), address, mask)
+                        sum_up(n_rows, n_vectors, used, starts, counts)
+                        with builder.if_then(adds):
+                            add_present(tile_of(counts))
+                        put(tile_of(counts))
 
         heights = range(1, _most_height(context) + 1)
         wide = builder.icmp_signed(">", columns, NUMBER_OF(vector.count))
