@@ -18,6 +18,7 @@ from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
 from fastsoftmax import _parallel, kernels
+from fastsoftmax.kernels import _system
 from fastsoftmax.kernels import team as board
 from fastsoftmax.kernels._jit import kernel
 from fastsoftmax.kernels.team import SMALL
@@ -56,12 +57,12 @@ def test_results_do_not_depend_on_the_number_of_threads(shape, dtype):
 @kernel
 def _meet_span(first, last, inside, met):
     address = inside.ctypes.data
-    board._add(address, 1)
+    _system.add_atomic(address, 1)
     for _ in range(1_000_000):
-        if board._get(address) > 1:
+        if _system.load_atomic(address) > 1:
             met[0] = 1
             break
-    board._add(address, -1)
+    _system.add_atomic(address, -1)
 
 
 @kernel
@@ -427,8 +428,8 @@ def test_teams_begin_and_end_thousands_of_times():
 
 @kernel
 def _exchange_float_mode(mode):
-    before = board._float_mode()
-    board._set_float_mode(mode)
+    before = _system.float_mode()
+    _system.set_float_mode(mode)
     return before
 
 

@@ -11,7 +11,21 @@ def has_mask_registers(context):
 
 def has_masked_loads(context):
     """x86 with AVX. On arm64 (NEON and SVE alike) LLVM takes a masked load apart, an element and a branch each."""
-    return has_mask_registers(context) or context.codegen().magic_tuple()[0].startswith("x86_64")
+    return is_x86(context)
+
+
+def is_x86(context):
+    """64 bits."""
+    return _triple(context).startswith("x86_64")
+
+
+def is_arm64(context):
+    """Linux says aarch64, Apple arm64."""
+    return _triple(context).startswith(("aarch64", "arm64"))
+
+
+def _triple(context):
+    return context.codegen().magic_tuple()[0]
 
 
 def _features(context):

@@ -15,18 +15,34 @@ those of the leader alone.
 The board is an array of int64, given by its address (0: no team). Its entries lie a cache line apart.
 """
 
-import os
-import platform
-import sys
-
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_process_triple
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from fastsoftmax.kernels._jit import kernel, outline
+from fastsoftmax.kernels._system import (
+    add_atomic,
+    float_mode,
+    load_atomic,
+    pause,
+    pthread_cond_destroy,
+    pthread_cond_init,
+    pthread_cond_signal,
+    pthread_cond_wait,
+    pthread_create,
+    pthread_join,
+    pthread_mutex_destroy,
+    pthread_mutex_init,
+    pthread_mutex_lock,
+    pthread_mutex_unlock,
+    pthread_sigmask,
+    set_float_mode,
+    store_atomic,
+    thread_id,
+    yield_processor,
+)
 
 _LINE = 64  # bytes
 _OPEN = 0 * _LINE  # number of the job that can be joined, or 0
@@ -74,7 +90,7 @@ def share_each(team, n_pieces, span, arguments):
 @kernel
 def team_size(team):
     """How many may work on a job, the leader included."""
-    return 1 if team == 0 else 1 + _get(team + _JOB + 32)
+    return 1 if team == 0 else 1 + load_atomic(team + _JOB + 32)
 
 
 @kernel
@@ -86,13 +102,13 @@ def await_turn(team, place, number):
     if team == 0:
         return True
     looks = 0
-    while _get(place) != number:
-        if _get(team + _FAILED) != 0:
+    while load_atomic(place) != number:
+        if load_atomic(team + _FAILED) != 0:
             return False
         looks += 1
         if looks % YIELD_AFTER == 0:
-            _yield()
-        _pause()
+            yield_processor()
+        pause()
     return True
 
 
@@ -100,40 +116,40 @@ def await_turn(team, place, number):
 def pass_turn(team, place, number):
     """Let the one go on who waits for this number."""
     if team != 0:
-        _set(place, number)
+        store_atomic(place, number)
 
 
 @kernel
 def _lead(team, function, packed, n_rows, turn):
     if team == 0:
         return _run(function, packed, 0, n_rows) == 0
-    number = _get(team + _LAST_JOB) + 1
-    _set(team + _LAST_JOB, number)
-    _set(team + _JOB, function)
-    _set(team + _JOB + 8, packed)
-    _set(team + _JOB + 16, n_rows)
-    _set(team + _JOB + 24, turn)
-    _set(team + _JOB + 40, _float_mode())
-    _set(team + _NEXT, 0)
-    _set(team + _FAILED, 0)
-    _set(team + _OPEN, number)
-    for helper in range(_get(team + _JOB + 32)):
+    number = load_atomic(team + _LAST_JOB) + 1
+    store_atomic(team + _LAST_JOB, number)
+    store_atomic(team + _JOB, function)
+    store_atomic(team + _JOB + 8, packed)
+    store_atomic(team + _JOB + 16, n_rows)
+    store_atomic(team + _JOB + 24, turn)
+    store_atomic(team + _JOB + 40, float_mode())
+    store_atomic(team + _NEXT, 0)
+    store_atomic(team + _FAILED, 0)
+    store_atomic(team + _OPEN, number)
+    for helper in range(load_atomic(team + _JOB + 32)):
         _wake(team, helper)
     _take_turns(team, function, packed, n_rows, turn, False)
-    _set(team + _OPEN, 0)
-    while _get(team + _INSIDE) != 0:
-        _pause()
-    return _get(team + _FAILED) == 0
+    store_atomic(team + _OPEN, 0)
+    while load_atomic(team + _INSIDE) != 0:
+        pause()
+    return load_atomic(team + _FAILED) == 0
 
 
 @kernel
 def _take_turns(team, function, packed, n_rows, turn, helps):
-    while not helps or _get(team + _CLOSED) == 0:  # the leader does what is left of the rows
-        first = _add(team + _NEXT, turn)
+    while not helps or load_atomic(team + _CLOSED) == 0:  # the leader does what is left of the rows
+        first = add_atomic(team + _NEXT, turn)
         if first >= n_rows:
             break
         if _run(function, packed, first, min(first + turn, n_rows)) != 0:
-            _set(team + _FAILED, 1)
+            store_atomic(team + _FAILED, 1)
 
 
 @kernel
@@ -143,216 +159,81 @@ def start_helpers(team, n_helpers, block, set_mask):
     block, set_mask: SIG_BLOCK and SIG_SETMASK. In compiled code, so that no exception of Python's comes between a
     thread and its being counted, or leaves signals blocked.
     """
-    _pthread_sigmask(block, team + _SIGNALS, team + _SIGNALS_BEFORE)  # a thread begins with its starter's mask
-    helper = _get(team + _STARTED)
-    while helper < n_helpers and _get(team + _CLOSED) == 0:
+    pthread_sigmask(block, team + _SIGNALS, team + _SIGNALS_BEFORE)  # a thread begins with its starter's mask
+    helper = load_atomic(team + _STARTED)
+    while helper < n_helpers and load_atomic(team + _CLOSED) == 0:
         here = team + _HELPERS + helper * _HELPER
-        _set(here + _FUNCTION, _as_job(_serve, (team, np.int64(helper)))[0])
-        _set(here + _ARGUMENTS, team)  # packed as _as_job packs them, where they stay
-        _set(here + _ARGUMENTS + 8, helper)
-        _pthread_mutex_init(here + _MUTEX, 0)
-        _pthread_cond_init(here + _CONDITION, 0)
-        if _pthread_create(here + _THREAD, 0, _thread_function(), here + _FUNCTION) != 0:
-            _pthread_mutex_destroy(here + _MUTEX)
-            _pthread_cond_destroy(here + _CONDITION)
+        store_atomic(here + _FUNCTION, _as_job(_serve, (team, np.int64(helper)))[0])
+        store_atomic(here + _ARGUMENTS, team)  # packed as _as_job packs them, where they stay
+        store_atomic(here + _ARGUMENTS + 8, helper)
+        pthread_mutex_init(here + _MUTEX, 0)
+        pthread_cond_init(here + _CONDITION, 0)
+        if pthread_create(here + _THREAD, 0, _thread_function(), here + _FUNCTION) != 0:
+            pthread_mutex_destroy(here + _MUTEX)
+            pthread_cond_destroy(here + _CONDITION)
             break
         helper += 1
-        _set(team + _STARTED, helper)
-    _pthread_sigmask(set_mask, team + _SIGNALS_BEFORE, 0)
+        store_atomic(team + _STARTED, helper)
+    pthread_sigmask(set_mask, team + _SIGNALS_BEFORE, 0)
     return helper
 
 
 @kernel
 def dismiss(team):
     """End the helpers of a closed team, and wait until they have ended."""
-    n_helpers = _get(team + _STARTED)
+    n_helpers = load_atomic(team + _STARTED)
     for helper in range(n_helpers):
         _wake(team, helper)
     for helper in range(n_helpers):
-        _pthread_join(_get(team + _HELPERS + helper * _HELPER + _THREAD), 0)
+        pthread_join(load_atomic(team + _HELPERS + helper * _HELPER + _THREAD), 0)
 
 
 @kernel
 def _wake(team, helper):
     here = team + _HELPERS + helper * _HELPER
-    if _get(here + _ASLEEP) != 0:
-        _pthread_mutex_lock(here + _MUTEX)
-        _set(here + _ASLEEP, 0)
-        _pthread_mutex_unlock(here + _MUTEX)
-        _pthread_cond_signal(here + _CONDITION)
+    if load_atomic(here + _ASLEEP) != 0:
+        pthread_mutex_lock(here + _MUTEX)
+        store_atomic(here + _ASLEEP, 0)
+        pthread_mutex_unlock(here + _MUTEX)
+        pthread_cond_signal(here + _CONDITION)
 
 
 @kernel
 def _sleep(team, here):
     # A leader opens a job and then looks whether we sleep; we say so and then look for a job. So one of both sees the
     # other, and whoever finds us asleep wakes us: no job and no closing is slept through.
-    _set(here + _ASLEEP, 1)
-    if _get(team + _OPEN) == 0 and _get(team + _CLOSED) == 0:
-        _pthread_mutex_lock(here + _MUTEX)
-        while _get(here + _ASLEEP) != 0:
-            _pthread_cond_wait(here + _CONDITION, here + _MUTEX)
-        _pthread_mutex_unlock(here + _MUTEX)
-    _set(here + _ASLEEP, 0)
+    store_atomic(here + _ASLEEP, 1)
+    if load_atomic(team + _OPEN) == 0 and load_atomic(team + _CLOSED) == 0:
+        pthread_mutex_lock(here + _MUTEX)
+        while load_atomic(here + _ASLEEP) != 0:
+            pthread_cond_wait(here + _CONDITION, here + _MUTEX)
+        pthread_mutex_unlock(here + _MUTEX)
+    store_atomic(here + _ASLEEP, 0)
 
 
 @kernel
 def _serve(first, last, team, helper):
     # Help with jobs until the team is closed. A span without rows, so that a thread can begin with it as with a job.
     last_job, looks, here = 0, 0, team + _HELPERS + helper * _HELPER
-    _set(here + _TID, _thread_id())
-    while _get(team + _CLOSED) == 0:
+    store_atomic(here + _TID, thread_id())
+    while load_atomic(team + _CLOSED) == 0:
         looks += 1
-        number = _get(team + _OPEN)
+        number = load_atomic(team + _OPEN)
         if number != 0 and number != last_job:
-            _add(team + _INSIDE, 1)
-            number = _get(team + _OPEN)  # from here on the leader waits for us
+            add_atomic(team + _INSIDE, 1)
+            number = load_atomic(team + _OPEN)  # from here on the leader waits for us
             job = team + _JOB
-            if number != 0 and helper < _get(job + 32):
-                _set_float_mode(_get(job + 40))
-                _take_turns(team, _get(job), _get(job + 8), _get(job + 16), _get(job + 24), True)
+            if number != 0 and helper < load_atomic(job + 32):
+                set_float_mode(load_atomic(job + 40))
+                function, packed = load_atomic(job), load_atomic(job + 8)
+                _take_turns(team, function, packed, load_atomic(job + 16), load_atomic(job + 24), True)
             last_job = number
-            _add(team + _INSIDE, -1)
+            add_atomic(team + _INSIDE, -1)
             looks = 0
         elif looks > PATIENCE:
             _sleep(team, here)
             looks = 0
-        _pause()
-
-
-def _place(builder, address):
-    return builder.inttoptr(address, ir.IntType(64).as_pointer())
-
-
-@intrinsic
-def _get(typingctx, address):
-    def codegen(context, builder, signature, args):
-        return builder.load_atomic(_place(builder, args[0]), "seq_cst", 8)
-
-    return types.int64(types.int64), codegen
-
-
-@intrinsic
-def _set(typingctx, address, value):
-    def codegen(context, builder, signature, args):
-        builder.store_atomic(args[1], _place(builder, args[0]), "seq_cst", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
-
-
-@intrinsic
-def _add(typingctx, address, value):
-    def codegen(context, builder, signature, args):
-        return builder.atomic_rmw("add", _place(builder, args[0]), args[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
-
-
-def _call(builder, name, result, arguments, var_arg=False):
-    kind = ir.FunctionType(result, [argument.type for argument in arguments], var_arg)
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
-def _is_x86():
-    return get_process_triple().startswith("x86_64")
-
-
-def _is_arm64():
-    return get_process_triple().startswith(("aarch64", "arm64"))
-
-
-@intrinsic
-def _pause(typingctx):
-    def codegen(context, builder, signature, args):
-        if _is_x86():
-            _call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
-        elif _is_arm64():
-            _call(builder, "llvm.aarch64.isb", ir.VoidType(), [ir.IntType(32)(15)])
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-@intrinsic
-def _float_mode(typingctx):
-    # how this thread rounds, and whether it flushes subnormals to zero
-    def codegen(context, builder, signature, args):
-        number = ir.IntType(64)
-        if _is_x86():
-            place = cgutils.alloca_once(builder, ir.IntType(32))
-            _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), [builder.bitcast(place, ir.IntType(8).as_pointer())])
-            return builder.zext(
-                builder.and_(builder.load(place), ir.IntType(32)(0xFFC0)), number
-            )  # without past events
-        return _call(builder, "llvm.aarch64.get.fpcr", number, []) if _is_arm64() else number(0)
-
-    return types.int64(), codegen
-
-
-@intrinsic
-def _set_float_mode(typingctx, mode):
-    def codegen(context, builder, signature, args):
-        if _is_x86():
-            place = cgutils.alloca_once(builder, ir.IntType(32))
-            builder.store(builder.trunc(args[0], ir.IntType(32)), place)
-            _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), [builder.bitcast(place, ir.IntType(8).as_pointer())])
-        elif _is_arm64():
-            _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), [args[0]])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
-
-
-def _c_function(name, n_arguments):
-    """An intrinsic that calls a function of the C library: its arguments are as long as an address, its result an int.
-
-    Where there are no POSIX threads nothing is called: no helper is ever started there.
-    """
-    number = ir.IntType(64)
-
-    def codegen(context, builder, signature, args):
-        if os.name != "posix":
-            return number(0)
-        return builder.sext(_call(builder, name, ir.IntType(32), list(args)), number)
-
-    kind = types.int64(*[types.int64] * n_arguments)
-    if n_arguments == 0:
-        return intrinsic(lambda typingctx: (kind, codegen))
-    if n_arguments == 1:
-        return intrinsic(lambda typingctx, a: (kind, codegen))
-    if n_arguments == 2:
-        return intrinsic(lambda typingctx, a, b: (kind, codegen))
-    if n_arguments == 3:
-        return intrinsic(lambda typingctx, a, b, c: (kind, codegen))
-    return intrinsic(lambda typingctx, a, b, c, d: (kind, codegen))
-
-
-_pthread_create, _pthread_join = _c_function("pthread_create", 4), _c_function("pthread_join", 2)
-_pthread_sigmask = _c_function("pthread_sigmask", 3)
-_pthread_mutex_init, _pthread_mutex_destroy = (
-    _c_function("pthread_mutex_init", 2),
-    _c_function("pthread_mutex_destroy", 1),
-)
-_pthread_cond_init, _pthread_cond_destroy = _c_function("pthread_cond_init", 2), _c_function("pthread_cond_destroy", 1)
-_pthread_mutex_lock, _pthread_mutex_unlock = (
-    _c_function("pthread_mutex_lock", 1),
-    _c_function("pthread_mutex_unlock", 1),
-)
-_pthread_cond_wait, _pthread_cond_signal = _c_function("pthread_cond_wait", 2), _c_function("pthread_cond_signal", 1)
-_yield = _c_function("sched_yield", 0)
-_GETTID = {"x86_64": 186, "aarch64": 178}  # of Linux; its C library has no function for it before glibc 2.30
-
-
-@intrinsic
-def _thread_id(typingctx):
-    # by which Linux knows this thread; 0 elsewhere
-    def codegen(context, builder, signature, args):
-        number = ir.IntType(64)
-        if sys.platform != "linux" or platform.machine() not in _GETTID:
-            return number(0)
-        return _call(builder, "syscall", number, [number(_GETTID[platform.machine()])], var_arg=True)
-
-    return types.int64(), codegen
+        pause()
 
 
 @intrinsic
