@@ -1,5 +1,5 @@
-"""The parameters of a linear model in other coordinates u, in which features are standardised (quasi_newton.py), and
-how features are spread, which tells the coordinates.
+"""The parameters of a linear model in other coordinates u, in which features are standardised, and how features are
+spread, which tells the coordinates (fastsoftmax/coordinates.py).
 
 params = (W (C, D), b (C,)) in the dtype of the data, u = (U, u_b) and all else in float64:
 
