@@ -118,9 +118,12 @@ def _whitening(
         X -= mean
     X *= scale
     X *= np.sqrt(curvature * weight[rows] / weight[rows].sum())[:, None]
-    # Singular values of a root of K rather than K's eigenvalues: half of the digits would be lost. Below the rows
-    # stands the root of what they do not have of K's diagonal, which is 1.
+    # of K's diagonal, which is 1, what the rows do not have
     rest = np.where(scale > 0, np.maximum(1.0 - (X * X).sum(axis=0), ridge * scale * scale), 1.0)
+    eigenvalues = np.linalg.eigvalsh(X.T @ X + np.diag(rest))
+    if eigenvalues[0] > DEPENDENT * eigenvalues[-1]:
+        return None
+    # singular values of a root of K, because half of the digits of its eigenvalues are lost
     root = np.linalg.qr(np.vstack([X, np.diag(np.sqrt(rest))]), mode="r")
     _, values, vectors = np.linalg.svd(root)
     # a direction that rounding hides from weights of the dtype stays as it is

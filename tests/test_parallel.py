@@ -486,6 +486,7 @@ def test_an_interrupt_while_threads_are_started_leaves_signals_as_they_were():
     """KeyboardInterrupt may come out of any call of Python's: the mask and the count are set in compiled code."""
     code = """
 import ctypes, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell is started without
 team = _parallel._Team()
 team._start(0)  # its code is ready
 before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
