@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from fastsoftmax._arrays import Array
 
 try:
@@ -63,6 +65,7 @@ class Callbacks:
         self._estimator, self._data, self._attributes = estimator, data, attributes
         self._fit: Any = None
         self._iteration: Any = None
+        self._errors = np.geterr()  # the caller's, in which callbacks run; training ignores them
         if max_iter is not None and hasattr(estimator, "_init_callback_context"):
             # as in LogisticRegression, the task after the last iteration is begun, and ended empty
             self._fit = estimator._init_callback_context(max_subtasks=max_iter + 1)
@@ -78,8 +81,9 @@ class Callbacks:
         if self._iteration is None:
             return False
         now = params.copy()
-        stop = bool(self._iteration.call_on_fit_task_end(**self._arguments(now)))
-        self._begin_iteration(now)
+        with np.errstate(**self._errors):
+            stop = bool(self._iteration.call_on_fit_task_end(**self._arguments(now)))
+            self._begin_iteration(now)
         return stop
 
     def end(self, params: Array) -> None:

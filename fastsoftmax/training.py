@@ -55,7 +55,6 @@ def train(
 ) -> Training:
     """Let the solver change the parameters, which end as the last good ones; report is told of each iteration."""
     training, good, earlier = Training(), params.copy(), params.copy()
-    callers = np.geterr()
 
     def after_iteration(now: Array, loss: float) -> bool:
         nonlocal good, earlier
@@ -65,8 +64,7 @@ def train(
         training.loss_curve.append(loss)
         good, earlier = earlier, good
         good[:] = now
-        with np.errstate(**callers):
-            training.stopped = report(good, loss)
+        training.stopped = report(good, loss)
         return training.stopped
 
     try:

@@ -8,7 +8,6 @@ from helpers import flat, parameters, public_calls, quiet, rng, same_bits
 from scipy.sparse import csr_array
 
 import fastsoftmax as fs
-from fastsoftmax import _fitting, training
 
 HOSTILE = ["ordinary", "far apart", "subnormal", "nan and inf"]
 
@@ -96,23 +95,31 @@ def test_a_fit_under_any_state(solver, dtype, backward):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("x", [X[:, [0, 3]], csr_array(X[:, [0, 3]])], ids=["dense", "csr"])
 def test_callbacks_find_the_callers_state_and_do_not_change_ours(solver, x):
-    """What `train` reports to is where progress bars and scikit-learn's callbacks are called."""
-    seen, original = [], training.train
+    pytest.importorskip("sklearn.callback", reason="scikit-learn has no callbacks before 1.9")
     state = {"divide": "raise", "over": "warn", "under": "raise", "invalid": "print"}
+    seen = []
 
-    def watched(objective, params, solver, report):
-        def spoiling(now, loss):
-            seen.append(np.geterr())
-            np.seterr(all="raise")
-            return report(now, loss)
+    class Spoiling:
+        max_estimator_depth = 1
 
-        return original(objective, params, solver, spoiling)
+        def setup(self, estimator, context):
+            pass
 
-    expected = quiet(fs.SoftmaxClassifier(solver=solver, max_iter=5, random_state=0), x, Y)
-    with pytest.MonkeyPatch.context() as patch, np.errstate(**state):
-        patch.setattr(_fitting, "train", watched)
-        model = quiet(fs.SoftmaxClassifier(solver=solver, max_iter=5, random_state=0), x, Y)
-        assert np.geterr() == state
-    assert len(seen) > 1
-    assert all(found == state for found in seen)
+        teardown = setup
+
+        def on_fit_task_begin(self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None):
+            seen.append((context.task_name, np.geterr()))
+            if context.task_name == "iteration":
+                np.seterr(all="raise")
+
+    plain = fs.SoftmaxClassifier(solver=solver, max_iter=5, random_state=0)
+    expected = quiet(plain, x, Y)
+    with np.errstate(**state):
+        model = quiet(fs.SoftmaxClassifier(solver=solver, max_iter=5, random_state=0).set_callbacks(Spoiling()), x, Y)
+    assert len([name for name, _ in seen if name == "iteration"]) > 2
+    in_training = [found for name, found in seen if name == "iteration"][:-1]  # the last one is ended after training
+    assert all(found == state for found in in_training)
     assert all(same_bits(a, b) for a, b in zip(parameters(model), parameters(expected), strict=True))
