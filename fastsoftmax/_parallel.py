@@ -159,11 +159,10 @@ class _Team:
         self._retry_at = time.monotonic() + RETRY_SECONDS
         # Where there is not even memory or a descriptor for the machine code, there is no team, and no reason to fail.
         with contextlib.suppress(Exception):
-            team_board.dismiss(_NOBODY.ctypes.data)  # its code must be ready by the time that the interpreter goes
-            if (
-                team_board.start_helpers(self._address, helpers, int(signal.SIG_BLOCK), int(signal.SIG_SETMASK))
-                >= helpers
-            ):
+            if self.n_helpers == 0:
+                team_board.dismiss(self._address)  # nobody yet: its code must be ready by the time the interpreter goes
+            masks = int(signal.SIG_BLOCK), int(signal.SIG_SETMASK)
+            if team_board.start_helpers(self._address, helpers, *masks) >= helpers:
                 self._retry_at = 0.0
         for number in range(len(self._parts), self.n_helpers):
             self._parts.append(team_board.part_of(self._board, number))  # type: ignore[no-untyped-call]
@@ -179,7 +178,6 @@ class _Team:
 # fault belongs to the thread that has made it, and faulthandler could not tell of one that is blocked.
 _FAULTS = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGFPE", "SIGILL", "SIGABRT", "SIGBUS")}
 _SIGNALS = np.int64(sum(1 << (number - 1) for number in signal.valid_signals() - _FAULTS if number < 64))
-_NOBODY = team_board.new_board()  # type: ignore[no-untyped-call]
 
 
 def _send_to_another_core(thread: int) -> None:

@@ -17,7 +17,7 @@ from fastsoftmax.objective import Objective
 
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
 WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
-SAMPLED = 8192  # rows
+SAMPLED = 8192  # rows that tell how features depend on one another
 HIDDEN = 100  # times the rounding of the weights' dtype: a direction of less than that is not made longer
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
 WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, of each dtype
@@ -46,7 +46,7 @@ class Coordinates:
     def __init__(self, objective: Objective) -> None:
         self._linear = objective.is_linear
         self.out_of_range = self.far_from_zero = np.empty(0, np.intp)
-        self._turn: tuple[Array, Array] | None = None  # T and its inverse
+        self._whitener: tuple[Array, Array] | None = None  # T and its inverse
         if self._linear:
             curvature, ridge = CURVATURE / int(objective.network.sizes[1]), objective.alpha / objective.total
             weight = _row_shares(objective)
@@ -61,14 +61,14 @@ class Coordinates:
                 self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
             self._how = scale, mean, 1.0 / math.sqrt(curvature)
             if 1 < len(scale) <= WHITENED:
-                self._turn = _whitening(objective, weight, scale, mean, curvature, ridge)
+                self._whitener = _whitening(objective, weight, scale, mean, curvature, ridge)
 
     def params(self, u: Array, dtype: Any) -> Array:
         """The parameters at u."""
         if not self._linear:
             return u.astype(dtype)
         params = np.empty(u.size, dtype)
-        kernels.params_of(u if self._turn is None else self._turned(u, self._turn[0]), *self._how, params)
+        kernels.params_of(u if self._whitener is None else self._multiplied(u, self._whitener[0]), *self._how, params)
         return params
 
     def back(self, params: Array) -> Array:
@@ -76,7 +76,7 @@ class Coordinates:
         u = params.astype(np.float64)
         if self._linear:
             kernels.coordinates_of(params, *self._how, u)
-        return u if self._turn is None else self._turned(u, self._turn[1])
+        return u if self._whitener is None else self._multiplied(u, self._whitener[1])
 
     def grad(self, grad: Array) -> Array:
         """The gradient in u of the one in the parameters."""
@@ -84,15 +84,15 @@ class Coordinates:
             return grad.astype(np.float64)
         out = np.empty(grad.size)
         kernels.coordinates_grad_of(grad, *self._how, out)
-        return out if self._turn is None else self._turned(out, self._turn[0])
+        return out if self._whitener is None else self._multiplied(out, self._whitener[0])
 
-    def _turned(self, u: Array, matrix: Array) -> Array:
+    def _multiplied(self, u: Array, matrix: Array) -> Array:
         """U times the matrix (which is symmetric), for U and the biases behind it."""
         n_features = len(matrix)
         n_weights = u.size // (n_features + 1) * n_features
-        turned = u.copy()
-        turned[:n_weights] = (u[:n_weights].reshape(-1, n_features) @ matrix).ravel()
-        return turned
+        result = u.copy()
+        result[:n_weights] = (u[:n_weights].reshape(-1, n_features) @ matrix).ravel()
+        return result
 
 
 def _row_shares(objective: Objective) -> Array:
