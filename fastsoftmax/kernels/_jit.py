@@ -1,7 +1,8 @@
 """How every kernel is compiled.
 
-Three decorators hold all JIT options. They may fuse a multiplication with an addition and nothing else: nnan and ninf
-would make NaN rows and masks undefined, and reassoc cancels the rounding trick that exp is built on. `kernel` compiles
+Three decorators hold all JIT options. No fast-math flag is among them: nnan and ninf would make NaN rows and masks
+undefined, reassoc cancels the rounding trick that exp is built on, and contract would leave it to the compiler where a
+multiplication is fused with an addition, so that CPUs would differ in their last bits: `simd.fma` says where. `kernel` compiles
 a function by itself, `step` a piece that must become a part of its callers, and `outline` copies into its callers,
 before their types are known, what only arranges calls: its own machine code would be compiled for nobody.
 """
@@ -30,7 +31,7 @@ def outline(function):
 def _compile(function, **options):
     if config.DISABLE_JIT:
         return function
-    dispatcher = numba.njit(error_model="numpy", nogil=True, fastmath={"contract"}, **options)(function)
+    dispatcher = numba.njit(error_model="numpy", nogil=True, **options)(function)
     name = f"{function.__module__}.{function.__qualname__}"
     # Of other files the text is not known; and what one function makes of several would all have one name.
     known = function.__module__.rpartition(".")[0] == __package__ and "<locals>" not in name

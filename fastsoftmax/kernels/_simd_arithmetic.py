@@ -1,7 +1,7 @@
 """What the names of simd.py that compute are in compiled code: Numba intrinsics, a few LLVM instructions each.
 
-No fast-math flag is set here: an operation does what its name says, NaN and infinity included. llvm.fmuladd lets the
-target fuse a multiplication with an addition where it can.
+No fast-math flag is set here: an operation does what its name says, NaN and infinity included. llvm.fmuladd is fused on
+every CPU that has the instruction.
 """
 
 import operator
@@ -76,7 +76,7 @@ def one_hot(typingctx, array, lane, value):
 def fma(typingctx, a, b, c):
     vector = next((t for t in (a, b, c) if isinstance(t, Vector)), None)
     if vector is None:
-        return None
+        return (a(a, b, c), _fma_of_floats) if a == b == c and isinstance(a, types.Float) else None
 
     def codegen(context, builder, signature, args):
         return call_in(
@@ -84,6 +84,11 @@ def fma(typingctx, a, b, c):
         )
 
     return vector(a, b, c), codegen
+
+
+def _fma_of_floats(context, builder, signature, args):
+    kind = signature.return_type
+    return call_in(builder, f"llvm.fmuladd.f{kind.bitwidth}", context.get_value_type(kind), args)
 
 
 @intrinsic

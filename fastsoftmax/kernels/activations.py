@@ -1,7 +1,7 @@
 """The activations of hidden layers, and their derivatives written with their value a; in place, element by element."""
 
 from fastsoftmax.kernels._jit import kernel, step
-from fastsoftmax.kernels.simd import below, choose, lanes, load_some, pointer, splat, store_some
+from fastsoftmax.kernels.simd import below, choose, fma, lanes, load_some, pointer, splat, store_some
 from fastsoftmax.kernels.vecmath import exp
 
 IDENTITY, LOGISTIC, TANH, RELU = range(4)
@@ -18,7 +18,7 @@ def activate(z, activation):
         elif activation == LOGISTIC:
             x = _logistic(z, x)
         elif activation == TANH:
-            x = two * _logistic(z, two * x) - splat(z, 1)
+            x = fma(two, _logistic(z, two * x), splat(z, -1))
         store_some(x, pointer(z), j, some)
 
 
@@ -43,5 +43,5 @@ def times_slope(cotangent, a, activation):
         elif activation == LOGISTIC:
             u = u * (y * (one - y))
         elif activation == TANH:
-            u = u * (one - y * y)
+            u = u * fma(splat(a, 0) - y, y, one)
         store_some(u, pointer(a), j, some)

@@ -13,6 +13,7 @@ from fastsoftmax.kernels.simd import (
     choose,
     either,
     equal,
+    fma,
     how_many,
     lanes,
     larger,
@@ -112,8 +113,8 @@ softmax_vjp_columns = softmax_jvp_columns  # J is symmetric: J^T u is J u
 
 
 @step
-def _product(j, count, p, v):
-    return load_some(p, j, count, 0) * load_some(v, j, count, 0)
+def _product(total, j, count, p, v):
+    return fma(load_some(p, j, count, 0), load_some(v, j, count, 0), total)
 
 
 @kernel
@@ -135,8 +136,8 @@ def _log_softmax_jvp_span(first, last, log_probs, tangent, out):
 
 
 @step
-def _product_with_exp(j, count, log_p, v):
-    return exp(load_some(log_p, j, count, 0)) * load_some(v, j, count, 0)
+def _product_with_exp(total, j, count, log_p, v):
+    return fma(exp(load_some(log_p, j, count, 0)), load_some(v, j, count, 0), total)
 
 
 @kernel
@@ -152,15 +153,15 @@ def _log_softmax_vjp_span(first, last, log_probs, cotangent, out):
     for strip in range(first, last):
         start, stride, count = place_of(log_probs, strip)
         end = start + log_probs.shape[1] * stride
-        total = sum_strip(u, start, stride, log_probs.shape[1], count, _element, (u,))
+        minus = splat(u, 0) - sum_strip(u, start, stride, log_probs.shape[1], count, _element, (u,))
         for j in range(start, end, stride):
             prob = exp(load_some(log_p, j, count, 0))
-            store_some(load_some(u, j, count, 0) - prob * total, pointer(out), j, count)
+            store_some(fma(prob, minus, load_some(u, j, count, 0)), pointer(out), j, count)
 
 
 @step
-def _element(j, count, u):
-    return load_some(u, j, count, 0)
+def _element(total, j, count, u):
+    return total + load_some(u, j, count, 0)
 
 
 # Strips
@@ -256,13 +257,13 @@ def exp_strip(x, start, stride, length, count, top, scale, where, apart, keep):
 
 
 @step
-def sum_strip(like, start, stride, length, count, value, arguments):
-    # the sum of value(j, count, *arguments) over the positions j of a strip, one a lane
+def sum_strip(like, start, stride, length, count, added, arguments):
+    # the sum of a value at each position j of a strip, one a lane: added(total, j, count, *arguments) is total + value
     total, lost = splat(like, 0), splat(like, 0)
     for first in range(0, length, CHUNK):
         part = splat(like, 0)
         for c in range(first, min(first + CHUNK, length)):
-            part = part + value(start + c * stride, count, *arguments)
+            part = added(part, start + c * stride, count, *arguments)
         total, lost = add(total, lost, part)
     return total + choose(equal(lost, lost), lost, splat(like, 0))  # NaN where the sum is infinite
 

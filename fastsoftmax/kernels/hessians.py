@@ -9,6 +9,7 @@ import numpy as np
 from fastsoftmax.kernels._jit import kernel, step
 from fastsoftmax.kernels.losses import (
     left_out,
+    target_added,
     target_at,
     target_of,
     weight_of_class,
@@ -16,7 +17,7 @@ from fastsoftmax.kernels.losses import (
     weight_of_target,
     zero_row,
 )
-from fastsoftmax.kernels.simd import below, choose, load_some, one_hot, pointer, splat
+from fastsoftmax.kernels.simd import below, choose, fma, load_some, one_hot, pointer, splat
 from fastsoftmax.kernels.team import share
 from fastsoftmax.kernels.vecmath import dot_row, exp_row, fill_row, max_row, sum_values
 
@@ -35,7 +36,7 @@ def cross_entropy_hvp_rows(probs, tangent, targets, sample_weight, class_weight,
         mass = 0.0
         if targets.ndim == 2 or smoothing != 0.0:
             target = target_of(p, targets, n, n_columns, class_weight, smoothing)
-            mass = sum_values(p, n_columns, target_at, (p, *target))
+            mass = sum_values(p, n_columns, target_added, (p, *target))
         if targets.ndim == 1:
             mass += (1.0 - smoothing) * weight_of_class(class_weight, targets[n])
         inner = splat(p, dot_row(p, start, v, start, n_columns))
@@ -63,8 +64,8 @@ def squared_error_hvp_rows(probs, tangent, targets, sample_weight, class_weight,
         target = target_of(p, targets, n, n_columns, class_weight[:0], smoothing)
         label = np.intp(targets[n]) if targets.ndim == 1 else -1
         row = (p, v, start, splat(p, dot_row(p, start, v, start, n_columns)), label, 1.0 - smoothing, target)
-        slope = splat(p, sum_values(p, n_columns, _slope_at, row))
-        turn = splat(p, sum_values(p, n_columns, _turn_at, row))
+        slope = splat(p, sum_values(p, n_columns, _slope_added, row))
+        turn = splat(p, sum_values(p, n_columns, _turn_added, row))
         arguments = (splat(p, 2.0 * scale * weight), slope, turn, row)
         fill_row(pointer(out), start, n_columns, False, _squared_error_hvp_at, arguments)
 
@@ -78,21 +79,21 @@ def _moves_at(j, count, p, v, start, inner, label, share, target):
 
 
 @step
-def _slope_at(j, count, *row):
+def _slope_added(total, j, count, *row):
     prob, _, d = _moves_at(j, count, *row)
-    return d * prob
+    return fma(d, prob, total)
 
 
 @step
-def _turn_at(j, count, *row):
+def _turn_added(total, j, count, *row):
     prob, q, d = _moves_at(j, count, *row)
-    return q * (d + prob)
+    return fma(q, d + prob, total)
 
 
 @step
 def _squared_error_hvp_at(j, count, scale, slope, turn, row):
     prob, q, d = _moves_at(j, count, *row)
-    return scale * (q * (d - slope) + prob * (q - turn))
+    return scale * fma(q, d - slope, prob * (q - turn))
 
 
 @kernel
@@ -117,7 +118,7 @@ def _softmax_grad_hess_span(first, last, raw, targets, sample_weight, grad, hess
         label = np.intp(targets[n]) if targets.ndim == 1 else np.intp(-1)
         mass = 1.0
         if targets.ndim == 2:
-            mass = sum_values(z, n_columns, target_at, (z, *target))
+            mass = sum_values(z, n_columns, target_added, (z, *target))
         to_probs = splat(z, 1.0 / total)
         by_grad = (e, to_probs, splat(z, weight), splat(z, mass), label, target)
         by_hess = (e, to_probs, splat(z, 2.0 * weight * mass))
@@ -128,7 +129,7 @@ def _softmax_grad_hess_span(first, last, raw, targets, sample_weight, grad, hess
 @step
 def _boosting_grad_at(j, count, e, to_probs, weight, mass, label, target):
     prob = load_some(e, j, count, 0) * to_probs
-    return weight * (mass * prob - target_at(j, count, e, *target) - one_hot(e, label - j, 1.0))
+    return weight * (fma(mass, prob, one_hot(e, label - j, -1.0)) - target_at(j, count, e, *target))
 
 
 @step

@@ -105,8 +105,8 @@ def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weigh
             label, by_label, nothing = load(label_of, 0), load(factor_of, 0), splat(tile, 0)
             factor, absent = by_label / (ones + others), below(label, nothing)
             for c in range(n_columns):
-                hot = choose(equal(label, splat(tile, c)), by_label, nothing)
-                store(choose(absent, nothing, load(tile, c * width) * factor - hot), tile, c * width)
+                minus = choose(equal(label, splat(tile, c)), nothing - by_label, nothing)
+                store(choose(absent, nothing, fma(load(tile, c * width), factor, minus)), tile, c * width)
             transpose(tile, 0, width, n_columns, count, pointer(grad), n * n_columns, n_columns)
 
 
@@ -134,8 +134,8 @@ def _cross_entropy_span(
             spread_out = targets.ndim == 2 or smoothing != 0.0  # else the label alone has a share
             mass, gap = 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
             if spread_out:
-                mass = sum_values(z, n_columns, target_at, (z, *target))
-                gap = sum_values(z, n_columns, _gap_at, (z, start, splat(z, top), *target))
+                mass = sum_values(z, n_columns, target_added, (z, *target))
+                gap = sum_values(z, n_columns, _gap_added, (z, start, splat(z, top), *target))
             at_label = 0.0
             if targets.ndim == 1:
                 at_label = (1.0 - smoothing) * weight_of_class(class_weight, targets[n])
@@ -150,7 +150,7 @@ def _cross_entropy_span(
                 label = np.intp(targets[n]) if targets.ndim == 1 else -1
                 by_label = (e, at, factor, label, scale * weights[r] * at_label)
                 if spread_out:
-                    arguments = (by_label, splat(z, scale * weights[r]), target)
+                    arguments = (by_label, splat(z, -scale * weights[r]), target)
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, arguments)
                 else:
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
@@ -164,19 +164,19 @@ def _cross_entropy_span(
 
 @step
 def _grad_by_label(j, count, e, at, factor, label, share):
-    return load_some(e, at + j, count, 0) * factor - one_hot(e, label - j, share)
+    return fma(load_some(e, at + j, count, 0), factor, one_hot(e, label - j, -share))
 
 
 @step
-def _grad_by_target(j, count, by_label, by_target, target):
-    return _grad_by_label(j, count, *by_label) - by_target * target_at(j, count, by_label[0], *target)
+def _grad_by_target(j, count, by_label, minus_weight, target):
+    return fma(minus_weight, target_at(j, count, by_label[0], *target), _grad_by_label(j, count, *by_label))
 
 
 @step
-def _gap_at(j, count, z, start, top, *target):
-    share = target_at(j, count, z, *target)
-    nothing = splat(z, 0)  # a share of 0 hides an infinite gap
-    return choose(equal(share, nothing), nothing, share * (top - load_some(z, start + j, count, 0)))
+def _gap_added(total, j, count, z, start, top, *target):
+    share = target_at(j, count, z, *target)  # 0 hides an infinite gap
+    gap = top - load_some(z, start + j, count, 0)
+    return choose(equal(share, splat(z, 0)), total, fma(share, gap, total))
 
 
 @kernel
@@ -206,7 +206,7 @@ def _squared_error_span(
         target = target_of(z, targets, n, n_columns, class_weight[:0], smoothing)
         label = np.intp(targets[n]) if targets.ndim == 1 else -1
         difference = (e, splat(z, 1.0 / total), label, 1.0 - smoothing, target)
-        losses[n] = weight * sum_values(z, n_columns, _square_at, difference)
+        losses[n] = weight * sum_values(z, n_columns, _square_added, difference)
         if grad is not None:
             # g = dloss/dp = 2 (p - t), dloss/dz_j = p_j (g_j - <g, p>)
             inner = splat(z, sum_values(z, n_columns, _difference_times_prob, difference))
@@ -219,19 +219,19 @@ def _squared_error_span(
 @step
 def _difference_at(j, count, e, factor, label, share, target):
     # p_j - t_j
-    prob = load_some(e, j, count, 0) * factor
-    return prob - target_at(j, count, e, *target) - one_hot(e, label - j, share)
+    at_label = one_hot(e, label - j, -share)
+    return fma(load_some(e, j, count, 0), factor, at_label) - target_at(j, count, e, *target)
 
 
 @step
-def _square_at(j, count, *difference):
+def _square_added(total, j, count, *difference):
     value = _difference_at(j, count, *difference)
-    return value * value
+    return fma(value, value, total)
 
 
 @step
-def _difference_times_prob(j, count, e, factor, *rest):
-    return _difference_at(j, count, e, factor, *rest) * (load_some(e, j, count, 0) * factor)
+def _difference_times_prob(total, j, count, e, factor, *rest):
+    return fma(_difference_at(j, count, e, factor, *rest), load_some(e, j, count, 0) * factor, total)
 
 
 @step
@@ -246,6 +246,11 @@ def target_of(like, targets, n, n_columns, class_weight, smoothing):
     keep, spread = splat(like, 1.0 - smoothing), splat(like, smoothing / max(1, n_columns))
     distribution = pointer(targets) if targets.ndim == 2 else None
     return distribution, n * n_columns, pointer(class_weight), class_weight.size, keep, spread
+
+
+@step
+def target_added(total, j, count, like, *target):
+    return total + target_at(j, count, like, *target)
 
 
 @step

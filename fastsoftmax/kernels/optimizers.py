@@ -33,14 +33,14 @@ def descend(params, grad, moment, squares, rule):
 @step
 def _momentum(params, grad, velocity, rule):
     # v = m v - rate g; params += v, or m v - rate g with the new v for Nesterov's
-    rate, decay = splat(params, rule[RATE]), splat(params, rule[DECAY])
+    minus_rate, decay = splat(params, -rule[RATE]), splat(params, rule[DECAY])
     for j in range(0, params.size, lanes(params)):
         some = min(lanes(params), params.size - j)
-        down = rate * load_some(pointer(grad), j, some, 0)
-        v = decay * load_some(pointer(velocity), j, some, 0) - down
+        down = minus_rate * load_some(pointer(grad), j, some, 0)
+        v = fma(decay, load_some(pointer(velocity), j, some, 0), down)
         store_some(v, pointer(velocity), j, some)
         if rule[METHOD] == NESTEROV:
-            v = decay * v - down
+            v = fma(decay, v, down)
         store_some(load_some(pointer(params), j, some, 0) + v, pointer(params), j, some)
 
 

@@ -101,7 +101,7 @@ def one_hot(array, lane, value):
 
 
 def fma(a, b, c):
-    """A * b + c, rounded once where the machine can."""
+    """A * b + c of vectors, or of three floats, rounded once on every machine that can; nothing else is ever fused."""
     return a * b + c
 
 

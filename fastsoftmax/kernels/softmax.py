@@ -19,6 +19,7 @@ from fastsoftmax.kernels.simd import (
     choose,
     drain,
     either,
+    fma,
     lanes,
     load_mask,
     load_some,
@@ -246,8 +247,8 @@ def _log_softmax_jvp_span(first, last, log_probs, tangent, out, streaming):
 
 
 @step
-def _prob_times(j, count, log_p, v, start):
-    return exp(load_some(log_p, start + j, count, 0)) * load_some(v, start + j, count, 0)
+def _prob_times(total, j, count, log_p, v, start):
+    return fma(exp(load_some(log_p, start + j, count, 0)), load_some(v, start + j, count, 0), total)
 
 
 @step
@@ -268,16 +269,16 @@ def _log_softmax_vjp_span(first, last, log_probs, cotangent, out, streaming):
     n_columns, log_p, u, target = log_probs.shape[1], pointer(log_probs), pointer(cotangent), pointer(out)
     for n in range(first, last):
         start = n * n_columns
-        total = splat(u, sum_values(u, n_columns, element, (u, start)))
-        fill_row(target, start, n_columns, streaming, _less_share, (log_p, u, start, total))
+        total = sum_values(u, n_columns, element, (u, start))
+        fill_row(target, start, n_columns, streaming, _less_share, (log_p, u, start, splat(u, -total)))
     if streaming:
         drain()
 
 
 @step
-def _less_share(j, count, log_p, u, start, total):
+def _less_share(j, count, log_p, u, start, minus_total):
     prob = exp(load_some(log_p, start + j, count, 0))
-    return load_some(u, start + j, count, 0) - prob * total
+    return fma(prob, minus_total, load_some(u, start + j, count, 0))
 
 
 # Short rows, transposed: lane r of vector c of a tile is element c of row r.

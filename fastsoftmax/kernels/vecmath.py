@@ -113,15 +113,15 @@ def log1p(x):
     s = f / (2.0 + f)
     z = s * s
     tail = _L_64[6]
-    tail = tail * z + _L_64[5]
-    tail = tail * z + _L_64[4]
-    tail = tail * z + _L_64[3]
-    tail = tail * z + _L_64[2]
-    tail = tail * z + _L_64[1]
-    tail = tail * z + _L_64[0]
+    tail = fma(tail, z, _L_64[5])
+    tail = fma(tail, z, _L_64[4])
+    tail = fma(tail, z, _L_64[3])
+    tail = fma(tail, z, _L_64[2])
+    tail = fma(tail, z, _L_64[1])
+    tail = fma(tail, z, _L_64[0])
     half_square = 0.5 * f * f
-    low = k * _LN2_LOW_64 + (x - (y - 1.0)) / y
-    return k * _LN2_HIGH_64 - ((half_square - (s * (half_square + z * tail) + low)) - f)
+    low = fma(np.float64(k), _LN2_LOW_64, (x - (y - 1.0)) / y)
+    return k * _LN2_HIGH_64 - ((half_square - fma(s, fma(z, tail, half_square), low)) - f)
 
 
 @step
@@ -251,22 +251,22 @@ def dot_row(x, x_start, y, y_start, count):
 
 
 @step
-def element(j, count, x, start):
-    return load_some(x, start + j, count, 0)
+def element(total, j, count, x, start):
+    return total + load_some(x, start + j, count, 0)
 
 
 @step
-def _product(j, count, x, x_start, y, y_start):
-    return load_some(x, x_start + j, count, 0) * load_some(y, y_start + j, count, 0)
+def _product(total, j, count, x, x_start, y, y_start):
+    return fma(load_some(x, x_start + j, count, 0), load_some(y, y_start + j, count, 0), total)
 
 
 @step
-def sum_values(like, count, value, arguments):
-    # sum_j value(j), a float64. value(j, some, *arguments) gives the vector of `some` values from j on, then zeros.
+def sum_values(like, count, added, arguments):
+    # sum_j value_j, a float64. added(total, j, some, *arguments) is total + the vector of `some` values from j on.
     width = CHUNK * lanes(like)
     total, lost = splat(like, 0), splat(like, 0)
     for j in range(0, count, width):
-        part = _sum_chunk(like, j, min(width, count - j), value, arguments)
+        part = _sum_chunk(like, j, min(width, count - j), added, arguments)
         if j == 0:
             total = part
         else:
@@ -275,14 +275,14 @@ def sum_values(like, count, value, arguments):
 
 
 @step
-def _sum_chunk(like, first, count, value, arguments):
+def _sum_chunk(like, first, count, added, arguments):
     width = lanes(like)
     full = count - count % width
     total = splat(like, 0)
     for j in range(first, first + full, width):
-        total = total + value(j, width, *arguments)
+        total = added(total, j, width, *arguments)
     if full < count:
-        total = total + value(first + full, count - full, *arguments)
+        total = added(total, first + full, count - full, *arguments)
     return total
 
 
