@@ -131,6 +131,29 @@ def test_a_tile_of_any_size_is_transposed_and_nothing_else_written(dtype):
 
 
 @kernel
+def side_by_side(x, rows, columns, out, position, spill):
+    tile = simd.tile_room(x)
+    simd.gather(simd.pointer(x), 1, rows, columns, x.shape[0] - 1 - rows * columns, tile)
+    for c in range(columns):
+        simd.store(simd.load(tile, c * simd.lanes(x)) + simd.splat(x, 1), tile, c * simd.lanes(x))
+    simd.scatter(tile, rows, columns, simd.pointer(out), position, spill)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rows_side_by_side_come_back_and_spill_no_further_than_they_are_told(dtype):
+    width = 64 // np.dtype(dtype).itemsize
+    for rows in (1, 3, width - 1, width):
+        for columns in range(1, 3 * width + 1):
+            size = rows * columns
+            for ahead, spill in ((0, 0), (1, 1), (3, 2), (9, 3)):
+                x, out = numbers(dtype, 1 + size + ahead), np.full(size + 40, 7, dtype)
+                side_by_side(x, rows, columns, out, 2, spill)
+                assert same_bits(out[2 : size + 2], x[1 : size + 1] + dtype(1))
+                assert same_bits(out[:2], np.full(2, 7, dtype))
+                assert same_bits(out[size + 2 + spill :], np.full(38 - spill, 7, dtype))
+
+
+@kernel
 def streamed(x, out):
     past = simd.misaligned(simd.pointer(out), 0)
     at = (simd.lanes(x) - past) % simd.lanes(x)

@@ -2,9 +2,10 @@
 
 Three decorators hold all JIT options. No fast-math flag is among them: nnan and ninf would make NaN rows and masks
 undefined, reassoc cancels the rounding trick that exp is built on, and contract would leave it to the compiler where a
-multiplication is fused with an addition, so that CPUs would differ in their last bits: `simd.fma` says where. `kernel` compiles
-a function by itself, `step` a piece that must become a part of its callers, and `outline` copies into its callers,
-before their types are known, what only arranges calls: its own machine code would be compiled for nobody.
+multiplication is fused with an addition, so that CPUs would differ in their last bits: `simd.fma` says where.
+
+`kernel` compiles a function by itself, `step` a piece that must become a part of its callers, and `outline` copies into
+its callers, before their types are known, what only arranges calls: its own machine code would be compiled for nobody.
 """
 
 import numba

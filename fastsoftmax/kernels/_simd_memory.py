@@ -5,9 +5,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastsoftmax.kernels._jit import step
+from fastsoftmax.kernels._jit import kernel, step
 from fastsoftmax.kernels._simd_types import (
     INT32,
+    TILE_VECTORS,
     VECTOR_BITS,
     ReadOnlyPointer,
     Vector,
@@ -15,7 +16,9 @@ from fastsoftmax.kernels._simd_types import (
     check_writable,
     first_in,
     is_pointer_to_floats,
+    joined,
     load_first,
+    part_of,
     place_in,
     prefetch_in,
     splat_in,
@@ -28,6 +31,7 @@ BLOCK = 4  # rows and columns that are transposed at once where registers are fe
 __all__ = [
     "drain",
     "either",
+    "gather",
     "lanes",
     "load",
     "load_mask",
@@ -36,9 +40,12 @@ __all__ = [
     "pointer",
     "prefetch",
     "room",
+    "scatter",
     "store",
     "store_some",
     "stream",
+    "strip_columns",
+    "tile_room",
     "transpose",
 ]
 
@@ -66,6 +73,28 @@ def room(typingctx, like):
         return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
 
     return types.CPointer(like.dtype)(like), codegen
+
+
+@intrinsic
+def tile_room(typingctx, like):
+    vector = Vector(like.dtype)
+
+    def codegen(context, builder, signature, args):
+        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(TILE_VECTORS))
+        return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
+
+    return types.CPointer(like.dtype)(like), codegen
+
+
+@intrinsic
+def strip_columns(typingctx, like):
+    count = VECTOR_BITS // like.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):
+        most = count if has_mask_registers(context) else TILE_VECTORS * count // 16
+        return context.get_constant(types.intp, most)
+
+    return types.intp(like), codegen
 
 
 @intrinsic
@@ -194,6 +223,153 @@ def drain(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@step
+def gather(source, position, rows, columns, ahead, tile):
+    width = lanes(source)
+    if _has_mask_registers():
+        for c in range(0, columns, width):
+            some = min(width, columns - c)
+            _transpose_whole(source, position + c, columns, rows, some, tile, c * width, width)
+        return
+    whole = columns - columns % BLOCK
+    end = columns if whole + BLOCK - columns <= ahead else whole
+    for c in range(0, end, BLOCK):
+        for r in range(0, width, _block_height(source)):
+            if rows == width:
+                _gather_block(source, position + c, columns, r, width, tile, c * width)
+            else:
+                _gather_block(source, position + c, columns, r, rows, tile, c * width)
+    if end < columns:
+        _gather_last(source, position, rows, columns, tile)
+
+
+@kernel
+def _gather_last(source, position, rows, columns, tile):
+    # the columns that do not fill a block, at the end of an array
+    width = lanes(source)
+    for c in range(columns - columns % BLOCK, columns):
+        for r in range(width):
+            tile[c * width + r] = source[position + min(r, rows - 1) * columns + c]
+
+
+@step
+def scatter(tile, rows, columns, target, position, spill):
+    width = lanes(target)
+    if _has_mask_registers():
+        for c in range(0, columns, width):
+            some = min(width, columns - c)
+            _transpose_whole(tile, c * width, width, some, rows, target, position + c, columns)
+        return
+    whole = columns - columns % BLOCK
+    if whole < columns:  # first: what a row spills over is the next row's, which is stored after it
+        if rows == width and whole + BLOCK - columns <= spill:
+            for r in range(0, width, _block_height(target)):
+                _scatter_block(tile, whole * width, r, width, target, position + whole, columns)
+        else:
+            _scatter_last(tile, rows, columns, target, position, spill)
+    for c in range(0, whole, BLOCK):
+        for r in range(0, width, _block_height(target)):
+            if rows == width:
+                _scatter_block(tile, c * width, r, width, target, position + c, columns)
+            else:
+                _scatter_block(tile, c * width, r, rows, target, position + c, columns)
+
+
+@kernel
+def _scatter_last(tile, rows, columns, target, position, spill):
+    # the columns that do not fill a block, before what must stay: whole blocks of the rows whose spill is allowed
+    width, whole = lanes(target), columns - columns % BLOCK
+    stored, end = 0, rows * columns + spill
+    while stored < rows and stored * columns + whole + BLOCK <= end:
+        stored += 1
+    for r in range(0, width, _block_height(target)):
+        _scatter_block(tile, whole * width, r, stored, target, position + whole, columns)
+    for r in range(stored, rows):
+        for c in range(whole, columns):
+            target[position + r * columns + c] = tile[c * width + r]
+
+
+@intrinsic
+def _block_height(typingctx, like):
+    # rows of a block of BLOCK columns: as many as a register of 32 bytes has elements
+    height = 256 // like.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.intp, height)
+
+    return types.intp(like), codegen
+
+
+def _swapped(builder, lines):
+    """Four vectors of one or two parts of BLOCK elements: part for part, rows and columns swapped."""
+    starts = range(0, lines[0].type.count, BLOCK)
+
+    def mixed(a, b, *order):  # of the elements of both, those of the second from BLOCK on
+        numbers = [start + (n if n < BLOCK else n - BLOCK + a.type.count) for start in starts for n in order]
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, a.type.count), numbers))
+
+    low = [mixed(lines[r], lines[r + 1], 0, 4, 1, 5) for r in (0, 2)]
+    high = [mixed(lines[r], lines[r + 1], 2, 6, 3, 7) for r in (0, 2)]
+    return [mixed(*pair, *order) for pair in (low, high) for order in ((0, 1, 4, 5), (2, 3, 6, 7))]
+
+
+def _line_of(builder, pointer, position, kind):
+    return builder.bitcast(builder.gep(pointer, [position]), kind.as_pointer())
+
+
+@intrinsic
+def _gather_block(typingctx, source, position, stride, first, rows, tile, tile_position):
+    # BLOCK columns of the rows from `first` on, of which the last one stands in for those that are not there
+    check_writable(tile)
+    vector, align = Vector(source.dtype), source.dtype.bitwidth // 8
+    part, height = ir.VectorType(vector.llvm.element, BLOCK), 256 // source.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):
+        x, position, stride, first, rows, y, tile_position = args
+        last, lines = builder.sub(rows, rows.type(1)), []
+        for n in range(height):
+            row = builder.add(first, first.type(n))
+            row = builder.select(builder.icmp_signed("<", row, rows), row, last)
+            here = builder.add(position, builder.mul(row, stride))
+            lines.append(builder.load(_line_of(builder, x, here, part), align=align))
+        if height > BLOCK:
+            lines = [joined(builder, a, b) for a, b in zip(lines[:BLOCK], lines[BLOCK:], strict=True)]
+        for c, column in enumerate(_swapped(builder, lines)):
+            there = builder.add(builder.add(tile_position, first), first.type(c * vector.count))
+            builder.store(column, _line_of(builder, y, there, column.type), align=align)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, i, i, i, tile, i), codegen
+
+
+@intrinsic
+def _scatter_block(typingctx, tile, tile_position, first, rows, target, position, stride):
+    # BLOCK columns of the rows from `first` on, up to `rows`
+    check_writable(target)
+    vector, align = Vector(target.dtype), target.dtype.bitwidth // 8
+    height = 256 // target.dtype.bitwidth
+    line = ir.VectorType(vector.llvm.element, height)
+
+    def codegen(context, builder, signature, args):
+        x, tile_position, first, rows, y, position, stride = args
+        columns = []
+        for c in range(BLOCK):
+            here = builder.add(builder.add(tile_position, first), first.type(c * vector.count))
+            columns.append(builder.load(_line_of(builder, x, here, line), align=align))
+        lines = _swapped(builder, columns)
+        parts = [part_of(builder, row, start, BLOCK) for start in range(0, height, BLOCK) for row in lines]
+        for n, part in enumerate(parts):
+            row = builder.add(first, first.type(n))
+            there = builder.add(position, builder.mul(row, stride))
+            with builder.if_then(builder.icmp_signed("<", row, rows)):
+                builder.store(part, _line_of(builder, y, there, part.type), align=align)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(tile, i, i, i, target, i, i), codegen
 
 
 @step

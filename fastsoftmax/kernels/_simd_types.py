@@ -11,6 +11,7 @@ from numba.extending import lower_builtin, type_callable
 from fastsoftmax.kernels._target import has_mask_registers, has_masked_loads
 
 VECTOR_BITS = 512
+TILE_VECTORS = 48  # of a tile of rows side by side, an element of each in a vector
 INT32 = ir.IntType(32)
 MANTISSA = {types.float32: 23, types.float64: 52}
 
@@ -132,14 +133,14 @@ def load_first(context, builder, vector, address, count, rest):
         with whole:
             builder.store(_load_lanes(builder, vector, address, vector.count), result)
         with less:
-            value = _part(builder, rest, vector.count - 1, 1)  # halves that are there go before those behind them
+            value = part_of(builder, rest, vector.count - 1, 1)  # halves that are there go before those behind them
             for size, at, is_there in reversed(list(_halves(builder, vector, count))):
-                part = cgutils.alloca_once_value(builder, _part(builder, rest, 0, size))
+                part = cgutils.alloca_once_value(builder, part_of(builder, rest, 0, size))
                 with builder.if_then(is_there):
                     builder.store(_load_lanes(builder, vector, builder.gep(address, [at]), size), part)
-                behind, filled = value, _part(builder, rest, vector.count - size, size)
+                behind, filled = value, part_of(builder, rest, vector.count - size, size)
                 first = builder.select(is_there, builder.load(part), behind)
-                value = _joined(builder, first, builder.select(is_there, behind, filled))
+                value = joined(builder, first, builder.select(is_there, behind, filled))
             builder.store(value, result)
     return builder.load(result)
 
@@ -157,7 +158,7 @@ def store_first(context, builder, vector, value, address, count):
             _store_lanes(builder, vector, value, address)
         with less:
             for size, at, is_there in _halves(builder, vector, count):
-                low, high = _part(builder, value, 0, size), _part(builder, value, size, size)
+                low, high = part_of(builder, value, 0, size), part_of(builder, value, size, size)
                 with builder.if_then(is_there):
                     _store_lanes(builder, vector, low, builder.gep(address, [at]))
                 value = builder.select(is_there, high, low)
@@ -177,12 +178,12 @@ def _halves(builder, vector, count):
         size //= 2
 
 
-def _part(builder, value, first, size):
+def part_of(builder, value, first, size):
     order = ir.Constant(ir.VectorType(INT32, size), list(range(first, first + size)))
     return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), order)
 
 
-def _joined(builder, low, high):
+def joined(builder, low, high):
     order = ir.Constant(ir.VectorType(INT32, 2 * low.type.count), list(range(2 * low.type.count)))
     return builder.shuffle_vector(low, high, order)
 

@@ -9,6 +9,16 @@ def has_mask_registers(context):
     return "+avx512f" in _features(context)
 
 
+def register_bytes(context):
+    """How much of a vector one register holds: all of it, or a half (x86 with AVX2), or a quarter (arm64)."""
+    return 64 if has_mask_registers(context) else 32 if is_x86(context) else 16
+
+
+def has_many_registers(context):
+    """32 for vectors; x86 before AVX-512 has 16."""
+    return has_mask_registers(context) or is_arm64(context)
+
+
 def has_masked_loads(context):
     """x86 with AVX. On arm64 (NEON and SVE alike) LLVM takes a masked load apart, an element and a branch each."""
     return is_x86(context)

@@ -207,10 +207,7 @@ def log_softmax_strip(x, start, stride, length, count, temperature, where, lane,
     scale = scaling(x, temperature)
     top = max_strip(x, start, stride, length, count, where)
     ones, others = exp_strip(x, start, stride, length, count, top, scale, where, True, None)
-    log_sums(ones, others, lane, logs)
-    for r in range(lanes(x)):
-        lane[r] = logs[r]
-    log_sum = load(lane, 0)
+    log_sum = log_sums_of_lanes(ones, others, lane, logs)
     for j in range(start, start + length * stride, stride):
         store_some(distance(load_some(x, j, count, 0), top, scale) - log_sum, out, j, count)
 
@@ -257,6 +254,28 @@ def exp_strip(x, start, stride, length, count, top, scale, where, apart, keep):
 
 
 @step
+def exp_tile(x, length, top, scale, apart, tile, sums):
+    # exp_strip for rows side by side in a tile, whose e go into another (or the same), and with the sums that exp_row
+    # gives: of a row that is longer than a vector in as many parts as a vector has lanes. sums: room for them
+    width, nothing, one = lanes(x), splat(x, 0), splat(x, 1)
+    ones, total = exp_strip(x, 0, width, length, width, top, scale, None, apart, (tile, 0, width))
+    if length > width:
+        for c in range(width):
+            part = nothing
+            for j in range(c, length, width):
+                e = load(tile, j * width)
+                part = part + (e if apart is None else choose(equal(e, one), nothing, e))
+            store(part, sums, c * width)
+        n_parts = width // 2
+        while n_parts > 0:
+            for c in range(n_parts):
+                store(load(sums, c * width) + load(sums, (c + n_parts) * width), sums, c * width)
+            n_parts //= 2
+        total = load(sums, 0)
+    return ones, total
+
+
+@step
 def sum_strip(like, start, stride, length, count, added, arguments):
     # the sum of a value at each position j of a strip, one a lane: added(total, j, count, *arguments) is total + value
     total, lost = splat(like, 0), splat(like, 0)
@@ -279,6 +298,15 @@ def log_sums(ones, others, lane, logs):
     for r in range(width):
         logs[r] += np.float64(lane[r])
     log1p_each(logs, width)
+
+
+@step
+def log_sums_of_lanes(ones, others, lane, logs):
+    # the same as a vector of the dtype of ones
+    log_sums(ones, others, lane, logs)
+    for r in range(lanes(lane)):
+        lane[r] = logs[r]
+    return load(lane, 0)
 
 
 @step

@@ -32,7 +32,8 @@ BLOCK_BYTES = 320 * 1024  # of X that a block takes at the most: a third of a co
 CLASSES = 40  # that are dealt out together where threads share the rows of a block
 DEPTH_BYTES = 4096  # of a row of X or weight at a time: so five rows of weight stay in L1
 CHUNK = 256  # classes at a time in grad_X
-PACKED = 16  # numbers from one row of packed factors to the next
+BAND = 56  # classes whose factors are packed together: a multiple of the height of a tile
+PACKED = 64  # numbers from one row of packed factors to the next
 NONE = np.intp(0)  # a 0 that Numba does not take for a type: each would be another machine code of the tiles
 
 
@@ -79,24 +80,30 @@ def grad_weight_block(G, X, start, count, first_class, n_classes, adds, out, ahe
     # dL/dW_cd = sum_n G_nc X_nd over rows start .. start + count of X, which are all rows of G, for some classes; added
     # to out (C, D) or put there. packed: room for ROWS * 5 rows of factors. ahead: see outer_tile
     n_all, n_features = out.shape
-    n_tiles = -(-n_classes // outer_tile_height())
-    for t in range(n_tiles):
-        c, end = first_class + n_classes * t // n_tiles, first_class + n_classes * (t + 1) // n_tiles
-        factors = (pointer(G), c, n_all)
-        if n_all > 2 * PACKED:  # else rows of G lie too far apart for a tile that reads a few numbers of each
-            _pack_columns(G, c, end - c, packed)
+    n_bands = -(-n_classes // BAND)
+    for band in range(n_bands):
+        first = first_class + n_classes * band // n_bands
+        some = first_class + n_classes * (band + 1) // n_bands - first
+        factors = (pointer(G), first, n_all)
+        if n_all > BAND:  # else rows of G lie too far apart for a tile that reads a few numbers of each
+            _pack_columns(G, first, some, packed)
             factors = (pointer(packed), NONE, np.intp(PACKED))
-        x, target = (pointer(X), start * n_features, n_features), (pointer(out), c * n_features, n_features)
-        outer_block(factors, end - c, x, n_features, count, adds, target, ahead if t == 0 else NONE)
+        x, target = (pointer(X), start * n_features, n_features), (pointer(out), first * n_features, n_features)
+        outer_block(factors, some, x, n_features, count, adds, target, ahead if band == 0 else NONE)
 
 
 @kernel
-def outer_block(factors, height, x, n_columns, count, adds, out, ahead):
-    # out_ij = sum_{k < count} factors_ki x_kj, i < height, j < n_columns; each a place = (pointer, position, stride)
-    width = 2 * lanes(x[0])
+def outer_block(factors, n_rows, x, n_columns, count, adds, out, ahead):
+    # out_ij = sum_{k < count} factors_ki x_kj, i < n_rows, j < n_columns; each a place = (pointer, position, stride).
+    # The columns of x that a tile takes stay in L1 for all rows of out
+    width, n_tiles = 2 * lanes(x[0]), -(-n_rows // outer_tile_height())
     for j in range(0, n_columns, width):
-        tile = (x[0], x[1] + j, x[2])
-        outer_tile(factors, height, tile, min(width, n_columns - j), count, adds, (out[0], out[1] + j, out[2]), ahead)
+        tile, columns = (x[0], x[1] + j, x[2]), min(width, n_columns - j)
+        for t in range(n_tiles):
+            i, end = n_rows * t // n_tiles, n_rows * (t + 1) // n_tiles
+            some = (factors[0], factors[1] + i, factors[2])
+            target = (out[0], out[1] + i * out[2] + j, out[2])
+            outer_tile(some, end - i, tile, columns, count, adds, target, ahead if t == 0 else NONE)
 
 
 @step
@@ -126,13 +133,12 @@ def grad_X_block(G, first, last, weight, start, out, packed):
     # dL/dX_nd = sum_c G_nc W_cd for rows first .. last of G, which are rows start + first .. of out (N, D).
     # packed: room for CHUNK rows of factors
     n_classes, n_features = weight.shape
-    height = outer_tile_height()
     if n_classes == 0:
         out[start + first : start + last] = 0
     for c in range(0, n_classes, CHUNK):
         count = min(CHUNK, n_classes - c)
-        for n in range(first, last, height):
-            rows = min(height, last - n)
+        for n in range(first, last, ROWS):
+            rows = min(ROWS, last - n)
             _pack_transposed(G, n, rows, c, count, packed)
             w = (pointer(weight), c * n_features, n_features)
             target = (pointer(out), (start + n) * n_features, n_features)

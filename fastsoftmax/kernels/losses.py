@@ -16,7 +16,7 @@ import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
 from fastsoftmax.kernels._views import matrix, part
-from fastsoftmax.kernels.columns import FLOAT64, exp_strip, log_sums, max_strip
+from fastsoftmax.kernels.columns import FLOAT64, exp_tile, log_sums, max_strip
 from fastsoftmax.kernels.simd import (
     below,
     choose,
@@ -33,14 +33,13 @@ from fastsoftmax.kernels.simd import (
     room,
     splat,
     store,
-    transpose,
+    tile_room,
 )
-from fastsoftmax.kernels.softmax import LOGS
+from fastsoftmax.kernels.softmax import LOGS, in_tiles, put_tile, take_tile
 from fastsoftmax.kernels.team import share
 from fastsoftmax.kernels.vecmath import (
     dot_row,
     exp_row,
-    fetch_ahead,
     fill_row,
     log1p_each,
     max_row,
@@ -53,9 +52,9 @@ from fastsoftmax.kernels.vecmath import (
 def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, team=0):
     # logits (N, C), targets (N,) or (N, C) -> losses (N,), grad (N, C) or None
     n_rows, n_columns = logits.shape
-    if targets.ndim == 1 and smoothing == 0.0 and n_columns <= lanes(logits):
+    if targets.ndim == 1 and smoothing == 0.0 and in_tiles(logits, None):
         arguments = (logits, targets, sample_weight, class_weight, scale, losses, grad)
-        share(team, n_rows, n_columns, _cross_entropy_short, arguments)
+        share(team, n_rows, n_columns, _cross_entropy_tiles, arguments)
     else:
         streaming = grad is not None and streams(grad)
         more = (logits, targets, sample_weight, class_weight, smoothing, scale, losses, grad, streaming)
@@ -63,11 +62,11 @@ def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, 
 
 
 @kernel
-def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
-    # Labels of short rows, a row a lane (10 classes: 9 ns a row against 17; 2 classes: 7 against 17). The label of each
-    # lane is a float, -1 for a row that is left out.
+def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
+    # Labels, a row a lane (AVX-512, 10 classes: 9 ns a row against 17; 2 classes: 7 against 17), with the same bits as
+    # _cross_entropy_span. The label of each lane is a float, -1 for a row that is left out.
     width, n_columns = lanes(logits), logits.shape[1]
-    tile, tops, lane = room(logits), room(logits), room(logits)
+    tile, sums, tops, lane = tile_room(logits), room(logits), room(logits), room(logits)
     label_of, factor_of = room(logits), room(logits)
     shares, logs = room(FLOAT64), room(FLOAT64)
     label_at, weight_at, class_at, loss_at = (
@@ -87,11 +86,10 @@ def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weigh
             if label >= 0 and weight != 0.0:
                 weight *= np.float64(class_at[label]) if by_class else 1.0
                 shares[r], label_of[r], factor_of[r] = weight, label, scale * weight
-        fetch_ahead(z, n * n_columns, n_columns)
-        transpose(z, n * n_columns, n_columns, count, n_columns, tile, 0, width)
+        take_tile(logits, n, count, tile)
         top = max_strip(tile, 0, width, n_columns, width, None)
         store(top, tops, 0)
-        ones, others = exp_strip(tile, 0, width, n_columns, width, top, None, None, True, (tile, 0, width))
+        ones, others = exp_tile(tile, n_columns, top, None, True, tile, sums)
         log_sums(ones, others, lane, logs)
         for r in range(count):
             loss = 0.0
@@ -107,7 +105,7 @@ def _cross_entropy_short(first, last, logits, labels, sample_weight, class_weigh
             for c in range(n_columns):
                 minus = choose(equal(label, splat(tile, c)), nothing - by_label, nothing)
                 store(choose(absent, nothing, fma(load(tile, c * width), factor, minus)), tile, c * width)
-            transpose(tile, 0, width, n_columns, count, pointer(grad), n * n_columns, n_columns)
+            put_tile(tile, n, count, last, logits, grad)
 
 
 @kernel
@@ -132,28 +130,30 @@ def _cross_entropy_span(
             top = max_row(z, start, n_columns, None)
             target = target_of(z, targets, n, n_columns, class_weight, smoothing)
             spread_out = targets.ndim == 2 or smoothing != 0.0  # else the label alone has a share
-            mass, gap = 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
+            mass, gap, at_label, label_gap = 0.0, 0.0, 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
             if spread_out:
                 mass = sum_values(z, n_columns, target_added, (z, *target))
                 gap = sum_values(z, n_columns, _gap_added, (z, start, splat(z, top), *target))
-            at_label = 0.0
             if targets.ndim == 1:
                 at_label = (1.0 - smoothing) * weight_of_class(class_weight, targets[n])
-                if at_label != 0.0:  # a weight of 0 hides an infinite gap
-                    mass += at_label
-                    gap += at_label * (np.float64(top) - np.float64(logits[n, targets[n]]))
+                if weights[r] * at_label != 0.0:  # a weight of 0 hides an infinite gap
+                    label_gap = np.float64(top) - np.float64(logits[n, targets[n]])
+                mass += at_label
+                gap += at_label * label_gap
             ones, others = exp_row(z, start, n_columns, splat(z, top), None, None, True, e, at)
-            masses[r], gaps[r], logs[r] = mass, gap, (ones - 1.0) + others if n_columns > 0 else 0.0
             if grad is not None:
                 # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing
-                factor = splat(z, scale * weights[r] * mass / (ones + others))
+                factor = splat(z, scale * (weights[r] * mass)) / (splat(z, ones) + splat(z, others))
                 label = np.intp(targets[n]) if targets.ndim == 1 else -1
-                by_label = (e, at, factor, label, scale * weights[r] * at_label)
+                by_label = (e, at, factor, label, scale * (weights[r] * at_label))
                 if spread_out:
                     arguments = (by_label, splat(z, -scale * weights[r]), target)
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, arguments)
                 else:
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
+            if not spread_out:
+                weights[r], mass, gap = weights[r] * at_label, 1.0, label_gap
+            masses[r], gaps[r], logs[r] = mass, gap, (ones - 1.0) + others if n_columns > 0 else 0.0
         log1p_each(logs, count)
         for r in range(count):
             # sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)

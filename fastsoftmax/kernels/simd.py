@@ -15,6 +15,8 @@ instructions of _simd_memory.py, _simd_arithmetic.py and _simd_tiles.py.
 import numpy as np
 from numba.core import config
 
+from fastsoftmax.kernels._simd_types import TILE_VECTORS
+
 VECTOR_BYTES = 64
 
 
@@ -31,6 +33,16 @@ def either(condition, a, b):
 def room(like):
     """A pointer to room for `lanes` vectors, on the stack of the kernel that asks."""
     return np.empty(lanes(like) ** 2, like.dtype)
+
+
+def strip_columns(like):
+    """The most columns of a row that is worked on with others side by side, a row a lane, in a `tile_room`."""
+    return lanes(like)
+
+
+def tile_room(like):
+    """A pointer to room for TILE_VECTORS vectors, on the stack of the kernel that asks."""
+    return np.empty(TILE_VECTORS * lanes(like), like.dtype)
 
 
 def lanes(array):
@@ -148,11 +160,35 @@ def sum_of(vector):
     return vector[0]
 
 
+def sum_each(source):
+    """The vector of the sums, each as `sum_of` adds it up, of `lanes` vectors, one behind the other."""
+    return np.array([sum_of(load(source, r * lanes(source))) for r in range(lanes(source))])
+
+
 def max_of(vector):
     """The largest element of a vector without NaN."""
     while len(vector) > 1:
         vector = larger(vector[: len(vector) // 2], vector[len(vector) // 2 :])
     return vector[0]
+
+
+def gather(source, position, rows, columns, ahead, tile):
+    """Put packed rows, `lanes` at most, side by side into a `tile_room`: element c of row r is lane r of vector c.
+
+    So many elements behind the rows may be read (`ahead`). In lanes without a row is what some row has there, or junk.
+    """
+    width = lanes(source)
+    for r in range(rows):
+        for c in range(columns):
+            tile[c * width + r] = source[position + r * columns + c]
+
+
+def scatter(tile, rows, columns, target, position, spill):
+    """The way back from `gather`. So many elements behind the rows may be overwritten with anything (`spill`)."""
+    width = lanes(target)
+    for r in range(rows):
+        for c in range(columns):
+            target[position + r * columns + c] = tile[c * width + r]
 
 
 def transpose(source, position, stride, rows, columns, target, target_position, target_stride):

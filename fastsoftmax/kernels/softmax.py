@@ -4,9 +4,11 @@ Shapes: N rows, C columns, C-contiguous, one dtype for all; `where` and `tempera
 away. Each kernel checks nothing, and hands spans of rows to threads if it is given a team (team.py). There are two
 ways through a row, by its length alone, so that its bits do not depend on the rows beside it:
 
-- short, at most as many columns as a vector has lanes: as many rows at once, transposed, so that each lane works
-  on a row of its own and no lane is idle (5.0 ns a row of 10 against 6.3, 3.7 against 6.3 for a row of 2);
+- in tiles, up to `strip_columns`: as many rows at once as a vector has lanes, transposed, so that each lane works on a
+  row of its own and no lane is idle (AVX-512: 5.0 ns a row of 10 against 6.3, 3.7 against 6.3 for a row of 2);
 - long: a vector of one row after another, and what does not fill one under a mask.
+
+Where both could be taken (AVX-512 takes tiles up to one vector, others up to three), both give the same bits.
 
 out may be the input itself. Hidden elements (where is False) count as -inf, and get their fixed value at the end.
 """
@@ -14,29 +16,33 @@ out may be the input itself. Hidden elements (where is False) count as -inf, and
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
-from fastsoftmax.kernels.columns import FLOAT64, log_softmax_strip, logsumexp_strip, not_finite, softmax_strip
+from fastsoftmax.kernels.columns import FLOAT64, exp_tile, log_sums, log_sums_of_lanes, max_strip, not_finite
 from fastsoftmax.kernels.simd import (
     choose,
     drain,
     either,
     fma,
+    gather,
     lanes,
+    load,
     load_mask,
     load_some,
     pointer,
     prefetch,
     room,
+    scatter,
     splat,
     store,
     store_some,
+    strip_columns,
+    sum_of,
+    tile_room,
     transpose,
 )
 from fastsoftmax.kernels.team import share
 from fastsoftmax.kernels.vecmath import (
     AHEAD,
     distance,
-    dot_row,
-    element,
     exp,
     exp_row,
     fetch_ahead,
@@ -56,21 +62,25 @@ IN_CACHE = 8192  # elements that one row after another may take before the first
 @kernel
 def softmax_rows(logits, temperature, where, out, team=0):
     # p_j = e_j / sum_k e_k,  e_j = exp((z_j - max z) / T);  logits (N, C) -> out (N, C)
-    if logits.shape[1] <= lanes(logits):
-        share(team, logits.shape[0], logits.shape[1], _softmax_short, (logits, temperature, where, out))
+    if in_tiles(logits, where):
+        share(team, logits.shape[0], logits.shape[1], _softmax_tiles, (logits, temperature, where, out))
     else:
         share(team, logits.shape[0], logits.shape[1], _softmax_long, (logits, temperature, where, out, streams(out)))
 
 
 @kernel
-def _softmax_short(first, last, logits, temperature, where, out):
+def _softmax_tiles(first, last, logits, temperature, where, out):
     width, n_columns = lanes(logits), logits.shape[1]
-    tile, shown = room(logits), room(logits)
+    tile, sums = tile_room(logits), room(logits)
     for n in range(first, last, width):
         count = min(width, last - n)
-        _gather(pointer(logits), n, count, n_columns, pointer(where), shown, tile)
-        softmax_strip((tile, 0, width, n_columns, width), temperature, None, (tile, 0, width), (tile, 0, width))
-        transpose(tile, 0, width, n_columns, count, pointer(out), n * n_columns, n_columns)
+        _gather(logits, n, count, pointer(where), sums, tile)
+        top = max_strip(tile, 0, width, n_columns, width, None)
+        _, total = exp_tile(tile, n_columns, top, scaling(tile, temperature), None, tile, sums)
+        factor = splat(tile, 1) / total
+        for c in range(n_columns):
+            store(load(tile, c * width) * factor, tile, c * width)
+        put_tile(tile, n, count, last, logits, out)
         _blank(n, count, n_columns, pointer(where), 0, pointer(out))
 
 
@@ -102,8 +112,8 @@ def _scaled(j, count, e, at, factor):
 @kernel
 def log_softmax_rows(logits, temperature, where, out, team=0):
     # log p_j = (z_j - max z) / T - log sum_k e_k;  logits (N, C) -> out (N, C)
-    if logits.shape[1] <= lanes(logits):
-        share(team, logits.shape[0], logits.shape[1], _log_softmax_short, (logits, temperature, where, out))
+    if in_tiles(logits, where):
+        share(team, logits.shape[0], logits.shape[1], _log_softmax_tiles, (logits, temperature, where, out))
     else:
         share(
             team, logits.shape[0], logits.shape[1], _log_softmax_long, (logits, temperature, where, out, streams(out))
@@ -111,15 +121,19 @@ def log_softmax_rows(logits, temperature, where, out, team=0):
 
 
 @kernel
-def _log_softmax_short(first, last, logits, temperature, where, out):
+def _log_softmax_tiles(first, last, logits, temperature, where, out):
     width, n_columns = lanes(logits), logits.shape[1]
-    tile, shown = room(logits), room(logits)
-    lane, logs = room(logits), room(FLOAT64)
+    tile, e, sums = tile_room(logits), tile_room(logits), room(logits)
+    lane, logs, scale = room(logits), room(FLOAT64), scaling(tile, temperature)
     for n in range(first, last, width):
         count = min(width, last - n)
-        _gather(pointer(logits), n, count, n_columns, pointer(where), shown, tile)
-        log_softmax_strip(tile, 0, width, n_columns, width, temperature, None, lane, logs, tile)
-        transpose(tile, 0, width, n_columns, count, pointer(out), n * n_columns, n_columns)
+        _gather(logits, n, count, pointer(where), sums, tile)
+        top = max_strip(tile, 0, width, n_columns, width, None)
+        ones, others = exp_tile(tile, n_columns, top, scale, True, e, sums)
+        log_sum = log_sums_of_lanes(ones, others, lane, logs)
+        for c in range(n_columns):
+            store(distance(load(tile, c * width), top, scale) - log_sum, tile, c * width)
+        put_tile(tile, n, count, last, logits, out)
         _blank(n, count, n_columns, pointer(where), -np.inf, pointer(out))
 
 
@@ -154,21 +168,24 @@ def _log_prob(j, count, z, start, top, scale, log_sum):
 @kernel
 def logsumexp_rows(logits, where, out, team=0):
     # lse = max z + log sum_k e_k;  logits (N, C) -> out (N,)
-    if logits.shape[1] <= lanes(logits):
-        share(team, logits.shape[0], logits.shape[1], _logsumexp_short, (logits, where, out))
+    if in_tiles(logits, where):
+        share(team, logits.shape[0], logits.shape[1], _logsumexp_tiles, (logits, where, out))
     else:
         share(team, logits.shape[0], logits.shape[1], _logsumexp_long, (logits, where, out))
 
 
 @kernel
-def _logsumexp_short(first, last, logits, where, out):
+def _logsumexp_tiles(first, last, logits, where, out):
     width, n_columns = lanes(logits), logits.shape[1]
-    tile, shown = room(logits), room(logits)
+    tile, sums = tile_room(logits), room(logits)
     tops, logs = room(logits), room(FLOAT64)
     for n in range(first, last, width):
         count = min(width, last - n)
-        _gather(pointer(logits), n, count, n_columns, pointer(where), shown, tile)
-        logsumexp_strip(tile, 0, width, n_columns, width, None, tops, logs)
+        _gather(logits, n, count, pointer(where), sums, tile)
+        top = max_strip(tile, 0, width, n_columns, width, None)
+        ones, others = exp_tile(tile, n_columns, top, None, True, tile, sums)
+        log_sums(ones, others, tops, logs)
+        store(top, tops, 0)
         _add_tops(logits, n, count, where, tops, logs, out)
 
 
@@ -206,20 +223,16 @@ def softmax_jvp_rows(probs, tangent, out, team=0):
 
 @kernel
 def _softmax_jvp_span(first, last, probs, tangent, out, streaming):
-    n_columns, p, v, target = probs.shape[1], pointer(probs), pointer(tangent), pointer(out)
-    for n in range(first, last):
-        start = n * n_columns
-        if n_columns <= lanes(probs):
-            fetch_ahead(p, start, 1)
-            fetch_ahead(v, start, 1)
-        inner = splat(p, dot_row(p, start, v, start, n_columns))
-        fill_row(target, start, n_columns, streaming, _softmax_jvp_at, (p, v, start, inner, streaming))
-    if streaming:
-        drain()
+    _fill_by_sums(first, last, probs, tangent, out, streaming, _product_added, _softmax_jvp_at)
 
 
 @step
-def _softmax_jvp_at(j, count, p, v, start, inner, streaming):
+def _product_added(total, j, count, start, p, v, streaming):
+    return fma(load_some(p, start + j, count, 0), load_some(v, start + j, count, 0), total)
+
+
+@step
+def _softmax_jvp_at(j, count, start, inner, p, v, streaming):
     if streaming:
         prefetch(p, start + j + AHEAD * lanes(p))
         prefetch(v, start + j + AHEAD * lanes(p))
@@ -237,22 +250,16 @@ def log_softmax_jvp_rows(log_probs, tangent, out, team=0):
 
 @kernel
 def _log_softmax_jvp_span(first, last, log_probs, tangent, out, streaming):
-    n_columns, log_p, v, target = log_probs.shape[1], pointer(log_probs), pointer(tangent), pointer(out)
-    for n in range(first, last):
-        start = n * n_columns
-        inner = splat(v, sum_values(v, n_columns, _prob_times, (log_p, v, start)))
-        fill_row(target, start, n_columns, streaming, _less, (v, start, inner))
-    if streaming:
-        drain()
+    _fill_by_sums(first, last, log_probs, tangent, out, streaming, _prob_times_added, _less)
 
 
 @step
-def _prob_times(total, j, count, log_p, v, start):
+def _prob_times_added(total, j, count, start, log_p, v, streaming):
     return fma(exp(load_some(log_p, start + j, count, 0)), load_some(v, start + j, count, 0), total)
 
 
 @step
-def _less(j, count, v, start, inner):
+def _less(j, count, start, inner, log_p, v, streaming):
     return load_some(v, start + j, count, 0) - inner
 
 
@@ -266,35 +273,97 @@ def log_softmax_vjp_rows(log_probs, cotangent, out, team=0):
 
 @kernel
 def _log_softmax_vjp_span(first, last, log_probs, cotangent, out, streaming):
-    n_columns, log_p, u, target = log_probs.shape[1], pointer(log_probs), pointer(cotangent), pointer(out)
-    for n in range(first, last):
-        start = n * n_columns
-        total = sum_values(u, n_columns, element, (u, start))
-        fill_row(target, start, n_columns, streaming, _less_share, (log_p, u, start, splat(u, -total)))
+    _fill_by_sums(first, last, log_probs, cotangent, out, streaming, _cotangent_added, _less_share)
+
+
+@step
+def _cotangent_added(total, j, count, start, log_p, u, streaming):
+    return total + load_some(u, start + j, count, 0)
+
+
+@step
+def _less_share(j, count, start, total, log_p, u, streaming):
+    minus_prob = splat(u, 0) - exp(load_some(log_p, start + j, count, 0))
+    return fma(minus_prob, total, load_some(u, start + j, count, 0))
+
+
+@step
+def _fill_by_sums(first, last, x, y, out, streaming, added, value):
+    # each row of out from the same rows of x and y and a sum over them: added and value as in sum_values and fill_row
+    n_columns, width, target, a, b = out.shape[1], lanes(out), pointer(out), pointer(x), pointer(y)
     if streaming:
+        for n in range(first, last):
+            start = n * n_columns
+            total = splat(out, sum_values(out, n_columns, added, (start, a, b, True)))
+            fill_row(target, start, n_columns, True, value, (start, total, a, b, True))
         drain()
+    elif n_columns > 2 * width:
+        for n in range(first, last):
+            start = n * n_columns
+            total = splat(out, sum_values(out, n_columns, added, (start, a, b, False)))
+            fill_row(target, start, n_columns, False, value, (start, total, a, b, False))
+    else:  # one vector, or two, which stay in registers; what they spill over is the next row's
+        high = n_columns - width
+        in_place = out.ctypes.data == x.ctypes.data or out.ctypes.data == y.ctypes.data
+        last_spill = first if in_place or n_columns == 0 else last - -(-width // n_columns)
+        for n in range(first, last):
+            start = n * n_columns
+            fetch_ahead(a, start, 1)
+            fetch_ahead(b, start, 1)
+            total = added(splat(out, 0), 0, width if high > 0 else n_columns, start, a, b, False)
+            if high > 0:
+                total = added(total, width, high, start, a, b, False)
+            total = splat(out, sum_of(total))
+            low = value(0, width if high > 0 else n_columns, start, total, a, b, False)
+            if high > 0:
+                end = value(width, high, start, total, a, b, False)
+                store(low, target, start)
+                if n < last_spill:
+                    store(end, target, start + width)
+                else:
+                    store_some(end, target, start + width, high)
+            elif n < last_spill:
+                store(low, target, start)
+            else:
+                store_some(low, target, start, n_columns)
+
+
+# Rows side by side: lane r of vector c of a tile is element c of row r.
 
 
 @step
-def _less_share(j, count, log_p, u, start, minus_total):
-    prob = exp(load_some(log_p, start + j, count, 0))
-    return fma(prob, minus_total, load_some(u, start + j, count, 0))
-
-
-# Short rows, transposed: lane r of vector c of a tile is element c of row r.
+def in_tiles(logits, where):
+    # whether rows of this length are worked on in tiles
+    return logits.shape[1] <= (strip_columns(logits) if where is None else lanes(logits))
 
 
 @step
-def _gather(logits, n, count, n_columns, where, shown, tile):
+def _gather(logits, n, count, where, shown, tile):
     # rows n .. n + count of logits (N, C) -> tile; what `where` hides is -inf. shown: room to hide it in
-    width = lanes(logits)
-    fetch_ahead(logits, n * n_columns, n_columns)
     if where is None:
-        transpose(logits, n * n_columns, n_columns, count, n_columns, tile, 0, width)
+        take_tile(logits, n, count, tile)
     else:
+        width, n_columns = lanes(logits), logits.shape[1]
         for r in range(count):
-            store(load_shown(logits, (n + r) * n_columns, n_columns, where), shown, r * width)
+            store(load_shown(pointer(logits), (n + r) * n_columns, n_columns, where), shown, r * width)
         transpose(shown, 0, width, count, n_columns, tile, 0, width)
+
+
+@step
+def take_tile(x, n, count, tile):
+    # rows n .. n + count of x (N, C) -> tile
+    n_rows, n_columns = x.shape
+    fetch_ahead(pointer(x), n * n_columns, n_columns)
+    gather(pointer(x), n * n_columns, count, n_columns, (n_rows - n - count) * n_columns, tile)
+
+
+@step
+def put_tile(tile, n, count, last, read, out):
+    # tile -> rows n .. n + count of out (N, C), which is either `read` itself, whose rows up to `last` are still to be
+    # read, or will be overwritten up to there
+    n_columns = out.shape[1]
+    spill = 0 if read.ctypes.data == out.ctypes.data else (last - n - count) * n_columns
+    scatter(tile, count, n_columns, pointer(out), n * n_columns, spill)
 
 
 @step

@@ -3,10 +3,12 @@
 A helper is a thread that the C library starts (pthread_create) and that Python knows nothing of: no patch of Python's
 threads turns it into something else, it can be started while the interpreter shuts down, and it never waits for the
 interpreter's lock. It watches the board of its team for a job. A job is a function of a span of rows,
-`span(first, last, *arguments)`, and a number of rows; leader and helpers take turns of rows from one counter. So nobody
-waits for a helper to come: a leader whose helpers sleep does all the rows. It only waits, at the end, for those that
-have begun a turn. Handing a job over takes about a microsecond. (Numba's own parallel loops would abort in a forked
-child, or on two launches at once, depending on the threading layer.)
+`span(first, last, *arguments)`, and a number of rows. Leader and helpers have a share of the rows each, the same in
+every job of so many rows, so that they find them in their own caches; they take turns of rows from its counter, and go
+on with the shares of others when their own is done. So nobody waits for a helper to come: a leader whose helpers sleep
+does all the rows. It only waits, at the end, for those that have begun a turn. Handing a job over takes about a
+microsecond. (Numba's own parallel loops would abort in a forked child, or on two launches at once, depending on the
+threading layer.)
 
 A helper that has found no job for a while sleeps on a condition variable in its part of the board, until a leader
 signals it. It works in the leader's floating-point mode (rounding, subnormals flushed to zero), so that the results are
@@ -46,43 +48,47 @@ from fastsoftmax.kernels._system import (
 
 _LINE = 64  # bytes
 _OPEN = 0 * _LINE  # number of the job that can be joined, or 0
-_NEXT = 1 * _LINE  # first row that nobody has taken
+_NEXT = 1 * _LINE  # first row of the leader's share that nobody has taken
 _INSIDE = 2 * _LINE  # helpers that may be looking at the job
-_JOB = 3 * _LINE  # function, arguments, rows, rows a turn, how many helpers may join, floating-point mode: 8 bytes each
+# function, arguments, rows, rows a turn, how many helpers may join, floating-point mode, shares: 8 bytes each
+_JOB = 3 * _LINE
 _FAILED = 4 * _LINE  # not 0 if a turn raised
 _LAST_JOB = 5 * _LINE
 _CLOSED = 6 * _LINE  # not 0: helpers end
 _STARTED = 7 * _LINE  # how many helpers there are
 _SIGNALS, _SIGNALS_BEFORE = 8 * _LINE, 10 * _LINE  # two sigset_t: what helpers leave to others, and what a starter left
-_HELPERS = 12 * _LINE  # three lines each: what follows, a mutex, and a condition variable
-_HELPER = 3 * _LINE
+_HELPERS = 12 * _LINE  # four lines each: what follows, a mutex, a condition variable, and the helper's own _NEXT
+_HELPER = 4 * _LINE
 _ASLEEP, _THREAD, _TID, _FUNCTION, _ARGUMENTS, _MUTEX, _CONDITION = 0, 8, 16, 24, 32, _LINE, 2 * _LINE
+_HELPERS_NEXT = 3 * _LINE
 MOST_HELPERS = 255
 BOARD_SIZE = (_HELPERS + MOST_HELPERS * _HELPER) // 8
 # What Python writes and reads: positions in the board, and in the part of a helper
 WELCOME, CLOSED, STARTED, SIGNALS = (_JOB + 32) // 8, _CLOSED // 8, _STARTED // 8, _SIGNALS // 8
 ASLEEP, TID = _ASLEEP // 8, _TID // 8
 
-TURN = 16_384  # elements: 3 to 10 us
+TURN = 16_384  # elements at the most: 2 to 10 us
+LEAST_TURN = 4_096  # elements, of which a thread should have several turns
 YIELD_AFTER = 1_000  # looks: with more threads than cores, the one that is waited for may need ours
 PATIENCE = 4_000  # looks at the board before a helper sleeps: about 0.2 ms
-SMALL = 32_768  # elements: below, one thread is enough, and the overhead of a call counts
+SMALL = 16_384  # elements: below, one thread is enough, and the overhead of a call counts
 
 
 @outline
 def share(team, n_rows, n_columns, span, arguments):
-    """span(first, last, *arguments) for all of n_rows rows, in turns of about TURN elements if there is a team."""
+    """span(first, last, *arguments) for all of n_rows rows, in turns of at most TURN elements if there is a team."""
     function, packed = _as_job(span, arguments)
-    if not _lead(team, function, packed, n_rows, 16 * max(1, TURN // (16 * max(1, n_columns)))):
+    elements = max(LEAST_TURN, min(TURN, n_rows * n_columns // (2 * team_size(team))))
+    if not _lead(team, function, packed, n_rows, 16 * max(1, elements // (16 * max(1, n_columns))), team_size(team)):
         raise MemoryError("a thread found no memory for a row")
     _keep(arguments)
 
 
 @outline
 def share_each(team, n_pieces, span, arguments):
-    """span(first, last, *arguments) for all pieces of work, one a turn."""
+    """span(first, last, *arguments) for all pieces of work, one a turn, begun in their order."""
     function, packed = _as_job(span, arguments)
-    if not _lead(team, function, packed, n_pieces, 1):
+    if not _lead(team, function, packed, n_pieces, 1, 1):
         raise MemoryError("a thread found no memory for a row")
     _keep(arguments)
 
@@ -120,7 +126,7 @@ def pass_turn(team, place, number):
 
 
 @kernel
-def _lead(team, function, packed, n_rows, turn):
+def _lead(team, function, packed, n_rows, turn, n_shares):
     if team == 0:
         return _run(function, packed, 0, n_rows) == 0
     number = load_atomic(team + _LAST_JOB) + 1
@@ -130,12 +136,14 @@ def _lead(team, function, packed, n_rows, turn):
     store_atomic(team + _JOB + 16, n_rows)
     store_atomic(team + _JOB + 24, turn)
     store_atomic(team + _JOB + 40, float_mode())
-    store_atomic(team + _NEXT, 0)
+    store_atomic(team + _JOB + 48, n_shares)
+    for owner in range(n_shares):
+        store_atomic(_next_of(team, owner), _start_of(owner, n_shares, n_rows))
     store_atomic(team + _FAILED, 0)
     store_atomic(team + _OPEN, number)
     for helper in range(load_atomic(team + _JOB + 32)):
         _wake(team, helper)
-    _take_turns(team, function, packed, n_rows, turn, False)
+    _take_turns(team, function, packed, n_rows, turn, n_shares, 0)
     store_atomic(team + _OPEN, 0)
     while load_atomic(team + _INSIDE) != 0:
         pause()
@@ -143,13 +151,29 @@ def _lead(team, function, packed, n_rows, turn):
 
 
 @kernel
-def _take_turns(team, function, packed, n_rows, turn, helps):
-    while not helps or load_atomic(team + _CLOSED) == 0:  # the leader does what is left of the rows
-        first = add_atomic(team + _NEXT, turn)
-        if first >= n_rows:
-            break
-        if _run(function, packed, first, min(first + turn, n_rows)) != 0:
-            store_atomic(team + _FAILED, 1)
+def _take_turns(team, function, packed, n_rows, turn, n_shares, me):
+    # me: 0 is the leader, 1 the first helper
+    for later in range(n_shares):
+        owner = (me + later) % n_shares
+        place, end = _next_of(team, owner), _start_of(owner + 1, n_shares, n_rows)
+        while me == 0 or load_atomic(team + _CLOSED) == 0:  # the leader does what is left of the rows
+            first = add_atomic(place, turn)
+            if first >= end:
+                break
+            if _run(function, packed, first, min(first + turn, end)) != 0:
+                store_atomic(team + _FAILED, 1)
+
+
+@kernel
+def _next_of(team, owner):
+    # where the first row of a share is that nobody has taken
+    return team + (_NEXT if owner == 0 else _HELPERS + (owner - 1) * _HELPER + _HELPERS_NEXT)
+
+
+@kernel
+def _start_of(owner, n_shares, n_rows):
+    # the first row of a share: a multiple of 16, so that tiles of rows are full and shares begin at lines of a cache
+    return n_rows if owner == n_shares else (n_rows * owner // n_shares) // 16 * 16
 
 
 @kernel
@@ -226,7 +250,8 @@ def _serve(first, last, team, helper):
             if number != 0 and helper < load_atomic(job + 32):
                 set_float_mode(load_atomic(job + 40))
                 function, packed = load_atomic(job), load_atomic(job + 8)
-                _take_turns(team, function, packed, load_atomic(job + 16), load_atomic(job + 24), True)
+                n_rows, turn, n_shares = load_atomic(job + 16), load_atomic(job + 24), load_atomic(job + 48)
+                _take_turns(team, function, packed, n_rows, turn, n_shares, helper + 1)
             last_job = number
             add_atomic(team + _INSIDE, -1)
             looks = 0

@@ -266,7 +266,7 @@ def sum_values(like, count, added, arguments):
     width = CHUNK * lanes(like)
     total, lost = splat(like, 0), splat(like, 0)
     for j in range(0, count, width):
-        part = _sum_chunk(like, j, min(width, count - j), added, arguments)
+        part = sum_lanes(like, j, min(width, count - j), added, arguments)
         if j == 0:
             total = part
         else:
@@ -275,7 +275,8 @@ def sum_values(like, count, added, arguments):
 
 
 @step
-def _sum_chunk(like, first, count, added, arguments):
+def sum_lanes(like, first, count, added, arguments):
+    # the vector of partial sums, one a lane, that sum_of would fold: of `count` values, at most CHUNK vectors
     width = lanes(like)
     full = count - count % width
     total = splat(like, 0)
