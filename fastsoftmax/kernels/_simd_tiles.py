@@ -8,6 +8,8 @@ numbers for a multiplication than with whole vectors (AVX2: 7 registers for 12 i
 the same order.
 """
 
+import functools
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -27,7 +29,7 @@ from fastsoftmax.kernels._simd_types import (
 )
 from fastsoftmax.kernels._target import has_many_registers, has_mask_registers, register_bytes
 
-__all__ = ["dot_tile", "dot_tile_classes", "dot_tile_rows", "outer_tile", "outer_tile_height", "sum_each"]
+__all__ = ["dot_tile", "dot_tile_classes", "dot_tile_rows", "outer_band", "outer_tile", "outer_tile_height", "sum_each"]
 
 NUMBER, NUMBER_OF = types.intp, ir.IntType(64)
 
@@ -54,6 +56,20 @@ def _fma(builder, vector, a, b, place):
     """A * b added to the sum at the place, which LLVM keeps in a register."""
     total = call_in(builder, f"llvm.fmuladd.{vector.suffix}", vector.llvm, [a, b, builder.load(place)])
     builder.store(total, place)
+
+
+def _add_products(builder, vector, left, right, sums):
+    """All products of the numbers that left and right load, added to the sums, those of the first of left first.
+
+    The shorter side stays in registers and the other comes one by one: else LLVM keeps the longer, and spills sums.
+    """
+    swapped = len(left) > len(right)
+    kept, others = ([load() for load in right], left) if swapped else ([load() for load in left], right)
+    for k, load in enumerate(others):
+        value = load()
+        for n, other in enumerate(kept):
+            i, j = (k, n) if swapped else (n, k)
+            _fma(builder, vector, value, other, sums[i * len(right) + j])
 
 
 def _load(context, builder, vector, address, count=None):
@@ -96,6 +112,12 @@ def _most_height(context):
     return 14 if has_mask_registers(context) else 3
 
 
+def _band(context):
+    # low tiles share the columns of x that lie in L1; higher ones lose more by factors that lie there too (float64,
+    # 512 features, 1000 classes: 0.92 of the speed)
+    return 42 if _most_height(context) == 3 else 14
+
+
 def _constant_of_target(value):
     @intrinsic
     def constant(typingctx):
@@ -109,6 +131,7 @@ def _constant_of_target(value):
 
 dot_tile_classes = _constant_of_target(_most_classes)
 outer_tile_height = _constant_of_target(_most_height)
+outer_band = _constant_of_target(_band)
 
 
 @intrinsic
@@ -154,12 +177,12 @@ def dot_tile(typingctx, x, n_rows, w, n_classes, depth, bias, first, adds, out):
             numbers = [builder.select(_less(builder, i, rows), NUMBER_OF(i), last) for i in range(n_rows)]
 
             def accumulate(d, count=None):
-                xs = [_load(context, builder, part, x_place.address(number, d), count) for number in numbers]
-                addresses = [w_place.address(NUMBER_OF(j), d) for j in range(n_classes)]
-                ws = [_load(context, builder, part, address, count) for address in addresses]
-                for i in range(n_rows):
-                    for j in range(n_classes):
-                        _fma(builder, part, xs[i], ws[j], sums[i * n_classes + j])
+                def load_at(place, row):
+                    return lambda: _load(context, builder, part, place.address(row, d), count)
+
+                xs = [load_at(x_place, number) for number in numbers]
+                ws = [load_at(w_place, NUMBER_OF(j)) for j in range(n_classes)]
+                _add_products(builder, part, xs, ws, sums)
 
             def sum_up(start):
                 for place in sums:
@@ -250,58 +273,68 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
     def codegen(context, builder, signature, args):
         factor_place, x_place, out_place = (_Place(context, builder, signature.args[i], args[i]) for i in (0, 2, 6))
         _, height, _, columns, count, adds, _, ahead = args
-        sums = [cgutils.alloca_once(builder, vector.llvm) for _ in range(2 * _most_height(context))]
+        part = _Part(context, vector)
+        n_parts = vector.count // part.count
+        sums = [cgutils.alloca_once(builder, part.llvm) for _ in range(2 * _most_height(context) * n_parts)]
 
-        def sum_up(n_rows, n_vectors, used, starts, counts):
+        def sum_up(n_rows, used, starts, counts):
             with cgutils.for_range(builder, count) as loop:
-                addresses = [x_place.address(loop.index, start) for start in starts]
-                xs = [_load(context, builder, vector, *pair) for pair in zip(addresses, counts, strict=True)]
-                for address in addresses:
-                    prefetch_in(builder, builder.gep(address, [ahead]))
-                for i in range(n_rows):
+
+                def load_factor(i):
                     factor = builder.load(factor_place.address(loop.index, NUMBER_OF(i)))
-                    factor = splat_in(builder, factor, vector.llvm)
-                    for v in range(n_vectors):
-                        _fma(builder, vector, factor, xs[v], used[i * n_vectors + v])
+                    return splat_in(builder, factor, part.llvm)
+
+                def load_x(start, count):
+                    return _load(context, builder, part, x_place.address(loop.index, start), count)
+
+                for start in starts[::n_parts]:
+                    prefetch_in(builder, builder.gep(x_place.address(loop.index, start), [ahead]))
+                factors = [functools.partial(load_factor, i) for i in range(n_rows)]
+                xs = [functools.partial(load_x, *pair) for pair in zip(starts, counts, strict=True)]
+                _add_products(builder, part, factors, xs, used)
 
         def add_present(tile, wanted=None):
             for address, place, some in tile:
                 if wanted is not None:
-                    some = builder.select(wanted, some or NUMBER_OF(vector.count), NUMBER_OF(0))
-                value = _load(context, builder, vector, address, some)
+                    some = builder.select(wanted, some or NUMBER_OF(part.count), NUMBER_OF(0))
+                value = _load(context, builder, part, address, some)
                 builder.store(builder.fadd(value, builder.load(place)), place)
 
         def put(tile):
             for address, place, some in tile:
-                _store(context, builder, vector, builder.load(place), address, some)
+                _store(context, builder, part, builder.load(place), address, some)
 
         def body(n_rows, n_vectors):
-            used, rest = sums[: n_rows * n_vectors], builder.sub(columns, NUMBER_OF((n_vectors - 1) * vector.count))
-            starts = [NUMBER_OF(v * vector.count) for v in range(n_vectors)]
-            whole, ragged = [None] * n_vectors, [None] * (n_vectors - 1) + [rest]
+            n_across = n_vectors * n_parts
+            used, rest = sums[: n_rows * n_across], builder.sub(columns, NUMBER_OF((n_vectors - 1) * vector.count))
+            starts = [NUMBER_OF(v * part.count) for v in range(n_across)]
+            whole, ragged = [None] * n_across, [None] * (n_across - n_parts)
+            for p in range(n_parts):
+                left = builder.sub(rest, NUMBER_OF(p * part.count))
+                ragged.append(builder.select(_less(builder, 0, left), left, NUMBER_OF(0)))
 
             def tile_of(counts):
-                numbers = [(i, v) for i in range(n_rows) for v in range(n_vectors)]
+                numbers = [(i, v) for i in range(n_rows) for v in range(n_across)]
                 return [
-                    (out_place.address(NUMBER_OF(i), starts[v]), used[i * n_vectors + v], counts[v]) for i, v in numbers
+                    (out_place.address(NUMBER_OF(i), starts[v]), used[i * n_across + v], counts[v]) for i, v in numbers
                 ]
 
             for place in used:
-                builder.store(ir.Constant(vector.llvm, None), place)
+                builder.store(ir.Constant(part.llvm, None), place)
             is_full = builder.icmp_signed("==", rest, NUMBER_OF(vector.count))
             if has_mask_registers(context):  # loads under a mask, an empty one too, cost nothing there; stores a little
-                sum_up(n_rows, n_vectors, used, starts, ragged)
+                sum_up(n_rows, used, starts, ragged)
                 add_present(tile_of(ragged), adds)
                 put([element for element in tile_of(ragged) if element[2] is None])
                 with builder.if_else(is_full) as (full, otherwise):
                     for branch, counts in ((full, whole), (otherwise, ragged)):
                         with branch:
-                            put(tile_of(counts)[n_vectors - 1 :: n_vectors])
+                            put(tile_of(counts)[n_across - 1 :: n_across])
                 return
             with builder.if_else(is_full) as (full, otherwise):
                 for branch, counts in ((full, whole), (otherwise, ragged)):
                     with branch:
-                        sum_up(n_rows, n_vectors, used, starts, counts)
+                        sum_up(n_rows, used, starts, counts)
                         with builder.if_then(adds):
                             add_present(tile_of(counts))
                         put(tile_of(counts))

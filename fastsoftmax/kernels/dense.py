@@ -18,6 +18,7 @@ from fastsoftmax.kernels.simd import (
     dot_tile_rows,
     lanes,
     load_some,
+    outer_band,
     outer_tile,
     outer_tile_height,
     pointer,
@@ -32,8 +33,7 @@ BLOCK_BYTES = 320 * 1024  # of X that a block takes at the most: a third of a co
 CLASSES = 40  # that are dealt out together where threads share the rows of a block
 DEPTH_BYTES = 4096  # of a row of X or weight at a time: so five rows of weight stay in L1
 CHUNK = 256  # classes at a time in grad_X
-BAND = 56  # classes whose factors are packed together: a multiple of the height of a tile
-PACKED = 64  # numbers from one row of packed factors to the next
+PACKED = 48  # numbers from one row of packed factors to the next
 NONE = np.intp(0)  # a 0 that Numba does not take for a type: each would be another machine code of the tiles
 
 
@@ -80,12 +80,12 @@ def grad_weight_block(G, X, start, count, first_class, n_classes, adds, out, ahe
     # dL/dW_cd = sum_n G_nc X_nd over rows start .. start + count of X, which are all rows of G, for some classes; added
     # to out (C, D) or put there. packed: room for ROWS * 5 rows of factors. ahead: see outer_tile
     n_all, n_features = out.shape
-    n_bands = -(-n_classes // BAND)
+    n_bands = -(-n_classes // outer_band())
     for band in range(n_bands):
         first = first_class + n_classes * band // n_bands
         some = first_class + n_classes * (band + 1) // n_bands - first
         factors = (pointer(G), first, n_all)
-        if n_all > BAND:  # else rows of G lie too far apart for a tile that reads a few numbers of each
+        if n_all > PACKED:  # else rows of G lie too far apart for a tile that reads a few numbers of each
             _pack_columns(G, first, some, packed)
             factors = (pointer(packed), NONE, np.intp(PACKED))
         x, target = (pointer(X), start * n_features, n_features), (pointer(out), first * n_features, n_features)

@@ -25,7 +25,6 @@ from numba.extending import overload
 from fastsoftmax.kernels._jit import kernel, outline, step
 from fastsoftmax.kernels._views import matrix, on_huge_pages, part
 from fastsoftmax.kernels.dense import (
-    BAND,
     CHUNK,
     CLASSES,
     NONE,
@@ -39,7 +38,7 @@ from fastsoftmax.kernels.dense import (
     logits_block,
     logits_pieces,
 )
-from fastsoftmax.kernels.simd import lanes, misaligned, pointer
+from fastsoftmax.kernels.simd import lanes, misaligned, outer_band, pointer
 from fastsoftmax.kernels.sparse import (
     add_turned,
     carry_full,
@@ -162,7 +161,7 @@ def _together(team, X, products, pieces, arguments, weight, grad_weight, grad_bi
             share_each(team, n_pieces, _logits_pieces, (X, start, count, products[3], products[4], second))
         share(team, count, n_classes, pieces, (arguments, (start, z, second)))
         if grad_weight.size > 0 or grad_bias.size > 0:
-            n_pieces = -(-n_classes // BAND)
+            n_pieces = -(-n_classes // outer_band())
             share_each(team, n_pieces, _grad_weight_pieces, (z, X, start, grad_weight, grad_bias))
         if grad_X.size:
             share_each(team, -(-count // ROWS), _grad_X_pieces, (z, weight, start, grad_X))
@@ -185,10 +184,10 @@ def work_rows(first, last, at, arguments, more):
 
 @kernel
 def _grad_weight_pieces(first, last, z, X, start, grad_weight, grad_bias):
-    packed = np.empty(z.shape[0] * PACKED, X.dtype)
+    band, packed = outer_band(), np.empty(z.shape[0] * PACKED, X.dtype)
     for piece in range(first, last):
-        c = piece * BAND
-        n_classes = min(BAND, z.shape[1] - c)
+        c = piece * band
+        n_classes = min(band, z.shape[1] - c)
         grad_weight_block(z, X, start, z.shape[0], c, n_classes, np.bool_(True), grad_weight, NONE, packed)
         grad_bias_block(z, c, n_classes, np.bool_(True), grad_bias)
 

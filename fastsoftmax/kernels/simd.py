@@ -216,6 +216,11 @@ def outer_tile_height():
     return 14
 
 
+def outer_band():
+    """How many rows of `out` are worked on together, tile after tile, for the columns of x that lie in L1."""
+    return 42
+
+
 def dot_tile(x, n_rows, w, n_classes, depth, bias, first, adds, out):
     """out_ij = sum_{d < depth} x_id w_jd, plus out_ij itself if it adds, else plus bias_(first + j)."""
     for i in range(n_rows):
