@@ -12,18 +12,23 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin
 
 from fastsoftmax.kernels._simd_types import (
+    EIGHTHS,
     INT32,
     MANTISSA,
     Vector,
     call_in,
     first_in,
+    joined,
     lane_numbers,
+    part_of,
     splat_in,
     vectors_in,
 )
+from fastsoftmax.kernels._target import has_avx2, has_mask_registers, is_arm64
 
 __all__ = [
     "as_power",
+    "as_power_in_eighths",
     "below",
     "choose",
     "equal",
@@ -171,6 +176,52 @@ def as_power(typingctx, vector):
         return builder.bitcast(builder.shl(builder.bitcast(args[0], bits), width), vector.llvm)
 
     return vector(vector), codegen
+
+
+@intrinsic
+def as_power_in_eighths(typingctx, vector):
+    if vector.kind != types.float32:
+        return None
+
+    def codegen(context, builder, signature, args):
+        kind = ir.VectorType(INT32, vector.count)
+        bits = builder.bitcast(args[0], kind)
+        shifted = builder.shl(bits, ir.Constant(kind, [20] * vector.count))
+        return builder.bitcast(builder.add(shifted, _looked_up(context, builder, bits)), vector.llvm)
+
+    return vector(vector), codegen
+
+
+def _looked_up(context, builder, bits):
+    """For each of 16 integers the number of EIGHTHS that its last three bits tell."""
+    if has_mask_registers(context):
+        table = ir.Constant(bits.type, EIGHTHS * 2)
+        return call_in(builder, "llvm.x86.avx512.permvar.si.512", bits.type, [table, bits])
+    count = 8 if has_avx2(context) else 4 if is_arm64(context) else 16
+    parts = [_looked_up_in(context, builder, part_of(builder, bits, start, count)) for start in range(0, 16, count)]
+    while len(parts) > 1:
+        parts = [joined(builder, *pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def _looked_up_in(context, builder, bits):
+    count = bits.type.count
+    table = [ir.Constant(bits.type, [number] * count) for number in EIGHTHS]
+    if has_avx2(context):
+        return call_in(builder, "llvm.x86.avx2.permd", bits.type, [ir.Constant(bits.type, EIGHTHS), bits])
+    if is_arm64(context):  # a lookup of bytes
+        bytes_ = ir.VectorType(ir.IntType(8), 16)
+        low, high = (builder.bitcast(ir.Constant(bits.type, EIGHTHS[i : i + 4]), bytes_) for i in (0, 4))
+        last = builder.and_(bits, ir.Constant(bits.type, [7] * count))
+        first_byte = builder.mul(last, ir.Constant(bits.type, [0x04040404] * count))
+        numbers = builder.add(first_byte, ir.Constant(bits.type, [0x03020100] * count))
+        found = call_in(builder, "llvm.aarch64.neon.tbl2.v16i8", bytes_, [low, high, builder.bitcast(numbers, bytes_)])
+        return builder.bitcast(found, bits.type)
+    for bit in (1, 2, 4):  # by halves
+        one = builder.and_(bits, ir.Constant(bits.type, [bit] * count))
+        is_set = builder.icmp_unsigned("!=", one, ir.Constant(bits.type, None))
+        table = [builder.select(is_set, high, low) for low, high in zip(table[::2], table[1::2], strict=True)]
+    return table[0]
 
 
 def _folded(step):

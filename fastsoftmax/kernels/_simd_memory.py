@@ -44,7 +44,6 @@ __all__ = [
     "store",
     "store_some",
     "stream",
-    "strip_columns",
     "tile_room",
     "transpose",
 ]
@@ -84,17 +83,6 @@ def tile_room(typingctx, like):
         return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
 
     return types.CPointer(like.dtype)(like), codegen
-
-
-@intrinsic
-def strip_columns(typingctx, like):
-    count = VECTOR_BITS // like.dtype.bitwidth
-
-    def codegen(context, builder, signature, args):
-        most = count if has_mask_registers(context) else TILE_VECTORS * count // 16
-        return context.get_constant(types.intp, most)
-
-    return types.intp(like), codegen
 
 
 @intrinsic
@@ -228,11 +216,6 @@ def drain(typingctx):
 @step
 def gather(source, position, rows, columns, ahead, tile):
     width = lanes(source)
-    if _has_mask_registers():
-        for c in range(0, columns, width):
-            some = min(width, columns - c)
-            _transpose_whole(source, position + c, columns, rows, some, tile, c * width, width)
-        return
     whole = columns - columns % BLOCK
     end = columns if whole + BLOCK - columns <= ahead else whole
     for c in range(0, end, BLOCK):
@@ -257,11 +240,6 @@ def _gather_last(source, position, rows, columns, tile):
 @step
 def scatter(tile, rows, columns, target, position, spill):
     width = lanes(target)
-    if _has_mask_registers():
-        for c in range(0, columns, width):
-            some = min(width, columns - c)
-            _transpose_whole(tile, c * width, width, some, rows, target, position + c, columns)
-        return
     whole = columns - columns % BLOCK
     if whole < columns:  # first: what a row spills over is the next row's, which is stored after it
         if rows == width and whole + BLOCK - columns <= spill:

@@ -13,6 +13,13 @@ from fastsoftmax.kernels._target import has_mask_registers, has_masked_loads
 VECTOR_BITS = 512
 TILE_VECTORS = 48  # of a tile of rows side by side, an element of each in a vector
 INT32 = ir.IntType(32)
+# The bits of 2^(j/8), less those of 1 and the j on top of a mantissa, where an exponent in eighths puts it
+EIGHTHS = [
+    (bits - 0x3F800000 - (j << 20)) % 2**32
+    for j, bits in enumerate(
+        (0x3F800000, 0x3F8B95C2, 0x3F9837F0, 0x3FA5FED7, 0x3FB504F3, 0x3FC5672A, 0x3FD744FD, 0x3FEAC0C7)
+    )
+]
 MANTISSA = {types.float32: 23, types.float64: 52}
 
 

@@ -3,6 +3,18 @@
 Each question is asked of a Numba target context while code is written; a vector is 64 bytes on every machine.
 """
 
+import functools
+import re
+
+import llvmlite.binding as llvm
+
+_SUM_OF_INTEGERS = """
+define <8 x i32> @sum(<8 x i32> %a, <8 x i32> %b) {
+  %c = add <8 x i32> %a, %b
+  ret <8 x i32> %c
+}
+"""
+
 
 def has_mask_registers(context):
     """AVX-512: 32 registers of 64 bytes, and loads and stores under a mask that cost what plain ones do."""
@@ -11,12 +23,24 @@ def has_mask_registers(context):
 
 def register_bytes(context):
     """How much of a vector one register holds: all of it, or a half (x86 with AVX2), or a quarter (arm64)."""
-    return 64 if has_mask_registers(context) else 32 if is_x86(context) else 16
+    return 64 if has_mask_registers(context) else 32 if has_avx2(context) else 16
 
 
 def has_many_registers(context):
     """32 for vectors; x86 before AVX-512 has 16."""
     return has_mask_registers(context) or is_arm64(context)
+
+
+def has_avx2(context):
+    """Integers in registers of 32 bytes, and with them fused multiply-adds, and a lookup in a table of 8 numbers."""
+    return is_x86(context) and _adds_integers_in_32_bytes(*context.codegen().magic_tuple())
+
+
+@functools.cache
+def _adds_integers_in_32_bytes(triple, cpu, features):
+    # LLVM knows it of a CPU by its name: the features that Numba hands on may be an empty text
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
+    return re.search(r"vpaddd\s+%ymm", machine.emit_assembly(llvm.parse_assembly(_SUM_OF_INTEGERS))) is not None
 
 
 def has_masked_loads(context):

@@ -15,7 +15,7 @@ instructions of _simd_memory.py, _simd_arithmetic.py and _simd_tiles.py.
 import numpy as np
 from numba.core import config
 
-from fastsoftmax.kernels._simd_types import TILE_VECTORS
+from fastsoftmax.kernels._simd_types import EIGHTHS, TILE_VECTORS
 
 VECTOR_BYTES = 64
 
@@ -33,11 +33,6 @@ def either(condition, a, b):
 def room(like):
     """A pointer to room for `lanes` vectors, on the stack of the kernel that asks."""
     return np.empty(lanes(like) ** 2, like.dtype)
-
-
-def strip_columns(like):
-    """The most columns of a row that is worked on with others side by side, a row a lane, in a `tile_room`."""
-    return lanes(like)
 
 
 def tile_room(like):
@@ -151,6 +146,12 @@ def as_power(vector):
     """The last bits of each float (8 of a float32, 11 of a float64) as the exponent of a power of two."""
     kind, width = (np.uint32, 23) if vector.dtype == np.float32 else (np.uint64, 52)
     return (vector.view(kind) << kind(width)).view(vector.dtype)
+
+
+def as_power_in_eighths(vector):
+    """The last 11 bits of each float32 as the exponent of a power of two, in eighths."""
+    bits = vector.view(np.uint32)
+    return ((bits << np.uint32(20)) + np.array(EIGHTHS, np.uint32)[bits % 8]).view(np.float32)
 
 
 def sum_of(vector):

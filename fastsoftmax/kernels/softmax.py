@@ -4,11 +4,10 @@ Shapes: N rows, C columns, C-contiguous, one dtype for all; `where` and `tempera
 away. Each kernel checks nothing, and hands spans of rows to threads if it is given a team (team.py). There are two
 ways through a row, by its length alone, so that its bits do not depend on the rows beside it:
 
-- in tiles, up to `strip_columns`: as many rows at once as a vector has lanes, transposed, so that each lane works on a
-  row of its own and no lane is idle (AVX-512: 5.0 ns a row of 10 against 6.3, 3.7 against 6.3 for a row of 2);
-- long: a vector of one row after another, and what does not fill one under a mask.
-
-Where both could be taken (AVX-512 takes tiles up to one vector, others up to three), both give the same bits.
+- in tiles, up to TILE vectors: as many rows at once as a vector has lanes, transposed, so that each lane works on a row
+  of its own and no lane is idle (AVX-512 and AVX2, rows of 17: 8 and 9 ns against 14 and 17; of 64 there is no gain);
+- long: a vector of one row after another, and what does not fill one under a mask; with `where`, from the second
+  vector on. A row of more than one vector is added up in the same order either way.
 
 out may be the input itself. Hidden elements (where is False) count as -inf, and get their fixed value at the end.
 """
@@ -34,7 +33,6 @@ from fastsoftmax.kernels.simd import (
     splat,
     store,
     store_some,
-    strip_columns,
     sum_of,
     tile_room,
     transpose,
@@ -55,6 +53,7 @@ from fastsoftmax.kernels.vecmath import (
     sum_values,
 )
 
+TILE = 3  # vectors
 LOGS = 64  # log1p of so many rows at once vectorises (17 classes: 15 ns a row against 25)
 IN_CACHE = 8192  # elements that one row after another may take before the first is read again
 
@@ -334,7 +333,7 @@ def _fill_by_sums(first, last, x, y, out, streaming, added, value):
 @step
 def in_tiles(logits, where):
     # whether rows of this length are worked on in tiles
-    return logits.shape[1] <= (strip_columns(logits) if where is None else lanes(logits))
+    return logits.shape[1] <= (TILE * lanes(logits) if where is None else lanes(logits))
 
 
 @step
