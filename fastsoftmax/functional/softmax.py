@@ -15,7 +15,7 @@ from fastsoftmax._arrays import LAST, ONE, Array, Axis, Rows, ready
 from fastsoftmax._numbers import read_temperature
 from fastsoftmax._parallel import run
 from fastsoftmax.kernels import direct
-from fastsoftmax.kernels.team import SMALL
+from fastsoftmax.kernels.team import LIGHT, SMALL
 
 
 def softmax(
@@ -188,7 +188,7 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out:
             size = target.size  # type: ignore[union-attr]
             if (
                 direct.softmax_jvp(probs, tangent, target, 0)
-                if size < SMALL
+                if size < LIGHT
                 else run(direct.softmax_jvp, size, probs, tangent, target)
             ):
                 return target
@@ -214,7 +214,7 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
             size = target.size  # type: ignore[union-attr]
             if (
                 direct.softmax_jvp(probs, cotangent, target, 0)
-                if size < SMALL
+                if size < LIGHT
                 else run(direct.softmax_jvp, size, probs, cotangent, target)
             ):
                 return target

@@ -35,7 +35,7 @@ from fastsoftmax.kernels.simd import (
     store,
     tile_room,
 )
-from fastsoftmax.kernels.softmax import LOGS, in_tiles, put_tile, take_tile
+from fastsoftmax.kernels.softmax import LOGS, free_until, in_tiles, put_tile, take_tile
 from fastsoftmax.kernels.team import share
 from fastsoftmax.kernels.vecmath import (
     dot_row,
@@ -65,7 +65,7 @@ def cross_entropy_rows(logits, targets, sample_weight, class_weight, smoothing, 
 def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
     # Labels, a row a lane (AVX-512, 10 classes: 9 ns a row against 17; 2 classes: 7 against 17), with the same bits as
     # _cross_entropy_span. The label of each lane is a float, -1 for a row that is left out.
-    width, n_columns = lanes(logits), logits.shape[1]
+    width, (n_rows, n_columns) = lanes(logits), logits.shape
     tile, sums, tops, lane = tile_room(logits), room(logits), room(logits), room(logits)
     label_of, factor_of = room(logits), room(logits)
     shares, logs = room(FLOAT64), room(FLOAT64)
@@ -75,7 +75,8 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
         pointer(class_weight),
         pointer(losses),
     )
-    loss_at, by_row, by_class = pointer(losses), sample_weight.size > 0, class_weight.size > 0
+    by_row, by_class = sample_weight.size > 0, class_weight.size > 0
+    free = last if grad is None else free_until(last, logits, grad)
     for n in range(first, last, width):
         count, z = min(width, last - n), pointer(logits)
         for r in range(width):  # long before they are read as vectors: a load waits for the stores that it spans
@@ -86,7 +87,7 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
             if label >= 0 and weight != 0.0:
                 weight *= np.float64(class_at[label]) if by_class else 1.0
                 shares[r], label_of[r], factor_of[r] = weight, label, scale * weight
-        take_tile(logits, n, count, tile)
+        take_tile(z, n_rows, n_columns, n, count, tile)
         top = max_strip(tile, 0, width, n_columns, width, None)
         store(top, tops, 0)
         ones, others = exp_tile(tile, n_columns, top, None, True, tile, sums)
@@ -105,7 +106,7 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
             for c in range(n_columns):
                 minus = choose(equal(label, splat(tile, c)), nothing - by_label, nothing)
                 store(choose(absent, nothing, fma(load(tile, c * width), factor, minus)), tile, c * width)
-            put_tile(tile, n, count, last, logits, grad)
+            put_tile(tile, n_columns, n, count, free, pointer(grad))
 
 
 @kernel
@@ -284,11 +285,17 @@ def first_bad_label(labels, n_classes, ignored):
     return -1
 
 
-@kernel
+@step
 def left_out(targets, n, weight):
+    return (weight == 0.0) | (_label_of(targets, n) < 0)  # a branch would count references, an atomic step, in each row
+
+
+@step
+def _label_of(targets, n):
+    # 0 for a distribution
     if targets.ndim == 1:
-        return weight == 0.0 or targets[n] < 0
-    return weight == 0.0
+        return targets[n]
+    return 0
 
 
 @step

@@ -71,15 +71,16 @@ def softmax_rows(logits, temperature, where, out, team=0):
 def _softmax_tiles(first, last, logits, temperature, where, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, sums = tile_room(logits), room(logits)
+    free = free_until(last, logits, out)
     for n in range(first, last, width):
         count = min(width, last - n)
-        _gather(logits, n, count, pointer(where), sums, tile)
+        _gather(pointer(logits), logits.shape[0], n_columns, n, count, pointer(where), sums, tile)
         top = max_strip(tile, 0, width, n_columns, width, None)
         _, total = exp_tile(tile, n_columns, top, scaling(tile, temperature), None, tile, sums)
         factor = splat(tile, 1) / total
         for c in range(n_columns):
             store(load(tile, c * width) * factor, tile, c * width)
-        put_tile(tile, n, count, last, logits, out)
+        put_tile(tile, n_columns, n, count, free, pointer(out))
         _blank(n, count, n_columns, pointer(where), 0, pointer(out))
 
 
@@ -124,15 +125,16 @@ def _log_softmax_tiles(first, last, logits, temperature, where, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, e, sums = tile_room(logits), tile_room(logits), room(logits)
     lane, logs, scale = room(logits), room(FLOAT64), scaling(tile, temperature)
+    free = free_until(last, logits, out)
     for n in range(first, last, width):
         count = min(width, last - n)
-        _gather(logits, n, count, pointer(where), sums, tile)
+        _gather(pointer(logits), logits.shape[0], n_columns, n, count, pointer(where), sums, tile)
         top = max_strip(tile, 0, width, n_columns, width, None)
         ones, others = exp_tile(tile, n_columns, top, scale, True, e, sums)
         log_sum = log_sums_of_lanes(ones, others, lane, logs)
         for c in range(n_columns):
             store(distance(load(tile, c * width), top, scale) - log_sum, tile, c * width)
-        put_tile(tile, n, count, last, logits, out)
+        put_tile(tile, n_columns, n, count, free, pointer(out))
         _blank(n, count, n_columns, pointer(where), -np.inf, pointer(out))
 
 
@@ -180,7 +182,7 @@ def _logsumexp_tiles(first, last, logits, where, out):
     tops, logs = room(logits), room(FLOAT64)
     for n in range(first, last, width):
         count = min(width, last - n)
-        _gather(logits, n, count, pointer(where), sums, tile)
+        _gather(pointer(logits), logits.shape[0], n_columns, n, count, pointer(where), sums, tile)
         top = max_strip(tile, 0, width, n_columns, width, None)
         ones, others = exp_tile(tile, n_columns, top, None, True, tile, sums)
         log_sums(ones, others, tops, logs)
@@ -337,32 +339,34 @@ def in_tiles(logits, where):
 
 
 @step
-def _gather(logits, n, count, where, shown, tile):
+def _gather(logits, n_rows, n_columns, n, count, where, shown, tile):
     # rows n .. n + count of logits (N, C) -> tile; what `where` hides is -inf. shown: room to hide it in
     if where is None:
-        take_tile(logits, n, count, tile)
+        take_tile(logits, n_rows, n_columns, n, count, tile)
     else:
-        width, n_columns = lanes(logits), logits.shape[1]
+        width = lanes(logits)
         for r in range(count):
-            store(load_shown(pointer(logits), (n + r) * n_columns, n_columns, where), shown, r * width)
+            store(load_shown(logits, (n + r) * n_columns, n_columns, where), shown, r * width)
         transpose(shown, 0, width, count, n_columns, tile, 0, width)
 
 
 @step
-def take_tile(x, n, count, tile):
+def take_tile(x, n_rows, n_columns, n, count, tile):
     # rows n .. n + count of x (N, C) -> tile
-    n_rows, n_columns = x.shape
-    fetch_ahead(pointer(x), n * n_columns, n_columns)
-    gather(pointer(x), n * n_columns, count, n_columns, (n_rows - n - count) * n_columns, tile)
+    fetch_ahead(x, n * n_columns, n_columns)
+    gather(x, n * n_columns, count, n_columns, (n_rows - n - count) * n_columns, tile)
 
 
 @step
-def put_tile(tile, n, count, last, read, out):
-    # tile -> rows n .. n + count of out (N, C), which is either `read` itself, whose rows up to `last` are still to be
-    # read, or will be overwritten up to there
-    n_columns = out.shape[1]
-    spill = 0 if read.ctypes.data == out.ctypes.data else (last - n - count) * n_columns
-    scatter(tile, count, n_columns, pointer(out), n * n_columns, spill)
+def free_until(last, read, out):
+    # the row up to which rows of out may hold anything before they are written: none if they are still to be read
+    return 0 if read.ctypes.data == out.ctypes.data else last
+
+
+@step
+def put_tile(tile, n_columns, n, count, free, out):
+    # tile -> rows n .. n + count of out (N, C); free: see free_until
+    scatter(tile, count, n_columns, out, n * n_columns, max(0, free - n - count) * n_columns)
 
 
 @step
