@@ -1,11 +1,15 @@
 """Hashes of results, which every CPU with fused multiply-adds must give: `python tests/bits.py` prints them as JSON.
 
 bits.json holds what they are. After a change that is meant to change bits: `python tests/bits.py > tests/bits.json`.
+With arguments it makes some groups alone ("33x10 float32" "layer 53x33x10 float32"), for a machine that is slow.
 The inputs are made of integers, so that they are the same everywhere: no function of the C library takes part.
 """
 
 import hashlib
 import json
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +48,15 @@ def mixed(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return ((z >> np.uint64(39)).astype(np.float64) / 2.0**24 - 1).reshape(shape)
 
 
-def results() -> dict[str, Any]:
-    """Each function on each shape and dtype, by name."""
-    found: dict[str, Any] = {}
+def groups() -> dict[str, Callable[[], dict[str, Any]]]:
+    """What makes the results of each shape and dtype, by name."""
+    found: dict[str, Callable[[], dict[str, Any]]] = {}
     for dtype in DTYPES:
         for shape in ROWS + BLOCKS:
-            along = f"{'x'.join(map(str, shape))} {dtype}"
-            found |= {f"{name} {along}": value for name, value in _row_results(shape, dtype).items()}
+            found[f"{'x'.join(map(str, shape))} {dtype}"] = partial(_row_results, shape, dtype)
         for layer in LAYERS:
-            found |= {f"{name} {layer} {dtype}": value for name, value in _layer_results(*layer, dtype).items()}
-        found |= {f"{name} {dtype}": value for name, value in _epochs(dtype).items()}
+            found[f"layer {'x'.join(map(str, layer))} {dtype}"] = partial(_layer_results, *layer, dtype)
+        found[f"epochs {dtype}"] = partial(_epochs, dtype)
     return found
 
 
@@ -127,17 +130,18 @@ def _epochs(dtype: str) -> dict[str, Any]:
     return found
 
 
-def hashes() -> dict[str, str]:
-    """Name of a result -> its hash: dtype, shape, and bytes with every NaN alike."""
+def hashes(wanted: Iterable[str]) -> dict[str, str]:
+    """Name of a result -> its hash (dtype, shape, and bytes with every NaN alike), for the groups that are wanted."""
     found = {}
-    for name, value in results().items():
-        digest = hashlib.sha256()
-        for array in flat(value):
-            plain = np.where(np.isnan(array), array.dtype.type(np.nan), array)
-            digest.update(f"{array.dtype.name} {array.shape}".encode() + plain.astype(array.dtype, order="C").tobytes())
-        found[name] = digest.hexdigest()[:16]
+    for group in wanted:
+        for name, value in groups()[group]().items():
+            digest = hashlib.sha256()
+            for array in flat(value):
+                plain = np.where(np.isnan(array), array.dtype.type(np.nan), array).astype(array.dtype, order="C")
+                digest.update(f"{array.dtype.name} {array.shape}".encode() + plain.tobytes())
+            found[f"{name} {group}"] = digest.hexdigest()[:16]
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(hashes(), indent=0))
+    print(json.dumps(hashes(sys.argv[1:] or groups()), indent=0))

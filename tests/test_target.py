@@ -61,13 +61,13 @@ COUNT = """
 import re
 import numpy as np
 import fastsoftmax as fs
-from fastsoftmax.kernels import losses, softmax
+from fastsoftmax.kernels import jacobians, losses, softmax
 for dtype in (np.float32, np.float64):
     for n_columns in (3, 10, 37):
         x = np.ones((20, n_columns), dtype)
         fs.log_softmax(x), fs.softmax_vjp(fs.softmax(x), x), fs.cross_entropy_value_and_grad(x, np.zeros(20, int))
 for room, name in ((softmax, "_softmax_tiles"), (softmax, "_softmax_long"), (softmax, "_log_softmax_tiles"),
-                   (softmax, "_log_softmax_long"), (softmax, "_softmax_jvp_span"), (losses, "_cross_entropy_tiles"),
+                   (softmax, "_log_softmax_long"), (jacobians, "_softmax_jvp_span"), (losses, "_cross_entropy_tiles"),
                    (losses, "_cross_entropy_span")):
     for code in getattr(room, name).inspect_asm().values():
         stores = re.findall(r"vmaskmovp[sd]\\s+%ymm\\d+, %ymm\\d+, [^%\\n]*\\(", code)

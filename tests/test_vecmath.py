@@ -65,13 +65,13 @@ def test_exp_is_within_one_and_a_tenth_ulp(dtype):
 
 @pytest.mark.skipif(not JIT, reason="as many numbers as these are for compiled code")
 def test_exp_of_every_64th_float32():
-    """bench/accuracy.py goes over all of them and finds 1.03 ULP."""
+    """bench/accuracy.py goes over all of them and finds 0.94 ULP."""
     bits = np.arange(0, np.float32(104).view(np.uint32), 64, dtype=np.uint32)
     for x in (-bits.view(np.float32), bits.view(np.float32)[: np.searchsorted(bits, np.float32(60).view(np.uint32))]):
         for part in np.array_split(x, 8):
             exact = np.exp(part.astype(np.float64))
             ulp = np.maximum(np.spacing(exact.astype(np.float32)), np.finfo(np.float32).smallest_subnormal)
-            assert (np.abs(applied(exp_of, part) - exact) / ulp).max() < 1.04
+            assert (np.abs(applied(exp_of, part) - exact) / ulp).max() < 0.95
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -22,6 +22,12 @@ from fastsoftmax.kernels.coordinates import (
     params_of,
 )
 from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
+from fastsoftmax.kernels.jacobians import (
+    log_softmax_jvp_rows,
+    log_softmax_vjp_rows,
+    softmax_jvp_rows,
+    softmax_vjp_rows,
+)
 from fastsoftmax.kernels.linear import (
     dense_rows,
     dense_vjp_rows,
@@ -44,15 +50,7 @@ from fastsoftmax.kernels.network import (
     penalise,
 )
 from fastsoftmax.kernels.optimizers import descend, shuffle
-from fastsoftmax.kernels.softmax import (
-    log_softmax_jvp_rows,
-    log_softmax_rows,
-    log_softmax_vjp_rows,
-    logsumexp_rows,
-    softmax_jvp_rows,
-    softmax_rows,
-    softmax_vjp_rows,
-)
+from fastsoftmax.kernels.softmax import log_softmax_rows, logsumexp_rows, softmax_rows
 from fastsoftmax.kernels.sparse import range_and_order
 from fastsoftmax.kernels.vecmath import sum_row
 

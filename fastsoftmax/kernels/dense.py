@@ -4,8 +4,9 @@ Shapes: X (N, D), weight (C, D), bias (C,), cotangent G = dL/dlogits (N, C); C-c
 functions that end in _block work on a few rows, which lie in a cache; linear.py leads them through all rows.
 
 There is no BLAS here: tiles of 3 rows x 5 classes (forward: both factors lie along D, so a sum is 16 partial sums that
-are added at the end) and 14 classes x 32 features (backward) run at 110 GFLOP/s where OpenBLAS gets 30 to 105 for these
-shapes (10 to 1000 classes), need no copy of a factor, and give each row the same bits whatever is beside it.
+are added at the end) and 14 classes x 32 features (backward), with AVX2 3 x 4 and 3 x 32, run at 0.9 of what the
+multipliers can do for 96 rows, 784 features, 100 classes (AVX2: 127 and 124 of 131 GFLOP/s), need no copy of a factor,
+and give each row the same bits whatever is beside it.
 """
 
 import numpy as np

@@ -10,14 +10,9 @@ wrong. C-contiguous matrices of one float dtype, labels int64.
 import numpy as np
 
 from fastsoftmax.kernels._jit import kernel, step
+from fastsoftmax.kernels.jacobians import log_softmax_jvp_rows, log_softmax_vjp_rows, softmax_jvp_rows
 from fastsoftmax.kernels.losses import cross_entropy_rows, first_bad_label, squared_error_rows
-from fastsoftmax.kernels.softmax import (
-    log_softmax_jvp_rows,
-    log_softmax_rows,
-    log_softmax_vjp_rows,
-    softmax_jvp_rows,
-    softmax_rows,
-)
+from fastsoftmax.kernels.softmax import log_softmax_rows, softmax_rows
 from fastsoftmax.kernels.vecmath import sum_row
 
 REFUSED = -1.0  # no loss is negative

@@ -9,7 +9,7 @@ elements in memory order. The array must outlive its pointers: a kernel's argume
 pointer is taken anew in each turn of the loop. + - * / take vectors, and scalars of their dtype.
 
 This file says in NumPy what each name means, and that is what runs when the JIT is off; compiled code gets the
-instructions of _simd_memory.py, _simd_arithmetic.py and _simd_tiles.py.
+instructions of _simd_memory.py, _simd_arithmetic.py, _simd_transpose.py and _simd_tiles.py.
 """
 
 import numpy as np
@@ -248,3 +248,4 @@ if not config.DISABLE_JIT:
     from fastsoftmax.kernels._simd_arithmetic import *  # noqa: F403
     from fastsoftmax.kernels._simd_memory import *  # noqa: F403
     from fastsoftmax.kernels._simd_tiles import *  # noqa: F403
+    from fastsoftmax.kernels._simd_transpose import *  # noqa: F403
