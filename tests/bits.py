@@ -107,7 +107,12 @@ def _layer_results(n_rows: int, n_features: int, n_classes: int, dtype: str) -> 
     X, weight = mixed((n_rows, n_features), 7).astype(dtype), mixed((n_classes, n_features), 8).astype(dtype)
     bias, cotangent = mixed((n_classes,), 9).astype(dtype), mixed((n_rows, n_classes), 10).astype(dtype)
     tangents = mixed(weight.shape, 11).astype(dtype), mixed(bias.shape, 12).astype(dtype)
-    found = {"dense": fs.dense(X, weight, bias), "dense_vjp": fs.dense_vjp(X, weight, cotangent)}
+    tiny = np.finfo(dtype).tiny
+    found = {
+        "dense": fs.dense(X, weight, bias),
+        "dense_vjp": fs.dense_vjp(X, weight, cotangent),
+        "dense_vjp of products that vanish": fs.dense_vjp(X, weight * tiny, cotangent * tiny),
+    }
     sparse = scipy.sparse.csr_matrix(np.where(mixed(X.shape, 13) < -0.5, X, 0))
     for kind, targets, weights in _targets(n_rows, n_classes, dtype):
         for loss in ("cross_entropy", "squared_error"):
@@ -123,10 +128,9 @@ def _epochs(dtype: str) -> dict[str, Any]:
     found = {}
     for solver in ("sgd", "adam"):
         for activation in ("relu", "tanh", "logistic"):
-            model = fs.SoftmaxClassifier(
-                (13,), activation=activation, solver=solver, max_iter=2, random_state=0, n_iter_no_change=9, tol=0
-            )
-            found[f"{solver} {activation}"] = tuple(model.partial_fit(X, y, classes=range(4)).coefs_)
+            model = fs.SoftmaxClassifier((13,), activation=activation, solver=solver, batch_size=32, random_state=0)
+            model.partial_fit(X, y, classes=range(4))
+            found[f"{solver} {activation}"] = tuple(model.partial_fit(X, y).coefs_)
     return found
 
 

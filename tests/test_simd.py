@@ -110,6 +110,18 @@ def test_the_last_bits_of_a_float_as_a_power_of_two(dtype):
 
 
 @kernel
+def powers_in_eighths(x, out):
+    simd.store(simd.as_power_in_eighths(simd.load(simd.pointer(x), 0)), simd.pointer(out), 0)
+
+
+def test_the_last_bits_of_a_float32_as_a_power_of_two_in_eighths():
+    eighths = np.arange(16) * 13 - 100  # each of the eight, several times
+    out = np.empty(16, np.float32)
+    powers_in_eighths((12582912.0 + 8 * 127 + eighths).astype(np.float32), out)
+    assert same_bits(out, (2.0 ** (eighths / 8)).astype(np.float32))
+
+
+@kernel
 def turned(x, rows, columns, out):
     simd.transpose(simd.pointer(x), 2, 20, rows, columns, simd.pointer(out), 1, 30)
 

@@ -29,7 +29,7 @@ from fastsoftmax.kernels._simd_types import (
 )
 from fastsoftmax.kernels._target import has_many_registers, has_mask_registers, register_bytes
 
-__all__ = ["dot_tile", "dot_tile_classes", "dot_tile_rows", "outer_band", "outer_tile", "outer_tile_height", "sum_each"]
+__all__ = ["dot_tile", "dot_tile_classes", "dot_tile_rows", "outer_band", "outer_tile", "outer_tile_height"]
 
 NUMBER, NUMBER_OF = types.intp, ir.IntType(64)
 
@@ -59,7 +59,7 @@ def _fma(builder, vector, a, b, place):
 
 
 def _add_products(builder, vector, left, right, sums):
-    """All products of the numbers that left and right load, added to the sums, those of the first of left first.
+    """All products of the numbers that left and right load, added to the sums, row by row of left.
 
     The shorter side stays in registers and the other comes one by one: else LLVM keeps the longer, and spills sums.
     """
@@ -72,10 +72,11 @@ def _add_products(builder, vector, left, right, sums):
             _fma(builder, vector, value, other, sums[i * len(right) + j])
 
 
-def _load(context, builder, vector, address, count=None):
-    """The vector at the address, or `count` elements of it and zeros."""
+def _load(context, builder, vector, address, count=None, rest=None):
+    """The vector at the address, or `count` elements of it and those of the rest (zeros)."""
     if count is not None:
-        return load_first(context, builder, vector, address, count, ir.Constant(vector.llvm, None))
+        rest = ir.Constant(vector.llvm, None) if rest is None else rest
+        return load_first(context, builder, vector, address, count, rest)
     address = builder.bitcast(address, vector.llvm.as_pointer())
     return builder.load(address, align=vector.kind.bitwidth // 8)
 
@@ -190,8 +191,9 @@ def dot_tile(typingctx, x, n_rows, w, n_classes, depth, bias, first, adds, out):
                 end = builder.add(full, start)
                 with cgutils.for_range_slice(builder, start, end, NUMBER_OF(vector.count)) as (d, _):
                     accumulate(d)
-                with builder.if_then(builder.icmp_signed("<", end, depth)):
-                    accumulate(end, builder.sub(depth, end))
+                left = builder.sub(depth, end)
+                with builder.if_then(builder.icmp_signed("<", full, depth)):  # zeros, too, are added: -0 becomes 0
+                    accumulate(end, builder.select(_less(builder, 0, left), left, none))
                 return [builder.load(place) for place in sums]
 
             parts = [sum_up(NUMBER_OF(start)) for start in range(0, vector.count, part.count)]
@@ -241,20 +243,6 @@ def _totals(builder, vector, sums):
     return sums[0]
 
 
-@intrinsic
-def sum_each(typingctx, source):
-    if not is_pointer_to_floats(source):
-        return None
-    vector = Vector(source.dtype)
-
-    def codegen(context, builder, signature, args):
-        numbers = (NUMBER_OF(r * vector.count) for r in range(vector.count))
-        vectors = [_load(context, builder, vector, builder.gep(args[0], [number])) for number in numbers]
-        return _totals(builder, vector, vectors)
-
-    return vector(source), codegen
-
-
 def _lanes(builder, vector, vectors, start, count):
     """`count` lanes from lane `start` on of vectors side by side."""
     first = start // vector.count
@@ -297,7 +285,8 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
             for address, place, some in tile:
                 if wanted is not None:
                     some = builder.select(wanted, some or NUMBER_OF(part.count), NUMBER_OF(0))
-                value = _load(context, builder, part, address, some)
+                nothing = ir.Constant(part.llvm, [-0.0] * part.count)  # what -0 is added to stays as it is
+                value = _load(context, builder, part, address, some, nothing)
                 builder.store(builder.fadd(value, builder.load(place)), place)
 
         def put(tile):

@@ -1,7 +1,7 @@
 """What the names of simd.py that swap rows and columns are in compiled code.
 
 Packed rows come side by side into a tile and go back by blocks: BLOCK columns of as many rows as a register of 32 bytes
-has elements, read a part of BLOCK elements a row, swapped within those parts, and stored as whole registers (with
+has elements, a part of BLOCK elements a row, swapped within those parts; the tile's side is a whole register (with
 AVX-512, too, twice as fast as 16 x 16 under masks). A block that is not full reads past its rows, and what it writes
 past a row is the next row's.
 """

@@ -11,9 +11,9 @@ from numba.extending import lower_builtin, type_callable
 from fastsoftmax.kernels._target import has_mask_registers, has_masked_loads
 
 VECTOR_BITS = 512
-TILE_VECTORS = 48  # of a tile of rows side by side, an element of each in a vector
+TILE_VECTORS = 48  # of a tile of rows side by side, an element of each in a vector: TILE (softmax.py) times 16
 INT32 = ir.IntType(32)
-# The bits of 2^(j/8), less those of 1 and the j on top of a mantissa, where an exponent in eighths puts it
+# What is added to (8 E + j) << 20 gives the bits of 2^(E - 127 + j/8)
 EIGHTHS = [
     (bits - 0x3F800000 - (j << 20)) % 2**32
     for j, bits in enumerate(

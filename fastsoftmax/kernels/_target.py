@@ -40,7 +40,7 @@ def has_avx2(context):
 def _adds_integers_in_32_bytes(triple, cpu, features):
     # LLVM knows it of a CPU by its name: the features that Numba hands on may be an empty text
     machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
-    return re.search(r"vpaddd\s+%ymm", machine.emit_assembly(llvm.parse_assembly(_SUM_OF_INTEGERS))) is not None
+    return re.search(r"vpaddd\s.*%ymm", machine.emit_assembly(llvm.parse_assembly(_SUM_OF_INTEGERS))) is not None
 
 
 def has_masked_loads(context):

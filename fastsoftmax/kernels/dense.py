@@ -4,8 +4,8 @@ Shapes: X (N, D), weight (C, D), bias (C,), cotangent G = dL/dlogits (N, C); C-c
 functions that end in _block work on a few rows, which lie in a cache; linear.py leads them through all rows.
 
 There is no BLAS here: tiles of 3 rows x 5 classes (forward: both factors lie along D, so a sum is 16 partial sums that
-are added at the end) and 14 classes x 32 features (backward), with AVX2 3 x 4 and 3 x 32, run at 0.9 of what the
-multipliers can do for 96 rows, 784 features, 100 classes (AVX2: 127 and 124 of 131 GFLOP/s), need no copy of a factor,
+are added at the end) and 14 classes x 32 features (backward), with AVX2 3 x 4 and 3 x 32, run at nearly what the
+multipliers can do (AVX2, 96 rows, 784 features, 100 classes: 127 and 124 of 131 GFLOP/s), need no copy of a factor,
 and give each row the same bits whatever is beside it.
 """
 
@@ -29,12 +29,12 @@ from fastsoftmax.kernels.simd import (
     transpose,
 )
 
-ROWS = 48  # a multiple of the rows of every tile
+ROWS = 48  # of a block at the least, and packed together in grad_X_block
 BLOCK_BYTES = 320 * 1024  # of X that a block takes at the most: a third of a core's L2
 CLASSES = 40  # that are dealt out together where threads share the rows of a block
 DEPTH_BYTES = 4096  # of a row of X or weight at a time: so five rows of weight stay in L1
 CHUNK = 256  # classes at a time in grad_X
-PACKED = 48  # numbers from one row of packed factors to the next
+PACKED = 48  # numbers from one row of packed factors to the next: at least ROWS, and outer_band() in whole vectors
 NONE = np.intp(0)  # a 0 that Numba does not take for a type: each would be another machine code of the tiles
 
 

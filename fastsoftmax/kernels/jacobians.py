@@ -120,7 +120,7 @@ def _fill_by_sums(first, last, x, y, out, streaming, added, value):
             total = added(splat(out, 0), 0, width if high > 0 else n_columns, start, a, b, False)
             if high > 0:
                 total = added(total, width, high, start, a, b, False)
-            total = splat(out, sum_of(total))
+            total = splat(out, sum_of(total)) + splat(out, 0)  # -0 becomes 0, as in sum_values
             low = value(0, width if high > 0 else n_columns, start, total, a, b, False)
             if high > 0:
                 end = value(width, high, start, total, a, b, False)

@@ -47,8 +47,8 @@ def _momentum(params, grad, velocity, rule):
 @step
 def _adam(params, grad, moment, squares, rule):
     # Kingma & Ba 2015: m = b1 m + (1 - b1) g; u = b2 u + (1 - b2) g^2; params -= rate_t m / (sqrt u + eps)
-    t, b1, b2 = rule[STEPS], rule[DECAY], rule[DECAY_SQUARES]
-    rate = splat(params, rule[RATE] * math.sqrt(1.0 - b2**t) / (1.0 - b1**t))
+    t, b1, b2 = np.int64(rule[STEPS]), rule[DECAY], rule[DECAY_SQUARES]
+    rate = splat(params, rule[RATE] * math.sqrt(1.0 - _power(b2, t)) / (1.0 - _power(b1, t)))
     keep, take, eps = splat(params, b1), splat(params, 1.0 - b1), splat(params, rule[EPSILON])
     keep_square, take_square = splat(params, b2), splat(params, 1.0 - b2)
     for j in range(0, params.size, lanes(params)):
@@ -60,6 +60,17 @@ def _adam(params, grad, moment, squares, rule):
         store_some(u, pointer(squares), j, some)
         moved = load_some(pointer(params), j, some, 0) - rate * m / (root(u) + eps)
         store_some(moved, pointer(params), j, some)
+
+
+@step
+def _power(base, exponent):
+    # base ** exponent, by squaring: the C library's pow has other bits on other machines
+    power = 1.0
+    while exponent > 0:
+        if exponent % 2 == 1:
+            power *= base
+        base, exponent = base * base, exponent // 2
+    return power
 
 
 @kernel

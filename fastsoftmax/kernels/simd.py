@@ -161,11 +161,6 @@ def sum_of(vector):
     return vector[0]
 
 
-def sum_each(source):
-    """The vector of the sums, each as `sum_of` adds it up, of `lanes` vectors, one behind the other."""
-    return np.array([sum_of(load(source, r * lanes(source))) for r in range(lanes(source))])
-
-
 def max_of(vector):
     """The largest element of a vector without NaN."""
     while len(vector) > 1:

@@ -47,7 +47,7 @@ from fastsoftmax.kernels.vecmath import (
     streams,
 )
 
-TILE = 3  # vectors
+TILE = 3  # vectors of a row; a tile_room has TILE_VECTORS
 LOGS = 64  # log1p of so many rows at once vectorises (17 classes: 15 ns a row against 25)
 IN_CACHE = 8192  # elements that one row after another may take before the first is read again
 

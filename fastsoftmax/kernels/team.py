@@ -67,8 +67,8 @@ BOARD_SIZE = (_HELPERS + MOST_HELPERS * _HELPER) // 8
 WELCOME, CLOSED, STARTED, SIGNALS = (_JOB + 32) // 8, _CLOSED // 8, _STARTED // 8, _SIGNALS // 8
 ASLEEP, TID = _ASLEEP // 8, _TID // 8
 
-TURN = 16_384  # elements at the most: 2 to 10 us
-LEAST_TURN = 4_096  # elements, of which a thread should have several turns
+TURN = 16_384  # elements at the most, but 16 rows: 2 to 10 us
+LEAST_TURN = 4_096  # elements; above, a thread's share has two turns at least
 YIELD_AFTER = 1_000  # looks: with more threads than cores, the one that is waited for may need ours
 PATIENCE = 4_000  # looks at the board before a helper sleeps: about 0.2 ms
 SMALL = 24_576  # elements: below, one thread is enough, and the overhead of a call counts
@@ -77,7 +77,7 @@ LIGHT = 2 * SMALL  # the same where nothing but products is computed: 0.1 ns an 
 
 @outline
 def share(team, n_rows, n_columns, span, arguments):
-    """span(first, last, *arguments) for all of n_rows rows, in turns of at most TURN elements if there is a team."""
+    """span(first, last, *arguments) for all of n_rows rows; in turns of about TURN elements if there is a team."""
     function, packed = _as_job(span, arguments)
     elements = max(LEAST_TURN, min(TURN, n_rows * n_columns // (2 * team_size(team))))
     if not _lead(team, function, packed, n_rows, 16 * max(1, elements // (16 * max(1, n_columns))), team_size(team)):
