@@ -48,9 +48,13 @@ def _softmax_span(first, last, logits, temperature, where, out):
         # a strip that is not full keeps its e apart: loads would wait for its neighbours' stores (3 times as long)
         apart = count < width
         e, at, step = either(apart, pointer(scratch), pointer(out)), 0 if apart else start, width if apart else stride
-        place = (pointer(logits), start, stride, length, count)
-        softmax_strip(place, temperature, pointer(where), (e, at, step), (pointer(out), start, stride))
-        _blank_strip(start, stride, length, count, pointer(where), 0, pointer(out))
+        z, hidden = pointer(logits), pointer(where)
+        top, scale = max_strip(z, start, stride, length, count, hidden), scaling(z, temperature)
+        _, total = exp_strip(z, start, stride, length, count, top, scale, hidden, None, (e, at, step))
+        factor = splat(z, 1) / total
+        for c in range(length):
+            store_some(load_some(e, at + c * step, count, 0) * factor, pointer(out), start + c * stride, count)
+        _blank_strip(start, stride, length, count, hidden, 0, pointer(out))
 
 
 @kernel
@@ -66,7 +70,11 @@ def _log_softmax_span(first, last, logits, temperature, where, out):
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
         z, hidden, length = pointer(logits), pointer(where), logits.shape[1]
-        log_softmax_strip(z, start, stride, length, count, temperature, hidden, lane, logs, pointer(out))
+        top, scale = max_strip(z, start, stride, length, count, hidden), scaling(z, temperature)
+        ones, others = exp_strip(z, start, stride, length, count, top, scale, hidden, True, None)
+        log_sum = log_sums_of_lanes(ones, others, lane, logs)
+        for j in range(start, start + length * stride, stride):
+            store_some(distance(load_some(z, j, count, 0), top, scale) - log_sum, pointer(out), j, count)
         _blank_strip(start, stride, length, count, hidden, -np.inf, pointer(out))
 
 
@@ -83,12 +91,16 @@ def _logsumexp_span(first, last, logits, where, out):
     length, inner = logits.shape[1], logits.shape[2]
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
-        logsumexp_strip(pointer(logits), start, stride, length, count, pointer(where), tops, logs)
+        z, hidden = pointer(logits), pointer(where)
+        top = max_strip(z, start, stride, length, count, hidden)
+        ones, others = exp_strip(z, start, stride, length, count, top, None, hidden, True, None)
+        log_sums(ones, others, tops, logs)
+        store(top, tops, 0)
         at = strip // across(logits) * inner + strip % across(logits) * lanes(logits)
         for r in range(count):
             out[at + r] = np.float64(tops[r]) + logs[r]
             if not np.isfinite(tops[r]):
-                out[at + r] = not_finite(pointer(logits), start + r, stride, length, pointer(where), tops[r])
+                out[at + r] = not_finite(z, start + r, stride, length, hidden, tops[r])
 
 
 @kernel
@@ -185,40 +197,6 @@ def place_of(array, strip):
     inner, width = array.shape[2], lanes(array)
     left = strip % across(array) * width
     return strip // across(array) * array.shape[1] * inner + left, inner, min(width, inner - left)
-
-
-@step
-def softmax_strip(place, temperature, where, e_place, out_place):
-    # place: x, start, stride, length, count; e_place, out_place: where e is kept until its sum is known, and the result
-    x, _, _, length, count = place
-    e, e_start, e_stride = e_place
-    out, out_start, out_stride = out_place
-    top = max_strip(*place, where)
-    _, total = exp_strip(*place, top, scaling(x, temperature), where, None, e_place)
-    factor = splat(x, 1) / total
-    for c in range(length):
-        prob = load_some(e, e_start + c * e_stride, count, 0) * factor
-        store_some(prob, out, out_start + c * out_stride, count)
-
-
-@step
-def log_softmax_strip(x, start, stride, length, count, temperature, where, lane, logs, out):
-    # lane, logs: room for one value a lane, in the dtype of x and in float64
-    scale = scaling(x, temperature)
-    top = max_strip(x, start, stride, length, count, where)
-    ones, others = exp_strip(x, start, stride, length, count, top, scale, where, True, None)
-    log_sum = log_sums_of_lanes(ones, others, lane, logs)
-    for j in range(start, start + length * stride, stride):
-        store_some(distance(load_some(x, j, count, 0), top, scale) - log_sum, out, j, count)
-
-
-@step
-def logsumexp_strip(x, start, stride, length, count, where, tops, logs):
-    # tops, logs: the maximum of each lane, and log sum_k exp(x_k - max x), a float64
-    top = max_strip(x, start, stride, length, count, where)
-    ones, others = exp_strip(x, start, stride, length, count, top, None, where, True, None)
-    log_sums(ones, others, tops, logs)
-    store(top, tops, 0)
 
 
 @step

@@ -1,8 +1,8 @@
 """Products of the Jacobian of softmax and of log_softmax with a vector, over the rows of a matrix, without building it.
 
 Shapes: N rows, C columns, C-contiguous, one dtype for all. Each kernel checks nothing, and hands spans of rows to
-threads if it is given a team (team.py). A row of one vector or two is read once and stays in registers (10 columns: 1.8
-ns a row against 3.8). out may be either input.
+threads if it is given a team (team.py). A row of one vector or two is read once and stays in registers (10 columns:
+AVX2 1.8 ns a row against 3.9, AVX-512 1.5 against 3.5). out may be either input.
 """
 
 from fastsoftmax.kernels._jit import kernel, step
