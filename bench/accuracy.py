@@ -9,9 +9,9 @@ a part of these floats.
 
 import numpy as np
 
-from fastsoftmax.kernels._jit import kernel
+from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.rows.vecmath import exp
 from fastsoftmax.kernels.simd import lanes, load_some, pointer, store_some
-from fastsoftmax.kernels.vecmath import exp
 
 CHUNK = 2**22
 RANGES = {np.float32: (-104.0, 60.0), np.float64: (-745.0, 500.0)}

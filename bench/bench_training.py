@@ -8,8 +8,8 @@ from cases import DTYPES
 from sklearn.exceptions import ConvergenceWarning
 
 from fastsoftmax import SoftmaxClassifier
-from fastsoftmax.datasets import load
-from fastsoftmax.objective import BACKWARD
+from fastsoftmax.cli.datasets import load
+from fastsoftmax.training.objective import BACKWARD
 
 
 @pytest.mark.parametrize("backward", BACKWARD)

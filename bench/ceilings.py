@@ -7,10 +7,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastsoftmax._parallel import run
+from fastsoftmax._threads import run
+from fastsoftmax.kernels.rows.vecmath import AHEAD, STREAM_BYTES, exp
 from fastsoftmax.kernels.simd import drain, lanes, larger, load, max_of, pointer, prefetch, splat, store, stream
-from fastsoftmax.kernels.team import share
-from fastsoftmax.kernels.vecmath import AHEAD, STREAM_BYTES, exp
+from fastsoftmax.kernels.threads import share
 
 jit = numba.njit(error_model="numpy", nogil=True)
 LINE = 1024  # elements that are dealt out together; sizes are rounded down to them

@@ -28,9 +28,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 import fastsoftmax as fs
-from fastsoftmax.objective import Network, Objective
-from fastsoftmax.quasi_newton import QuasiNewton
-from fastsoftmax.training import train
+from fastsoftmax.training.loop import train
+from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.quasi_newton import QuasiNewton
 
 GOAL = 1e-3  # of the best objective: how far above it a fit may end
 TOLERANCES = tuple(float(f"{digit}e-{power}") for power in range(1, 10) for digit in (3, 1))

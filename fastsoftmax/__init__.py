@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsoftmax import njit as njit  # registers the functions below for use in @njit code
 from fastsoftmax import reference
-from fastsoftmax._parallel import get_num_threads, num_threads, set_num_threads
+from fastsoftmax._threads import get_num_threads, num_threads, set_num_threads
 from fastsoftmax._version import __version__
 from fastsoftmax.functional import (
     LinearGrads,
@@ -32,8 +32,7 @@ from fastsoftmax.functional import (
 )
 
 if TYPE_CHECKING:
-    from fastsoftmax._model_file import ModelFormatError
-    from fastsoftmax.classifier import SoftmaxClassifier
+    from fastsoftmax.classifier import ModelFormatError, SoftmaxClassifier
 
 __all__ = [
     "LinearGrads",
@@ -75,7 +74,7 @@ def __getattr__(name: str) -> Any:
 
         return SoftmaxClassifier
     if name == "ModelFormatError":
-        from fastsoftmax._model_file import ModelFormatError
+        from fastsoftmax.classifier import ModelFormatError
 
         return ModelFormatError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,22 +16,24 @@ from numba.np.numpy_support import as_dtype, from_dtype
 
 from fastsoftmax import functional, kernels
 
+NONE = np.intp(0)  # no team: a user's threads are the user's
+
 
 @overload(functional.softmax)
 def _softmax(logits, axis=-1, temperature=1.0, where=None, out=None):
-    return _softmax_like(kernels.softmax_rows, logits, temperature, where, out)
+    return _softmax_like(kernels.softmax_rows, logits, temperature, where, out, 0.0)
 
 
 @overload(functional.log_softmax)
 def _log_softmax(logits, axis=-1, temperature=1.0, where=None, out=None):
-    return _softmax_like(kernels.log_softmax_rows, logits, temperature, where, out)
+    return _softmax_like(kernels.log_softmax_rows, logits, temperature, where, out, -np.inf)
 
 
-def _softmax_like(kernel, logits, temperature, where, out):
+def _softmax_like(kernel, logits, temperature, where, out, hidden):
     dtype = _float_of(logits)
     if dtype is None or not _absent(out) or not _is_mask(where):
         return None
-    read, read_mask, scaled = _reader(logits, dtype), _mask_reader(where), not _absent(temperature)
+    read, hide, scaled = _reader(logits, dtype), _hider(where), not _absent(temperature)
 
     def implementation(logits, axis=-1, temperature=1.0, where=None, out=None):
         _check_last_axis(axis, logits.ndim)
@@ -41,10 +43,10 @@ def _softmax_like(kernel, logits, temperature, where, out):
             scalar = dtype(temperature)
             if not (scalar > 0 and scalar < np.inf):
                 raise ValueError("temperature must be positive and finite")
-            kernel(rows, scalar, read_mask(where, logits), result)
+            kernel(hide(rows, where, logits, -np.inf), scalar, result, NONE)
         else:
-            kernel(rows, None, read_mask(where, logits), result)
-        return result.reshape(logits.shape)
+            kernel(hide(rows, where, logits, -np.inf), None, result, NONE)
+        return hide(result, where, logits, hidden).reshape(logits.shape)
 
     return implementation
 
@@ -55,13 +57,13 @@ def _logsumexp(logits, axis=-1, keepdims=False, where=None):
     keeps = not _absent(keepdims) and getattr(keepdims, "literal_value", True)
     if dtype is None or keeps or not _is_mask(where):
         return None
-    read, read_mask, finish = _reader(logits, dtype), _mask_reader(where), _row_values(logits)
+    read, hide, finish = _reader(logits, dtype), _hider(where), _row_values(logits)
 
     def implementation(logits, axis=-1, keepdims=False, where=None):
         _check_last_axis(axis, logits.ndim)
         rows = read(logits)
         values = np.empty(rows.shape[0], dtype)
-        kernels.logsumexp_rows(rows, read_mask(where, logits), values)
+        kernels.logsumexp_rows(hide(rows, where, logits, -np.inf), values, NONE)
         return finish(values, 1.0)
 
     return implementation
@@ -92,7 +94,7 @@ def _product(kernel, probs, vector, out):
             raise ValueError("tangent or cotangent must have the shape of probs")
         rows = read_probs(probs)
         result = np.empty(rows.shape, dtype)
-        kernel(rows, read_vector(vector), result)
+        kernel(rows, read_vector(vector), result, NONE)
         return result.reshape(probs.shape)
 
     return product
@@ -124,14 +126,16 @@ def _cross_entropy(
         if not (label_smoothing >= 0 and label_smoothing <= 1):
             raise ValueError("label_smoothing must be between 0 and 1")
         rows = read(logits)
-        answers = read_targets(targets, rows, ignore_index)
+        labels, distribution = read_targets(targets, rows, ignore_index)
         by_row = read_row_weight(sample_weight, rows.shape[0])
         by_class = read_class_weight(class_weight, rows.shape[1])
         losses = np.empty(rows.shape[0], np.float64)
-        kernels.cross_entropy_rows(rows, answers, by_row, by_class, np.float64(label_smoothing), 1.0, losses, None)
+        smoothing, none = np.float64(label_smoothing), np.empty((0, 0), dtype)
+        kernels.cross_entropy_rows(rows, labels, distribution, by_row, by_class, smoothing, 1.0, losses, none, NONE)
         scale = 1.0
         if mean:
-            scale = _one_over_weight(kernels.weight_taking_part(answers, by_row, by_class[:0] if soft else by_class))
+            by_label = by_class[:0] if soft else by_class
+            scale = _one_over_weight(kernels.weight_taking_part(labels, distribution, by_row, by_label))
         return finish(losses, scale)
 
     return implementation
@@ -172,18 +176,21 @@ def _reader(array, dtype):
     return clean
 
 
-def _mask_reader(where):
+def _hider(where):
+    """A jitted function: rows, a copy of logits' or the result, with the value where `where` is False."""
     if _absent(where):
-        return register_jitable(lambda where, logits: None)
+        return register_jitable(lambda rows, where, logits, value: rows)
     read = _reader(where, np.bool_)
 
     @register_jitable
-    def read_mask(where, logits):
+    def hide(rows, where, logits, value):
         if where.shape != logits.shape:
             raise ValueError("where must have the shape of logits in @njit code")
-        return read(where)
+        out = np.empty_like(rows)
+        kernels.hide(rows.reshape(-1), read(where).reshape(-1), value, out.reshape(-1), NONE)
+        return out
 
-    return read_mask
+    return hide
 
 
 def _distribution_reader(targets, dtype):
@@ -194,7 +201,7 @@ def _distribution_reader(targets, dtype):
         matrix = read(targets)
         if matrix.shape != rows.shape:
             raise ValueError("targets must have the shape of logits, or one label for each row")
-        return matrix
+        return np.empty(0, np.int64), matrix
 
     return read_distributions
 
@@ -211,11 +218,11 @@ def _label_reader(targets, ignore_index):
         labels = as_array(targets)
         if labels.shape[0] != rows.shape[0]:
             raise ValueError("targets must have one label for each row of logits")
-        if kernels.first_bad_label(labels, rows.shape[1], ignore_index if ignores else None) >= 0:
+        if kernels.first_bad_label(labels, rows.shape[1], np.int64(ignore_index if ignores else 0), ignores) >= 0:
             raise ValueError("targets must be classes, 0 to the number of columns of logits - 1")
         if ignores:
             labels[labels == ignore_index] = -1
-        return labels
+        return labels, np.empty((0, rows.shape[1]), rows.dtype)
 
     return read_labels
 

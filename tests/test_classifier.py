@@ -289,7 +289,7 @@ def test_an_interrupt_leaves_a_usable_model(monkeypatch):
     def interrupt(self, now, loss):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastsoftmax._reports.Callbacks.report", interrupt)
+    monkeypatch.setattr("fastsoftmax.classifier.reports.Callbacks.report", interrupt)
     for solver in ("lbfgs", "sgd"):
         with pytest.warns(UserWarning, match="Training interrupted by user after 1 iterations"):
             model = SoftmaxClassifier(solver=solver).fit(X, Y)

@@ -12,8 +12,9 @@ from rich.console import Console
 from sklearn.datasets import load_iris
 
 import fastsoftmax
-from fastsoftmax import __version__, cli
-from fastsoftmax.compare import Result
+from fastsoftmax import __version__
+from fastsoftmax.cli import main as cli
+from fastsoftmax.cli.compare import Result
 
 KEYS = [
     "dataset", "backward", "n_samples", "n_features", "n_classes", "fit_seconds", "speedup", "accuracy", "loss",
@@ -58,7 +59,7 @@ def test_warmup_says_how_long_and_how_large(tmp_path):
     Without the linear layer and training, which take minutes; that they are called is in tests/test_warmup.py.
     """
     settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    program = "from fastsoftmax import cli, warmup; warmup.CALLS = warmup.CALLS[:3]; cli.main()"
+    program = "from fastsoftmax.cli import main as cli, warmup; warmup.CALLS = warmup.CALLS[:3]; cli.main()"
     command = [sys.executable, "-c", program, "warmup", "--dtype", "float32"]
     done = subprocess.run(command, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -69,7 +70,8 @@ def test_warmup_says_how_long_and_how_large(tmp_path):
     assert str(tmp_path) in folder
     assert "float32: ready" in done.stderr
     code = (
-        "import numpy as np, fastsoftmax as fs; from fastsoftmax.kernels import direct, softmax_rows; "
+        "import numpy as np, fastsoftmax as fs; from fastsoftmax.kernels import softmax_rows; "
+        "from fastsoftmax.kernels.rows import direct; "
         "fs.softmax(np.ones((2, 3), 'f4')); fs.softmax(np.ones((2, 2, 3), 'f4'), temperature=2.0); "
         "fs.cross_entropy(np.ones((2, 3), 'f4'), np.full((2, 3), 0.3), sample_weight=[1, 2]); "
         "print(len(list(__import__('pathlib').Path(sys.argv[1]).rglob('*.nbc'))))"
@@ -176,7 +178,7 @@ def test_no_memory_is_one_line_and_status_1(capsys, monkeypatch):
     def greedy(*sizes):
         raise MemoryError("Unable to allocate 1 TiB")
 
-    monkeypatch.setattr("fastsoftmax.explain.explain", greedy)
+    monkeypatch.setattr("fastsoftmax.cli.explain.explain", greedy)
     assert run(capsys, "explain") == (1, "", "fastsoftmax: not enough memory: Unable to allocate 1 TiB\n")
 
 
@@ -296,7 +298,7 @@ def test_warmup_beside_the_package(tmp_path, can_write):
     if not can_write:
         beside.write_text("")  # which stops even root
     program = (
-        "from fastsoftmax import cli, warmup, kernels; import numpy as np, sys; "
+        "from fastsoftmax import kernels; from fastsoftmax.cli import main as cli, warmup; import numpy as np, sys; "
         "warmup.CALLS = (lambda dtype: iter([lambda: kernels.activate(np.zeros((1, 1)), 1)]),); sys.exit(cli.main())"
     )
     command = [sys.executable, "-c", program, "warmup", "--beside-package", "--dtype", "float64"]

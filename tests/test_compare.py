@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from helpers import rng
 
-from fastsoftmax import objective
-from fastsoftmax.classifier import SoftmaxClassifier
-from fastsoftmax.compare import Settings, backward_seconds, compare, compare_classes, slope
-from fastsoftmax.datasets import DataSet, load
+from fastsoftmax.classifier.estimator import SoftmaxClassifier
+from fastsoftmax.cli.compare import Settings, backward_seconds, compare, compare_classes, slope
+from fastsoftmax.cli.datasets import DataSet, load
+from fastsoftmax.training import objective
 
 FEW = Settings(max_iter=3, repeats=2)
 

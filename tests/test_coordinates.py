@@ -15,9 +15,9 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
-from fastsoftmax import coordinates
-from fastsoftmax.coordinates import Coordinates, _moments, _row_shares
-from fastsoftmax.objective import Network, Objective
+from fastsoftmax.training import coordinates
+from fastsoftmax.training.coordinates import Coordinates, _moments, _row_shares
+from fastsoftmax.training.objective import Network, Objective
 
 needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 N, D = 300, 4
@@ -214,8 +214,8 @@ import numpy as np, fastsoftmax as fs
 X = np.random.default_rng(0).standard_normal((300, 400)) * 10.0 ** np.arange(-200, 200)[None, :].clip(-100, 100)
 y = (X[:, 200] > 0).astype(int)
 print(fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ == fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ < 0.2)
-from fastsoftmax.coordinates import Coordinates, _moments, _row_shares
-from fastsoftmax.objective import Network, Objective
+from fastsoftmax.training.coordinates import Coordinates, _moments, _row_shares
+from fastsoftmax.training.objective import Network, Objective
 objective = Objective(X, y, Network(np.array([400, 2])), np.empty(0), np.empty(0))
 mean, deviation = _moments(objective, _row_shares(objective))
 print(np.allclose(deviation, X.std(axis=0), rtol=1e-9, atol=0))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import rng
 
-from fastsoftmax.datasets import BUNDLED, DataError, load, many_classes
+from fastsoftmax.cli.datasets import BUNDLED, DataError, load, many_classes
 
 
 @pytest.mark.parametrize("name", BUNDLED)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_training import descent, of
 
-from fastsoftmax.training import train
+from fastsoftmax.training.loop import train
 
 
 def test_patience_counts_epochs_without_progress():

@@ -5,7 +5,7 @@ import pytest
 from helpers import FLOATS, rng, same_bits, uneven
 
 import fastsoftmax as fs
-from fastsoftmax.kernels import direct
+from fastsoftmax.kernels.rows import direct
 
 SHAPES = [(1, 1), (1, 10), (7, 3), (5, 37), (3, 600)]
 

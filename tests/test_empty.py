@@ -9,11 +9,11 @@ from helpers import FLOATS, JIT, flat, public_calls, rng, same_bits, tolerance
 from scipy.sparse import csr_array
 
 import fastsoftmax as fs
-from fastsoftmax import _arrays
+from fastsoftmax._gate import arrays
 
 # by import_module, because the functions have the names of their files
 softmax, losses, layer, dense, boosting = (
-    import_module(f"fastsoftmax.functional.{name}") for name in ("softmax", "losses", "layer", "dense", "boosting")
+    import_module(f"fastsoftmax.functional.{name}") for name in ("softmax", "losses", "_layer", "dense", "boosting")
 )
 
 LENGTHS = (0, 1, 2, 5, 9) if JIT else (0, 1, 9)
@@ -39,7 +39,7 @@ class Spoiled:
 @pytest.fixture
 def junk(monkeypatch):
     """Results are made with junk in them, so that what is not written shows."""
-    for room in (_arrays, softmax, losses, layer, dense, boosting):
+    for room in (arrays, softmax, losses, layer, dense, boosting):
         monkeypatch.setattr(room, "np", Spoiled(), raising=False)
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fastsoftmax.explain import explain
+from fastsoftmax.cli.explain import explain
 
 
 def matrix_after(text, line_start):

@@ -14,8 +14,8 @@ from helpers import JIT
 from numba.core.caching import NullCache
 
 import fastsoftmax
-from fastsoftmax.kernels import vecmath
-from fastsoftmax.kernels._jit import kernel
+from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.rows import vecmath
 
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no machine code to keep")
 
@@ -115,14 +115,14 @@ def test_a_package_in_a_zip_file_keeps_its_code(copy):
     assert first_call(copy) == (RIGHT, 1, 0)  # the text is the same
 
 
-@pytest.mark.parametrize("file", ["vecmath.py", "activations.py"])
+@pytest.mark.parametrize("file", ["rows/vecmath.py", "layer/activations.py"])
 def test_a_changed_callee_is_never_run_stale(copy, file):
     """Exp is inlined into the machine code of activate, which stands in another file."""
     assert first_call(copy) == (RIGHT, 0, 1)
     path = copy / "site" / "fastsoftmax" / "kernels" / file
     before = path.stat()
     text = path.read_text()
-    if file == "vecmath.py":
+    if file == "rows/vecmath.py":
         changed = text.replace("_LOWEST_64), 0.0, y)", "_LOWEST_64), 0.0, n)")
     else:
         changed = text.replace("one) / (e + one)", "one) / (e - one)")
@@ -137,9 +137,84 @@ def test_a_changed_callee_is_never_run_stale(copy, file):
     assert first_call(copy) == (RIGHT, 1, 0)
 
 
+def test_a_change_in_a_file_that_is_not_imported_asks_for_no_other_code(copy):
+    """Activate's text is that of what layer/activations.py imports, directly or not."""
+    assert first_call(copy) == (RIGHT, 0, 1)
+    path = copy / "site" / "fastsoftmax" / "kernels" / "layer" / "sparse.py"
+    path.write_text(path.read_text() + "# a comment\n")
+    assert first_call(copy) == (RIGHT, 1, 0)
+
+
+# A kernel that calls others by their symbols, and a user's function that Numba keeps
+ROWS = """
+import numpy as np
+from fastsoftmax.kernels.rows.vecmath import sum_row
+from fastsoftmax.kernels.layer.activations import activate
+from fastsoftmax.kernels import direct_toy as toy
+print(toy.total(np.ones((1, 3))))
+print(sum(toy.total.stats.cache_hits.values()), sum(sum_row.stats.cache_misses.values()))
+"""
+TOY = """
+from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.rows.vecmath import sum_row
+@kernel
+def total(x):
+    return sum_row(x[0])
+"""
+
+
+def test_a_kernel_whose_callee_is_not_kept_any_more_has_it_compiled_again(copy):
+    (copy / "site" / "fastsoftmax" / "kernels" / "direct_toy.py").write_text(TOY)
+
+    def total():
+        done = subprocess.run(
+            [sys.executable, "-c", ROWS],
+            env=settings_for(copy, {}),
+            cwd=copy,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert total() == ["3.0", "0", "1"]
+    assert total() == ["3.0", "1", "0"]
+    for path in files_of(copy / "home"):
+        if path.name.startswith("sum_row-"):
+            path.unlink()
+    assert total() == ["3.0", "1", "1"]
+
+
+USERS = """
+import numba, numpy as np, fastsoftmax as fs
+@numba.njit(cache=True)
+def predict(logits):
+    return fs.softmax(logits)
+print(predict(np.zeros((2, 4)))[1, 3], sum(predict.stats.cache_hits.values()))
+"""
+
+
+def test_what_numba_keeps_of_a_users_function_holds_all_that_it_calls(copy):
+    """In a process where none of our kernels has been loaded, and none can be."""
+    (copy / "users.py").write_text(USERS)
+    settings = settings_for(copy, {})
+
+    def predict():
+        command = [sys.executable, str(copy / "users.py")]
+        done = subprocess.run(command, env=settings, cwd=copy, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert predict() == ["0.25", "0"]
+    shutil.rmtree(mine(copy))
+    assert predict() == ["0.25", "1"]
+    assert not files_of(mine(copy))
+
+
 def test_a_source_that_changes_under_a_running_process_leaves_no_stale_code(copy):
     """What is compiled is the text at import; it must not be kept under the name of the text at the call."""
-    path = copy / "site" / "fastsoftmax" / "kernels" / "activations.py"
+    path = copy / "site" / "fastsoftmax" / "kernels" / "layer" / "activations.py"
     text = path.read_text()
     old, new = "one) / (e + one)", "one) / (e - one)"
     change = f"open({str(path)!r}, 'w').write({text!r}.replace({old!r}, {new!r}))"
@@ -166,7 +241,7 @@ def test_functions_of_other_files_are_not_kept():
 
 def test_what_one_function_makes_of_several_is_not_mixed_up(copy):
     text = """
-from fastsoftmax.kernels._jit import kernel
+from fastsoftmax.kernels.jit import kernel
 def _make(step):
     @kernel
     def add(x):
@@ -182,7 +257,7 @@ one, two = _make(1), _make(2)
 
 
 def test_of_many_sources_those_that_were_used_last_are_kept(copy):
-    path = copy / "site" / "fastsoftmax" / "kernels" / "dense.py"
+    path = copy / "site" / "fastsoftmax" / "kernels" / "layer" / "activations.py"
     first, others = path.read_text(), []
     first_call(copy)
     for number in range(5):
@@ -207,7 +282,7 @@ def test_nothing_but_machine_code_is_ever_swept_away(copy):
         (folder / "kept.txt").write_text("")
         os.utime(folder.parent, (0, 0))
     (place / "fastsoftmax-machine-code").chmod(0o700)
-    path = copy / "site" / "fastsoftmax" / "kernels" / "dense.py"
+    path = copy / "site" / "fastsoftmax" / "kernels" / "layer" / "activations.py"
     text = path.read_text()
     for number in range(6):
         path.write_text(f"{text}# {number}\n")
@@ -260,8 +335,8 @@ def test_a_place_that_cannot_be_written_does_not_stop_a_call(copy):
 
 BROKEN = {
     "the runtime": "from numba.core.runtime import rtsys; rtsys.initialize = FAIL",
-    "what is to be kept": "from numba.core import compiler; compiler.CompileResult._reduce = FAIL",
-    "what was kept": "from numba.core import compiler; compiler.CompileResult._rebuild = classmethod(FAIL)",
+    "what is to be kept": "from fastsoftmax.kernels.jit import machine_code; machine_code.pack = FAIL",
+    "what was kept": "from fastsoftmax.kernels.jit import libraries; libraries.Kernel.take = FAIL",
     "the disk is full": "import os; os.replace = FULL",
 }
 
@@ -375,7 +450,7 @@ def test_without_a_home_no_folder_of_a_strange_name_is_made_or_read(copy, enviro
 
 
 INSTALL = (
-    "from fastsoftmax.kernels._machine_code import beside_package; context = beside_package(); context.__enter__()"
+    "from fastsoftmax.kernels.jit.machine_code import beside_package; context = beside_package(); context.__enter__()"
 )
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from helpers import rng
 
-from fastsoftmax import ModelFormatError, _model_file
-from fastsoftmax._model_file import read, write
+from fastsoftmax import ModelFormatError
+from fastsoftmax.classifier import model_file
+from fastsoftmax.classifier.model_file import read, write
 
 HEADER = {
     "params": {"alpha": 1.0, "hidden_layer_sizes": [5, 3], "class_weight": None, "nested": {"a": [{}, [], ""]}},
@@ -395,10 +396,10 @@ def signed(members, header=None, /, **changes):
     """The members with a header whose digest fits."""
     header = {} if header is None else header
     told = {
-        "format": _model_file.FORMAT,
+        "format": model_file.FORMAT,
         "version": 1,
         "header": header,
-        "digest": _model_file._digest(header, members),
+        "digest": model_file._digest(header, members),
     }
     return {**members, "header": as_npy(np.frombuffer(json.dumps({**told, **changes}).encode(), np.uint8))}
 
@@ -613,6 +614,6 @@ def test_shortage_of_memory_is_not_called_damage(saved, monkeypatch):
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(_model_file, "_array", fail)
+    monkeypatch.setattr(model_file, "_array", fail)
     with pytest.raises(MemoryError):
         read(saved)

@@ -127,8 +127,8 @@ def test_in_a_parallel_loop():
 
 @numba.njit
 def by_kernels(logits, vector, out):
-    kernels.softmax_rows(logits, None, None, out)
-    kernels.softmax_vjp_rows(out, vector, out)
+    kernels.softmax_rows(logits, None, out, 0)
+    kernels.softmax_vjp_rows(out, vector, out, 0)
 
 
 def test_kernels_from_njit_code():

@@ -9,8 +9,8 @@ from helpers import derivative, rng
 
 import fastsoftmax as fs
 from fastsoftmax import kernels
-from fastsoftmax.kernels.optimizers import ADAM, NESTEROV, SGD
-from fastsoftmax.objective import ACTIVATIONS, BACKWARD, Network, Objective
+from fastsoftmax.kernels.fit.optimizers import ADAM, NESTEROV, SGD
+from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network, Objective
 
 NUMPY_ACTIVATIONS = {
     "identity": lambda z: z,

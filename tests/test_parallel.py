@@ -17,11 +17,12 @@ import pytest
 from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
-from fastsoftmax import _parallel, kernels
-from fastsoftmax.kernels import _system
-from fastsoftmax.kernels import team as board
-from fastsoftmax.kernels._jit import kernel
-from fastsoftmax.kernels.team import SMALL
+from fastsoftmax import _threads
+from fastsoftmax.kernels import system
+from fastsoftmax.kernels import threads as board
+from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.rows import direct
+from fastsoftmax.kernels.threads import SMALL
 
 needs_jit = pytest.mark.skipif(not JIT, reason="without machine code one thread does all the work")
 SHAPES = [(SMALL // 4, 5), (SMALL // 30, 37), (40, 1000), (3, SMALL), (30_001, 10), (1, 2 * SMALL)]
@@ -57,12 +58,12 @@ def test_results_do_not_depend_on_the_number_of_threads(shape, dtype):
 @kernel
 def _meet_span(first, last, inside, met):
     address = inside.ctypes.data
-    _system.add_atomic(address, 1)
+    system.add_atomic(address, 1)
     for _ in range(1_000_000):
-        if _system.load_atomic(address) > 1:
+        if system.load_atomic(address) > 1:
             met[0] = 1
             break
-    _system.add_atomic(address, -1)
+    system.add_atomic(address, -1)
 
 
 @kernel
@@ -76,14 +77,14 @@ def test_helpers_do_rows():
 
     def met(*helpers):
         inside, seen = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        _meet_rows(inside, seen, _parallel._team.summon(*helpers) if helpers else 0)
+        _meet_rows(inside, seen, _threads._team.summon(*helpers) if helpers else 0)
         return seen[0]
 
-    _parallel._team.free.pop()
+    _threads._team.free.pop()
     try:
         assert any(met(2) for _ in range(50))
     finally:
-        _parallel._team.free.append(None)
+        _threads._team.free.append(None)
     assert not met()
 
 
@@ -153,8 +154,8 @@ def test_an_error_gives_the_team_back():
     with fs.num_threads(2):
         for _ in range(2):
             with pytest.raises(RuntimeError, match="no"):
-                _parallel.run(failing, SMALL)
-        assert _parallel._team.free == [None]
+                _threads.run(failing, SMALL)
+        assert _threads._team.free == [None]
 
 
 @needs_jit
@@ -163,15 +164,15 @@ def test_helpers_sleep_when_there_is_nothing_to_do_and_wake_again():
     with fs.num_threads(2):
         expected = fs.softmax(logits)
         deadline = time.monotonic() + 20
-        while not _parallel._team._parts[0][board.ASLEEP] and time.monotonic() < deadline:
+        while not _threads._team._parts[0][board.ASLEEP] and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert _parallel._team._parts[0][board.ASLEEP]
+        assert _threads._team._parts[0][board.ASLEEP]
         assert same_bits(fs.softmax(logits), expected)
         for _ in range(1000):
             fs.softmax(logits)
-            if not _parallel._team._parts[0][board.ASLEEP]:
+            if not _threads._team._parts[0][board.ASLEEP]:
                 break
-        assert not _parallel._team._parts[0][board.ASLEEP]
+        assert not _threads._team._parts[0][board.ASLEEP]
 
 
 @needs_jit
@@ -181,7 +182,7 @@ def test_a_helper_wakes_on_another_core_than_its_leader():
     mine = os.sched_getaffinity(0)
     if len(mine) < 2:
         pytest.skip("there is but one core")
-    team = _parallel._Team()
+    team = _threads._Team()
     with fs.num_threads(2):
         team.summon(1)
         deadline = time.monotonic() + 20
@@ -196,7 +197,7 @@ def test_a_helper_wakes_on_another_core_than_its_leader():
 
 def _in_a_child(logits):
     with fs.num_threads(2):
-        return fs.softmax(logits), _parallel._team.n_helpers, _parallel._team._process == os.getpid()
+        return fs.softmax(logits), _threads._team.n_helpers, _threads._team._process == os.getpid()
 
 
 @needs_jit
@@ -206,14 +207,14 @@ def test_a_fork_while_helpers_are_about_and_the_team_is_taken():
     logits = uneven((60, 1000), np.float32)
     with fs.num_threads(2):
         expected = fs.softmax(logits)
-        _parallel._team.free.pop()  # as if another thread were in the middle of a call
+        _threads._team.free.pop()  # as if another thread were in the middle of a call
         try:
             with multiprocessing.get_context("fork").Pool(2) as pool:
                 for result, *team in pool.map_async(_in_a_child, [logits] * 6).get(timeout=120):
                     assert same_bits(result, expected)
                     assert team == [1, True]  # a child has helpers of its own
         finally:
-            _parallel._team.free.append(None)
+            _threads._team.free.append(None)
 
 
 @needs_jit
@@ -266,7 +267,7 @@ import atexit, os, resource, sys, threading, time
 import numpy as np
 BEFORE
 import fastsoftmax as fs
-from fastsoftmax import _parallel
+from fastsoftmax import _threads
 fs.set_num_threads(4)
 x = np.random.default_rng(0).standard_normal((100, 1000))
 with fs.num_threads(1):
@@ -310,7 +311,7 @@ def test_under_green_threads(before, after):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     before = f"import warnings; warnings.simplefilter('ignore'); {before}"
-    assert printed(f"{after}\nprint(right(), _parallel._team.n_helpers)", before) == ["True", "3"]
+    assert printed(f"{after}\nprint(right(), _threads._team.n_helpers)", before) == ["True", "3"]
 
 
 @needs_jit
@@ -321,30 +322,30 @@ def test_threads_that_cannot_be_had():
 out, size = np.empty_like(x), int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 12 * 2**20, -1))  # one stack's room
 for _ in range(3): print(bool((fs.softmax(x, out=out) == expected).all()))
-print(_parallel._team.n_helpers < 3)
+print(_threads._team.n_helpers < 3)
 resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
 time.sleep(1.1)
-print(right(), _parallel._team.n_helpers)
+print(right(), _threads._team.n_helpers)
 """
     assert printed(code) == ["True", "True", "True", "True", "True", "3"]
 
 
 @needs_jit
 def test_no_thread_at_all_is_the_callers_work_alone(monkeypatch):
-    monkeypatch.setattr(_parallel, "_team", _parallel._Team())
-    monkeypatch.setattr(_parallel.team_board, "start_helpers", lambda *_: 0)
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    monkeypatch.setattr(_threads.team_board, "start_helpers", lambda *_: 0)
     logits = uneven((60, 1000))
     with fs.num_threads(1):
         expected = fs.softmax(logits)
     with fs.num_threads(4):
         assert same_bits(fs.softmax(logits), expected)
-    assert _parallel._team.n_helpers == 0
+    assert _threads._team.n_helpers == 0
 
     def without_descriptors(*_):
         raise OSError(24, "Too many open files")  # as Numba's imports and files do
 
-    monkeypatch.setattr(_parallel.team_board, "start_helpers", without_descriptors)
-    _parallel._team._retry_at = 0.0
+    monkeypatch.setattr(_threads.team_board, "start_helpers", without_descriptors)
+    _threads._team._retry_at = 0.0
     with fs.num_threads(4):
         assert same_bits(fs.softmax(logits), expected)
 
@@ -359,7 +360,7 @@ print(right(), opened() == before)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 os.closerange(3, 256)
 time.sleep(0.1)  # helpers are asleep
-print(right(), _parallel._team.n_helpers)
+print(right(), _threads._team.n_helpers)
 """
     assert printed(code) == ["True", "True", "True", "3"]
 
@@ -416,11 +417,11 @@ def test_teams_begin_and_end_thousands_of_times():
         expected = fs.softmax(logits)
     out = np.empty_like(logits)
     for turn in range(1000):
-        team = _parallel._Team()
-        assert kernels.direct.softmax(logits, out, team.summon(3))
+        team = _threads._Team()
+        assert direct.softmax(logits, out, team.summon(3))
         if turn % 50 == 0:
             time.sleep(0.005)  # for some the helpers are asleep
-            assert kernels.direct.softmax(logits, out, team.summon(3))
+            assert direct.softmax(logits, out, team.summon(3))
         team.dismiss()
         assert same_bits(out, expected)
         out[:] = 0
@@ -428,8 +429,8 @@ def test_teams_begin_and_end_thousands_of_times():
 
 @kernel
 def _exchange_float_mode(mode):
-    before = _system.float_mode()
-    _system.set_float_mode(mode)
+    before = system.float_mode()
+    system.set_float_mode(mode)
     return before
 
 
@@ -460,7 +461,7 @@ def test_helpers_take_over_the_floating_point_mode_of_the_caller():
 def test_signals_are_for_pythons_threads():
     with fs.num_threads(2):
         fs.softmax(uneven((60, 1000)))
-    thread = int(_parallel._team._parts[0][board.TID])
+    thread = int(_threads._team._parts[0][board.TID])
     for line in Path(f"/proc/self/task/{thread}/status").read_text().splitlines():
         if line.startswith("SigBlk"):
             blocked = int(line.split()[1], 16)
@@ -487,16 +488,16 @@ def test_an_interrupt_while_threads_are_started_leaves_signals_as_they_were():
     code = """
 import ctypes, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell is started without
-team = _parallel._Team()
+team = _threads._Team()
 team._start(0)  # its code is ready
 before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 interrupted = 0
 def interrupting(*arguments):
     ctypes.pythonapi.PyErr_SetInterrupt()
     return start_helpers(*arguments)
-start_helpers, _parallel.team_board.start_helpers = _parallel.team_board.start_helpers, interrupting
+start_helpers, _threads.team_board.start_helpers = _threads.team_board.start_helpers, interrupting
 for _ in range(100):
-    team = _parallel._Team()
+    team = _threads._Team()
     try:
         team.summon(2)
     except KeyboardInterrupt:
@@ -504,7 +505,7 @@ for _ in range(100):
     assert team.n_helpers in (0, 2)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
     team.dismiss()
-_parallel.team_board.start_helpers = start_helpers
+_threads.team_board.start_helpers = start_helpers
 print(interrupted > 0, right())
 """
     assert printed(code) == ["True", "True"]
@@ -512,7 +513,7 @@ print(interrupted > 0, right())
 
 @needs_jit
 def test_a_team_that_is_closed_starts_no_more_helpers():
-    team = _parallel._Team()
+    team = _threads._Team()
     team.dismiss()
     assert team.summon(3) == 0
     assert team.n_helpers == 0

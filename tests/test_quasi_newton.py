@@ -11,9 +11,9 @@ from test_objective import free, problem
 from test_training import of
 from threadpoolctl import threadpool_info
 
-from fastsoftmax.objective import Objective
-from fastsoftmax.quasi_newton import Coordinates, QuasiNewton
-from fastsoftmax.training import train
+from fastsoftmax.training.loop import train
+from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.quasi_newton import Coordinates, QuasiNewton
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "newton-cg"])

@@ -116,9 +116,9 @@ def test_what_is_stored_needs_a_pointer_that_only_a_writable_array_gives(functio
 def test_a_kernel_refuses_to_fill_a_read_only_array():
     logits = np.zeros((4, 20))
     with pytest.raises(TypingError):
-        kernels.softmax_rows(logits, None, None, locked(logits))
+        kernels.softmax_rows(logits, None, locked(logits), 0)
     out = np.empty_like(logits)
-    kernels.softmax_rows(locked(logits), None, None, out)
+    kernels.softmax_rows(locked(logits), None, out, 0)
     assert same_bits(out, np.full_like(logits, 1 / 20))
 
 

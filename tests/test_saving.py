@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 import fastsoftmax as fs
-from fastsoftmax._model_file import ModelFormatError, read, write
+from fastsoftmax.classifier.model_file import ModelFormatError, read, write
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])

@@ -5,7 +5,7 @@ import pytest
 from helpers import FLOATS, rng, same_bits
 
 from fastsoftmax.kernels import simd
-from fastsoftmax.kernels._jit import kernel
+from fastsoftmax.kernels.jit import kernel
 
 
 def numbers(dtype, count=64, seed=0):

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import fastsoftmax as fs
 from fastsoftmax import kernels, reference
-from fastsoftmax.kernels.vecmath import STREAM_BYTES
+from fastsoftmax.kernels.rows.vecmath import STREAM_BYTES
 
 MAPS = ("softmax", "log_softmax", "logsumexp")
 PRODUCTS = ("softmax_jvp", "softmax_vjp", "log_softmax_jvp", "log_softmax_vjp")
@@ -402,7 +402,7 @@ def test_out_takes_the_result_and_may_be_an_input(columns):
 def test_kernels_can_be_called_directly():
     logits = uneven((4, 6), np.float32)
     out = np.empty_like(logits)
-    kernels.softmax_rows(logits, None, None, out)
+    kernels.softmax_rows(logits, None, out, 0)
     assert same_bits(out, fs.softmax(logits))
 
 

@@ -22,12 +22,12 @@ AVX2 = {
 # in arm64's own instructions (the lookup of exp, the pause of threads) is left out, so that this machine can run it.
 LIKE_ARM64 = """
 import importlib.util, sys
-spec = importlib.util.spec_from_file_location("fastsoftmax.kernels._target", FILE)
+spec = importlib.util.spec_from_file_location("fastsoftmax.kernels.simd.target", FILE)
 target = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(target)
 target.has_mask_registers = target.has_masked_loads = target.has_avx2 = lambda context: False
 target.has_many_registers = lambda context: True
-sys.modules["fastsoftmax.kernels._target"] = target
+sys.modules["fastsoftmax.kernels.simd.target"] = target
 """
 TESTS = """
 import pytest
@@ -45,7 +45,7 @@ def run(code, tmp_path, **environment):
 def like_arm64():
     import fastsoftmax
 
-    file = str(Path(fastsoftmax.__file__).parent / "kernels" / "_target.py")
+    file = str(Path(fastsoftmax.__file__).parent / "kernels" / "simd" / "target.py")
     return LIKE_ARM64.replace("FILE", repr(file))
 
 
@@ -61,7 +61,7 @@ COUNT = """
 import re
 import numpy as np
 import fastsoftmax as fs
-from fastsoftmax.kernels import jacobians, losses, softmax
+from fastsoftmax.kernels.rows import jacobians, losses, softmax
 for dtype in (np.float32, np.float64):
     for n_columns in (3, 10, 37):
         x = np.ones((20, n_columns), dtype)
@@ -89,7 +89,7 @@ import re
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from fastsoftmax.kernels import dense
+from fastsoftmax.kernels.layer import dense
 from fastsoftmax.kernels.simd import pointer
 
 @numba.njit

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from fastsoftmax.descent import Descent, start_descent
-from fastsoftmax.objective import Network, Objective
-from fastsoftmax.quasi_newton import QuasiNewton
-from fastsoftmax.training import train
+from fastsoftmax.training.descent import Descent, start_descent
+from fastsoftmax.training.loop import train
+from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.quasi_newton import QuasiNewton
 
 
 def of(load=load_iris, alpha=1.0, dtype=np.float64):

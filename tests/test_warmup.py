@@ -3,7 +3,8 @@
 import numpy as np
 from helpers import FLOATS
 
-from fastsoftmax import functional, warmup
+from fastsoftmax import functional
+from fastsoftmax.cli import warmup
 
 
 def calls_for(dtype):

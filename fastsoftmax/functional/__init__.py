@@ -1,9 +1,9 @@
 """Arrays in, arrays out: the functions that users call, in a file for each kind."""
 
+from fastsoftmax.functional._layer import LinearGrads
 from fastsoftmax.functional.boosting import softmax_grad_hess
 from fastsoftmax.functional.calibration import fit_temperature
 from fastsoftmax.functional.dense import dense, dense_vjp
-from fastsoftmax.functional.layer import LinearGrads
 from fastsoftmax.functional.linear import (
     linear_cross_entropy,
     linear_cross_entropy_hvp,

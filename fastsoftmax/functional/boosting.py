@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, Rows, read_targets, read_weights, real_array
-from fastsoftmax._parallel import run
+from fastsoftmax._gate.arrays import Array, Rows, read_targets, read_weights, real_array, split_targets
+from fastsoftmax._threads import run
 
 
 def softmax_grad_hess(
@@ -68,5 +68,6 @@ def softmax_grad_hess(
     answers = read_targets(real_array("targets", targets), rows.shape, rows.compute, None)
     by_row = read_weights("sample_weight", sample_weight, rows.shape[:1], np.float64)
     grad, hess = rows.target(None), rows.target(None)
-    run(kernels.softmax_grad_hess_rows, grad.size, rows.inputs[0], answers, by_row, grad, hess)
+    targets_by_kind = split_targets(answers, rows.shape[-1], rows.compute)
+    run(kernels.softmax_grad_hess_rows, grad.size, rows.inputs[0], *targets_by_kind, by_row, grad, hess)
     return rows.deliver(grad, None), rows.deliver(hess, None)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._arrays import QUIET, answer_dtypes, real_array
+from fastsoftmax._gate.arrays import QUIET, answer_dtypes, real_array
 from fastsoftmax.functional.losses import cross_entropy_value_and_grad
 
 REACH = 30.0  # the temperature is looked for from exp(-REACH) to exp(REACH), times the scale of the logits

@@ -5,9 +5,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, deliver, real_array
-from fastsoftmax._parallel import run
-from fastsoftmax.functional.layer import Grads, Layer, LinearGrads
+from fastsoftmax._gate.arrays import Array, deliver, real_array
+from fastsoftmax._threads import run
+from fastsoftmax.functional._layer import Grads, Layer, LinearGrads
 
 
 def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array:

@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fastsoftmax.functional.layer import LinearGrads, evaluate, hvp
+from fastsoftmax.functional._layer import LinearGrads, evaluate, hvp
+from fastsoftmax.functional._losses import CROSS_ENTROPY, SQUARED_ERROR
 from fastsoftmax.functional.losses import ZERO, Reduction
 
 
@@ -59,7 +60,7 @@ def linear_cross_entropy(
     0.410038
     """
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return evaluate("linear_cross_entropy", X, weight, bias, targets, options)[0]
+    return evaluate(CROSS_ENTROPY, X, weight, bias, targets, options)[0]
 
 
 def linear_cross_entropy_value_and_grad(
@@ -119,7 +120,7 @@ def linear_cross_entropy_value_and_grad(
            [ 0.25, -0.25]])
     """
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return evaluate("linear_cross_entropy", X, weight, bias, targets, options, (with_grad_X, out))
+    return evaluate(CROSS_ENTROPY, X, weight, bias, targets, options, (with_grad_X, out))
 
 
 def linear_cross_entropy_hvp(
@@ -175,7 +176,7 @@ def linear_cross_entropy_hvp(
     """
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
     tangents = (weight_tangent, bias_tangent)
-    return hvp("linear_cross_entropy", X, weight, bias, targets, tangents, options, probs, out)
+    return hvp(CROSS_ENTROPY, X, weight, bias, targets, tangents, options, probs, out)
 
 
 def linear_squared_error(
@@ -201,7 +202,7 @@ def linear_squared_error(
     0.5
     """
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return evaluate("linear_squared_error", X, weight, bias, targets, options)[0]
+    return evaluate(SQUARED_ERROR, X, weight, bias, targets, options)[0]
 
 
 def linear_squared_error_value_and_grad(
@@ -230,7 +231,7 @@ def linear_squared_error_value_and_grad(
            [-0.5]])
     """
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return evaluate("linear_squared_error", X, weight, bias, targets, options, (with_grad_X, out))
+    return evaluate(SQUARED_ERROR, X, weight, bias, targets, options, (with_grad_X, out))
 
 
 def linear_squared_error_hvp(
@@ -267,4 +268,4 @@ def linear_squared_error_hvp(
     """
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
     tangents = (weight_tangent, bias_tangent)
-    return hvp("linear_squared_error", X, weight, bias, targets, tangents, options, probs, out)
+    return hvp(SQUARED_ERROR, X, weight, bias, targets, tangents, options, probs, out)

@@ -12,11 +12,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import Array, Rows, deliver, read_targets, read_weights, ready, real_array
-from fastsoftmax._numbers import read_smoothing
-from fastsoftmax._parallel import run
-from fastsoftmax.kernels import direct
-from fastsoftmax.kernels.team import SMALL
+from fastsoftmax._gate.arrays import (
+    Array,
+    Rows,
+    deliver,
+    plain_target,
+    read_targets,
+    read_weights,
+    real_array,
+    split_targets,
+)
+from fastsoftmax._gate.numbers import read_smoothing
+from fastsoftmax._threads import run
+from fastsoftmax.functional._losses import CROSS_ENTROPY, SQUARED_ERROR, Loss
+from fastsoftmax.kernels.rows.direct import REFUSED
+from fastsoftmax.kernels.threads import SMALL
 
 Reduction = Literal["none", "sum", "mean"]
 ZERO = 0.0  # the default label_smoothing, by identity
@@ -74,7 +84,7 @@ def cross_entropy(
     0.410038
     """
     options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(kernels.cross_entropy_rows, logits, *options)[0]
+    return _evaluate(CROSS_ENTROPY, logits, *options)[0]
 
 
 def cross_entropy_value_and_grad(
@@ -120,10 +130,10 @@ def cross_entropy_value_and_grad(
     array([[ 0.5, -0.5]])
     """
     plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
-    if plain and reduction == "mean" and (done := _directly(direct.cross_entropy_value_and_grad, logits, targets, out)):
+    if plain and reduction == "mean" and (done := _directly(CROSS_ENTROPY.direct, logits, targets, out)):
         return done
     options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(kernels.cross_entropy_rows, logits, *options, with_grad=True, out=out)
+    return _evaluate(CROSS_ENTROPY, logits, *options, with_grad=True, out=out)
 
 
 def squared_error(
@@ -152,7 +162,7 @@ def squared_error(
     0.5
     """
     options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(kernels.squared_error_rows, logits, *options)[0]
+    return _evaluate(SQUARED_ERROR, logits, *options)[0]
 
 
 def squared_error_value_and_grad(
@@ -179,28 +189,28 @@ def squared_error_value_and_grad(
     array([[ 0.5, -0.5]])
     """
     plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
-    if plain and reduction == "mean" and (done := _directly(direct.squared_error_value_and_grad, logits, targets, out)):
+    if plain and reduction == "mean" and (done := _directly(SQUARED_ERROR.direct, logits, targets, out)):
         return done
     options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(kernels.squared_error_rows, logits, *options, with_grad=True, out=out)
+    return _evaluate(SQUARED_ERROR, logits, *options, with_grad=True, out=out)
 
 
 def _directly(
     kernel: Callable[..., float], logits: ArrayLike, targets: ArrayLike, out: Array | None
 ) -> tuple[Any, Array] | None:
-    """What a kernel of kernels/direct.py gives for labels without options; None if that is not for these arguments."""
-    target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
-    labels = type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64 and targets.flags.carray
-    if labels and target is not None and ready(logits, target):
-        size = target.size
-        loss = kernel(logits, targets, target, 0) if size < SMALL else run(kernel, size, logits, targets, target)
-        if loss != direct.REFUSED:
-            return target.dtype.type(loss), target
+    """What a kernel of kernels/rows/direct.py gives for labels without options; None if that is not for these arguments."""
+    if type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64 and targets.flags.carray:
+        target = plain_target(logits, out)
+        if target is not None:
+            size = target.size
+            loss = kernel(logits, targets, target, 0) if size < SMALL else run(kernel, size, logits, targets, target)
+            if loss != REFUSED:
+                return target.dtype.type(loss), target
     return None
 
 
 def _evaluate(
-    kernel: Callable[..., None],
+    loss: Loss,
     logits: ArrayLike,
     targets: ArrayLike,
     sample_weight: ArrayLike | None,
@@ -218,11 +228,11 @@ def _evaluate(
     given = real_array("targets", targets)
     rows.note_input("targets", given)
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    answers = read_answers(given, rows.shape, rows.compute, kernel is kernels.squared_error_rows, *options)
-    grad = rows.target(out) if with_grad else None
+    answers = read_answers(loss, given, rows.shape, rows.compute, *options)
+    grad = rows.target(out) if with_grad else rows.inputs[0][:0]
     losses = np.empty(rows.n_rows)
-    run(kernel, rows.inputs[0].size, rows.inputs[0], *answers.for_kernels, losses, grad)
-    grad_logits = None if grad is None else rows.deliver(grad, out)
+    run(loss.rows, rows.inputs[0].size, rows.inputs[0], *answers.for_kernels, losses, grad)
+    grad_logits = rows.deliver(grad, out) if with_grad else None
     if reduction == "none":
         return rows.deliver_reduced(losses, keepdims=False), grad_logits
     return answers.reduce(losses, rows.dtype), grad_logits
@@ -230,9 +240,10 @@ def _evaluate(
 
 @dataclass(frozen=True)
 class Answers:
-    """What a loss compares logits with, for kernels: labels or distributions, weights, and the scale of a sum."""
+    """What a loss compares logits with, for kernels: labels, distributions, weights, and the scale of a sum."""
 
-    targets: Array
+    labels: Array
+    distribution: Array
     by_row: Array
     by_class: Array
     smoothing: float
@@ -242,11 +253,11 @@ class Answers:
     def for_kernels(self) -> tuple[Any, ...]:
         """In the order of a kernel's arguments; a mean over nothing is NaN, but its gradient 0."""
         scale = 0.0 if math.isnan(self.scale) else self.scale
-        return self.targets, self.by_row, self.by_class, self.smoothing, scale
+        return self.labels, self.distribution, self.by_row, self.by_class, self.smoothing, scale
 
     def of_rows(self, rows: slice) -> "Answers":
         """Those of some rows, with the scale of all."""
-        return replace(self, targets=self.targets[rows], by_row=self.by_row[rows])
+        return replace(self, labels=self.labels[rows], distribution=self.distribution[rows], by_row=self.by_row[rows])
 
     def reduce(self, losses: Array, dtype: np.dtype[Any]) -> Any:
         """The losses of all rows as one number."""
@@ -254,21 +265,21 @@ class Answers:
 
 
 def read_answers(
+    loss: Loss,
     targets: Array,
     shape: tuple[int, ...],
     compute: np.dtype[Any],
-    weighs_rows: bool,
     sample_weight: ArrayLike | None,
     class_weight: ArrayLike | None,
     label_smoothing: float,
     ignore_index: int | None,
     reduction: str,
 ) -> Answers:
-    """Check the arguments of a loss for logits of the shape. weighs_rows: class weights weigh rows (squared error)."""
+    """Check the arguments of a loss for logits of the shape."""
     if reduction not in ("none", "sum", "mean"):
         raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
     smoothing = read_smoothing(label_smoothing)
-    answers = read_targets(targets, shape, compute, ignore_index)
+    answers = split_targets(read_targets(targets, shape, compute, ignore_index), shape[-1], compute)
     by_row = read_weights("sample_weight", sample_weight, shape[:-1], np.float64)
     by_class = read_weights("class_weight", class_weight, shape[-1:], compute)
     scale = 1.0
@@ -276,13 +287,13 @@ def read_answers(
         for name, weight in (("sample_weight", by_row), ("class_weight", by_class)):
             if weight.size and not weight.any():
                 raise ValueError(f'{name} must not be all zero with reduction="mean"')
-        scale = _one_over_weight(answers, by_row, by_class if answers.ndim == 1 or weighs_rows else by_class[:0])
-    return Answers(answers, by_row, by_class, smoothing, scale)
+        scale = _one_over_weight(*answers, by_row, by_class if len(answers[0]) or loss.weighs_rows else by_class[:0])
+    return Answers(*answers, by_row, by_class, smoothing, scale)
 
 
-def _one_over_weight(answers: Array, by_row: Array, by_class: Array) -> float:
+def _one_over_weight(labels: Array, distribution: Array, by_row: Array, by_class: Array) -> float:
     """1 / (sum of the weights that take part in a mean); NaN if no row does."""
-    present, total = kernels.weight_taking_part(answers, by_row, by_class)
+    present, total = kernels.weight_taking_part(labels, distribution, by_row, by_class)
     if total > 0:
         return 1.0 / total
     if present and (by_row.size or by_class.size):

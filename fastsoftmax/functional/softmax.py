@@ -1,7 +1,7 @@
 """softmax, log_softmax and logsumexp along any axis, and their products with a tangent or a cotangent.
 
-logits -> Rows (a matrix whose rows run along the axis, or blocks whose columns do) -> _parallel -> kernel -> the shape,
-dtype and out of the caller; small plain matrices go straight to kernels/direct.py
+logits -> Rows (a matrix whose rows run along the axis, or blocks whose columns do) -> _threads -> kernel -> the shape,
+dtype and out of the caller; small plain matrices go straight to kernels/rows/direct.py
 """
 
 from collections.abc import Callable
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._arrays import LAST, ONE, Array, Axis, Rows, ready
-from fastsoftmax._numbers import read_temperature
-from fastsoftmax._parallel import run
-from fastsoftmax.kernels import direct
-from fastsoftmax.kernels.team import LIGHT, SMALL
+from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows, plain_target
+from fastsoftmax._gate.numbers import read_temperature
+from fastsoftmax._threads import run
+from fastsoftmax.kernels.rows import direct
+from fastsoftmax.kernels.threads import LIGHT, SMALL
 
 
 def softmax(
@@ -67,11 +67,13 @@ def softmax(
            [0.212, 0.212, 0.576]])
     """
     if axis is LAST and temperature is ONE and where is None:
-        target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
-        if ready(logits, target):
-            size = target.size  # type: ignore[union-attr]
-            if direct.softmax(logits, target, 0) if size < SMALL else run(direct.softmax, size, logits, target):
-                return target
+        target = plain_target(logits, out)
+        if target is not None and (
+            direct.softmax(logits, target, 0)
+            if target.size < SMALL
+            else run(direct.softmax, target.size, logits, target)
+        ):
+            return target
     return _softmax_like("softmax", logits, axis, temperature, where, out)
 
 
@@ -94,11 +96,13 @@ def log_softmax(
     array([     0., -10000.])
     """
     if axis is LAST and temperature is ONE and where is None:
-        target = np.empty_like(logits) if out is None and type(logits) is np.ndarray else out
-        if ready(logits, target):
-            size = target.size  # type: ignore[union-attr]
-            if direct.log_softmax(logits, target, 0) if size < SMALL else run(direct.log_softmax, size, logits, target):
-                return target
+        target = plain_target(logits, out)
+        if target is not None and (
+            direct.log_softmax(logits, target, 0)
+            if target.size < SMALL
+            else run(direct.log_softmax, target.size, logits, target)
+        ):
+            return target
     return _softmax_like("log_softmax", logits, axis, temperature, where, out)
 
 
@@ -136,15 +140,18 @@ def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, w
     >>> float(fs.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
-    if axis is LAST and where is None and not keepdims and ready(logits, logits):
+    if axis is LAST and where is None and not keepdims and plain_target(logits, logits) is not None:
         plain: Array = logits  # type: ignore[assignment]
         values = np.empty(len(plain), plain.dtype)
-        run(kernels.logsumexp_rows, plain.size, plain, None, values)
+        run(kernels.logsumexp_rows, plain.size, plain, values)
         return values
     rows = Rows(axis, logits=logits)
     mask = rows.mask(where)
-    values = np.empty(rows.n_rows, rows.compute)
-    run(_kernel("logsumexp", rows), rows.inputs[0].size, rows.inputs[0], mask, values)
+    values, read = np.empty(rows.n_rows, rows.compute), rows.inputs[0]
+    if mask is not None:
+        read = np.empty_like(read)
+        _hide(rows.inputs[0], mask, -np.inf, read)
+    run(_kernel("logsumexp", rows), read.size, read, values)
     return rows.deliver_reduced(values, keepdims)
 
 
@@ -183,15 +190,13 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out:
     array([ 0.25 , -0.125, -0.125])
     """
     if axis is LAST:
-        target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
-        if ready(probs, target, tangent):
-            size = target.size  # type: ignore[union-attr]
-            if (
-                direct.softmax_jvp(probs, tangent, target, 0)
-                if size < LIGHT
-                else run(direct.softmax_jvp, size, probs, tangent, target)
-            ):
-                return target
+        target = plain_target(probs, out, tangent)
+        if target is not None and (
+            direct.softmax_jvp(probs, tangent, target, 0)
+            if target.size < LIGHT
+            else run(direct.softmax_jvp, target.size, probs, tangent, target)
+        ):
+            return target
     return _product("softmax_jvp", Rows(axis, probs=probs, tangent=tangent), out)
 
 
@@ -209,15 +214,13 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
     array([-0.5 ,  0.25,  0.25])
     """
     if axis is LAST:
-        target = np.empty_like(probs) if out is None and type(probs) is np.ndarray else out
-        if ready(probs, target, cotangent):
-            size = target.size  # type: ignore[union-attr]
-            if (
-                direct.softmax_jvp(probs, cotangent, target, 0)
-                if size < LIGHT
-                else run(direct.softmax_jvp, size, probs, cotangent, target)
-            ):
-                return target
+        target = plain_target(probs, out, cotangent)
+        if target is not None and (
+            direct.softmax_jvp(probs, cotangent, target, 0)
+            if target.size < LIGHT
+            else run(direct.softmax_jvp, target.size, probs, cotangent, target)
+        ):
+            return target
     return _product("softmax_vjp", Rows(axis, probs=probs, cotangent=cotangent), out)
 
 
@@ -234,15 +237,13 @@ def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST,
     array([ 0.5, -0.5])
     """
     if axis is LAST:
-        target = np.empty_like(log_probs) if out is None and type(log_probs) is np.ndarray else out
-        if ready(log_probs, target, tangent):
-            size = target.size  # type: ignore[union-attr]
-            if (
-                direct.log_softmax_jvp(log_probs, tangent, target, 0)
-                if size < SMALL
-                else run(direct.log_softmax_jvp, size, log_probs, tangent, target)
-            ):
-                return target
+        target = plain_target(log_probs, out, tangent)
+        if target is not None and (
+            direct.log_softmax_jvp(log_probs, tangent, target, 0)
+            if target.size < SMALL
+            else run(direct.log_softmax_jvp, target.size, log_probs, tangent, target)
+        ):
+            return target
     return _product("log_softmax_jvp", Rows(axis, log_probs=log_probs, tangent=tangent), out)
 
 
@@ -259,15 +260,13 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAS
     array([-0.5 ,  0.25,  0.25])
     """
     if axis is LAST:
-        target = np.empty_like(log_probs) if out is None and type(log_probs) is np.ndarray else out
-        if ready(log_probs, target, cotangent):
-            size = target.size  # type: ignore[union-attr]
-            if (
-                direct.log_softmax_vjp(log_probs, cotangent, target, 0)
-                if size < SMALL
-                else run(direct.log_softmax_vjp, size, log_probs, cotangent, target)
-            ):
-                return target
+        target = plain_target(log_probs, out, cotangent)
+        if target is not None and (
+            direct.log_softmax_vjp(log_probs, cotangent, target, 0)
+            if target.size < SMALL
+            else run(direct.log_softmax_vjp, target.size, log_probs, cotangent, target)
+        ):
+            return target
     return _product("log_softmax_vjp", Rows(axis, log_probs=log_probs, cotangent=cotangent), out)
 
 
@@ -283,8 +282,18 @@ def _softmax_like(
     scalar = read_temperature(temperature, rows.compute)
     mask = rows.mask(where)
     filled = rows.target(out)
-    run(_kernel(name, rows), filled.size, rows.inputs[0], scalar, mask, filled)
+    if mask is None:
+        run(_kernel(name, rows), filled.size, rows.inputs[0], scalar, filled)
+    else:
+        _hide(rows.inputs[0], mask, -np.inf, filled)
+        run(_kernel(name, rows), filled.size, filled, scalar, filled)
+        _hide(filled, mask, 0.0 if name == "softmax" else -np.inf, filled)
     return rows.deliver(filled, out)
+
+
+def _hide(x: Array, mask: Array, value: float, out: Array) -> None:
+    """X where the mask holds, else the value, into out."""
+    run(kernels.hide, x.size, x.reshape(-1), mask.reshape(-1), value, out.reshape(-1))
 
 
 def _product(name: str, rows: Rows, out: Array | None) -> Any:

@@ -1,18 +1,9 @@
 """The compiled loops. They take C-contiguous arrays of one dtype, protect you from nothing, and can be called
-from your own @njit code; `fastsoftmax.softmax` and the others check their arguments and then call these.
+from your own @njit code; `fastsoftmax.softmax` and the others check their arguments and then call these. `team` is the
+address of a board of threads (threads.py), or 0: alone.
 """
 
-from fastsoftmax.kernels.activations import activate, times_slope
-from fastsoftmax.kernels.columns import (
-    log_softmax_columns,
-    log_softmax_jvp_columns,
-    log_softmax_vjp_columns,
-    logsumexp_columns,
-    softmax_columns,
-    softmax_jvp_columns,
-    softmax_vjp_columns,
-)
-from fastsoftmax.kernels.coordinates import (
+from fastsoftmax.kernels.fit.coordinates import (
     coordinates_grad_of,
     coordinates_of,
     csr_feature_squares,
@@ -21,14 +12,9 @@ from fastsoftmax.kernels.coordinates import (
     feature_sums,
     params_of,
 )
-from fastsoftmax.kernels.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
-from fastsoftmax.kernels.jacobians import (
-    log_softmax_jvp_rows,
-    log_softmax_vjp_rows,
-    softmax_jvp_rows,
-    softmax_vjp_rows,
-)
-from fastsoftmax.kernels.linear import (
+from fastsoftmax.kernels.fit.optimizers import descend, shuffle
+from fastsoftmax.kernels.layer.activations import activate, times_slope
+from fastsoftmax.kernels.layer.linear import (
     dense_rows,
     dense_vjp_rows,
     linear_cross_entropy_hvp_rows,
@@ -36,23 +22,39 @@ from fastsoftmax.kernels.linear import (
     linear_squared_error_hvp_rows,
     linear_squared_error_rows,
 )
-from fastsoftmax.kernels.losses import (
-    cross_entropy_rows,
-    first_bad_label,
-    squared_error_rows,
-    weight_taking_part,
-)
-from fastsoftmax.kernels.network import (
+from fastsoftmax.kernels.layer.network import (
     network_cross_entropy_epoch,
     network_cross_entropy_rows,
     network_squared_error_epoch,
     network_squared_error_rows,
     penalise,
 )
-from fastsoftmax.kernels.optimizers import descend, shuffle
-from fastsoftmax.kernels.softmax import log_softmax_rows, logsumexp_rows, softmax_rows
-from fastsoftmax.kernels.sparse import range_and_order
-from fastsoftmax.kernels.vecmath import sum_row
+from fastsoftmax.kernels.layer.sparse import range_and_order
+from fastsoftmax.kernels.rows.columns import (
+    log_softmax_columns,
+    log_softmax_jvp_columns,
+    log_softmax_vjp_columns,
+    logsumexp_columns,
+    softmax_columns,
+    softmax_jvp_columns,
+    softmax_vjp_columns,
+)
+from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
+from fastsoftmax.kernels.rows.jacobians import (
+    log_softmax_jvp_rows,
+    log_softmax_vjp_rows,
+    softmax_jvp_rows,
+    softmax_vjp_rows,
+)
+from fastsoftmax.kernels.rows.losses import (
+    cross_entropy_rows,
+    first_bad_label,
+    squared_error_rows,
+    weight_taking_part,
+)
+from fastsoftmax.kernels.rows.masks import hide
+from fastsoftmax.kernels.rows.softmax import log_softmax_rows, logsumexp_rows, softmax_rows
+from fastsoftmax.kernels.rows.vecmath import sum_row
 
 __all__ = [
     "activate",
@@ -68,6 +70,7 @@ __all__ = [
     "feature_squares",
     "feature_sums",
     "first_bad_label",
+    "hide",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
     "linear_squared_error_hvp_rows",

@@ -1,0 +1,345 @@
+"""The gate: what users hand in becomes what kernels take, or a clear error before anything is computed.
+
+Kernels want C-contiguous, aligned, native float32 or float64 matrices whose rows lie along the axis of the operation.
+`Rows` makes such matrices of any real arrays and brings a result back into the caller's shape, dtype and `out`; the
+functions below it check targets and weights. Every error message that speaks of an array is written here.
+"""
+
+import functools
+import math
+import operator
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsoftmax._gate.numbers import read_integer
+from fastsoftmax.kernels import first_bad_label
+
+Array = NDArray[Any]
+LAST, ONE = -1, 1.0  # the default axis and temperature, by identity
+Shape = tuple[int, ...]
+Axis = int | tuple[int, ...] | None
+
+_OVERLAP_WORK = 100_000  # np.shares_memory gives up after this much; then the arrays count as overlapping
+_NO_LABEL = np.iinfo(np.int64).min
+
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_NO_OTHER = object()
+
+
+def plain_target(array: Any, out: Any, other: Any = _NO_OTHER) -> Array | None:
+    """Where the result goes if direct.py takes the arguments as they are, matrices of one float dtype; else None."""
+    if (
+        type(array) is np.ndarray
+        and array.ndim == 2
+        and ((kind := array.dtype) is _FLOAT32 or kind is _FLOAT64)
+        and array.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
+        and (
+            other is _NO_OTHER
+            or (type(other) is np.ndarray and other.ndim == 2 and other.dtype is kind and other.flags.carray)
+        )
+    ):
+        if out is None:
+            return np.empty_like(array)
+        if type(out) is np.ndarray and out.ndim == 2 and out.dtype is kind and out.flags.carray:
+            return out
+    return None
+
+
+def real_array(name: str, value: ArrayLike) -> Array:
+    """The value as a plain array of bool, integer or float of at most 64 bits, in whatever layout it has."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: hand in its data, and ~mask as where= if the call has it")
+    check_dense(name, value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise ValueError(f"{name} must be an array: {error}") from None
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must hold real numbers (float16, 32 or 64, integers or bool), got {array.dtype}")
+    return array
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether the value is an array or matrix of scipy.sparse."""
+    sparse = sys.modules.get("scipy.sparse")  # nobody has such a matrix who has not imported it
+    return sparse is not None and bool(sparse.issparse(value))
+
+
+def check_dense(name: str, value: Any) -> None:
+    """Raise if the value is sparse."""
+    if is_sparse(value):
+        raise TypeError(f"{name} must be dense, got a sparse {type(value).__name__}: hand in {name}.toarray()")
+
+
+@functools.cache
+def answer_dtypes(*dtypes: np.dtype[Any]) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The dtype of the answer to arguments of these dtypes, and the dtype that kernels compute it in.
+
+    The answer has the widest float of the arguments, an integer or bool counting as float64. float16 is computed in
+    float32.
+    """
+    # by its type, which gives NumPy's own object for it: `ready` looks at no more than that
+    answer = np.dtype(np.result_type(*[d if d.kind == "f" else np.float64 for d in dtypes]).type)
+    return answer, np.dtype(np.float32) if answer == np.float16 else answer
+
+
+def is_ready(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether a kernel can read the array as it is."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array itself where a kernel can read it, else a clean copy in the dtype."""
+    if is_ready(array, dtype):
+        return array if array.flags.writeable else np.asarray(_Unlocked(array))
+    with QUIET():
+        return np.array(array, dtype=dtype, order="C")
+
+
+QUIET = functools.partial(np.errstate, all="ignore")  # results are what they are, whatever np.seterr the caller has
+
+
+class _Unlocked:
+    """A read-only array as one that Numba takes for writable: else each kernel would be compiled once more for it.
+
+    Kernels do not write what they read.
+    """
+
+    def __init__(self, array: Array) -> None:
+        self._array = array  # keeps the memory
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def check_shape(name: str, array: Array, shape: Shape) -> None:
+    """Raise unless the array has the shape."""
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+
+
+def check_out(
+    out: Array | None, shape: Shape, dtype: np.dtype[Any], inputs: dict[str, Array], name: str = "out"
+) -> None:
+    """Raise unless `out` can take the answer: shape, dtype, writable, and no input itself or apart from all of them."""
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
+    check_shape(name, out, shape)
+    if out.dtype != dtype:
+        raise ValueError(f"{name} must have dtype {dtype}, got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name} must be writable, got a read-only array")
+    for other, array in inputs.items():
+        if np.may_share_memory(out, array) and not _same_elements(out, array) and _overlap(out, array):
+            raise ValueError(f"{name} must not partly overlap {other}")
+
+
+def kernel_target(out: Array | None, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """An array for a kernel to fill: `out` itself (as a plain array) if the kernel can write there, else a new one."""
+    if out is not None and contiguous(out, dtype) is out:
+        return np.asarray(out)
+    return np.empty(shape, dtype)
+
+
+def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Array:
+    """What a kernel filled, C-contiguous in the dtype of the answer, or in `out`."""
+    if out is None:
+        return contiguous(filled, dtype) if dtype != np.float16 else to_half(filled)
+    if filled is not out and not _same_elements(filled, out):
+        out[...] = filled if dtype != np.float16 else to_half(filled)
+    return out
+
+
+def to_half(values: Array) -> Array:
+    """As float16; what is too large or too small for it becomes infinite or 0 without a warning."""
+    with QUIET():
+        return values.astype(np.float16)
+
+
+def _same_elements(a: Array, b: Array) -> bool:
+    start_a, start_b = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
+    return (start_a, a.shape, a.strides, a.dtype) == (start_b, b.shape, b.strides, b.dtype)
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Non-negative axes in increasing order; None is all of them. A scalar counts as having one axis, as in torch."""
+    if axis is None:
+        return tuple(range(ndim))
+    try:
+        given = [operator.index(a) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    except TypeError:
+        raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
+    if ndim == 0 and given in ([-1], [0]):
+        return ()
+    for a in given:
+        if not -ndim <= a < ndim:
+            raise np.exceptions.AxisError(a, ndim)
+    axes = tuple(sorted({a % ndim for a in given}))
+    if len(axes) != len(given):
+        raise ValueError(f"axis must not name one axis twice, got {axis!r}")
+    return axes
+
+
+_WIDE = 4  # neighbours along an axis that is not the last; with fewer, a copy that has the axis last is faster
+
+
+class Rows:
+    """Arrays of one shape, in the shape that kernels see; and the way back.
+
+    That shape is a matrix, whose rows run along the axes, or (outer, n_columns, inner), whose columns do, for axes that
+    are not the last. Which of them depends on shape and axes alone, so that no other layout changes a bit.
+
+    Attributes
+    ----------
+    shape, dtype : of the answer
+    compute : the dtype of the inputs
+    n_rows, n_columns : how many rows (or columns), and how many elements each
+    along : "rows" or "columns", which names the kernel
+    inputs : what kernels read, in the order of the arguments
+    """
+
+    def __init__(self, axis: Axis, /, **arrays: ArrayLike) -> None:
+        self._arrays = {name: real_array(name, value) for name, value in arrays.items()}
+        first = next(iter(self._arrays.values()))
+        self.shape: Shape = first.shape
+        if len(arrays) > 1:
+            for name, array in self._arrays.items():
+                check_shape(name, array, self.shape)
+        self.dtype, self.compute = answer_dtypes(*[array.dtype for array in self._arrays.values()])
+        ndim = first.ndim
+        self._axes = (ndim - 1,) if type(axis) is int and axis == -1 and ndim else normalize_axis(axis, ndim)
+        self._work_shape, self._moved = self._plan()
+        self.along = "rows" if len(self._work_shape) == 2 else "columns"
+        self.inputs = [self.matrix(array, self.compute) for array in self._arrays.values()]
+
+    def _plan(self) -> tuple[Shape, bool]:
+        """The shape that kernels see, and whether the axes must be moved to the end for that."""
+        ndim, axes = len(self.shape), self._axes
+        leading = ndim - len(axes)
+        self.n_columns = math.prod([self.shape[a] for a in axes])
+        self.n_rows = math.prod([self.shape[a] for a in range(ndim) if a not in axes])
+        if axes == tuple(range(leading, ndim)):
+            return (self.n_rows, self.n_columns), False
+        outer, inner = math.prod(self.shape[: axes[0]]), math.prod(self.shape[axes[-1] + 1 :])
+        if axes[-1] - axes[0] + 1 == len(axes) and inner >= _WIDE:
+            return (outer, self.n_columns, inner), False
+        return (self.n_rows, self.n_columns), True
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        return tuple(a for a in range(len(self.shape)) if a not in self._axes)
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        return self._kept + self._axes
+
+    def matrix(self, array: Array, dtype: np.dtype[Any]) -> Array:
+        """An array of the callers' shape in the shape that kernels see; a view where a kernel can read it."""
+        ready = contiguous(array.transpose(self._order) if self._moved else array, dtype)
+        return ready if ready.shape == self._work_shape else ready.reshape(self._work_shape)
+
+    def mask(self, where: ArrayLike | None) -> Array | None:
+        """where= as a matrix of bool."""
+        if where is None:
+            return None
+        check_dense("where", where)
+        mask = np.asarray(where)
+        if mask.dtype != np.bool_:
+            raise TypeError(f"where must hold bool, got {mask.dtype}")
+        try:
+            mask = np.broadcast_to(mask, self.shape)
+        except ValueError:
+            raise ValueError(f"where must broadcast to shape {self.shape}, got {mask.shape}") from None
+        self.note_input("where", mask)
+        return self.matrix(mask, mask.dtype)
+
+    def note_input(self, name: str, array: Array) -> None:
+        """Name another array that the kernel reads, so that `out` must be apart from it."""
+        self._arrays[name] = array
+
+    def target(self, out: Array | None) -> Array:
+        """The matrix for the kernel to fill: the memory of `out` itself where a kernel can write there."""
+        check_out(out, self.shape, self.dtype, self._arrays)
+        matrix = kernel_target(None if self._moved else out, self.shape, self.compute)
+        return matrix if matrix.shape == self._work_shape else matrix.reshape(self._work_shape)
+
+    def deliver(self, filled: Array, out: Array | None) -> Any:
+        """The filled matrix in the callers' shape and dtype, in `out` if there is one; a 0-d answer as a scalar."""
+        if self._moved:
+            filled = filled.reshape([self.shape[a] for a in self._order]).transpose(np.argsort(self._order))
+        elif filled.shape != self.shape:
+            filled = filled.reshape(self.shape)
+        result = deliver(filled, self.dtype, out)
+        return result if self.shape or out is not None else result[()]
+
+    def deliver_reduced(self, values: Array, keepdims: bool) -> Any:
+        """One value a row, in the callers' shape less the axes (or with axes of length 1) and dtype."""
+        kept = self._kept
+        shape = [n if a in kept else 1 for a, n in enumerate(self.shape) if keepdims or a in kept]
+        return deliver(values.reshape(shape), self.dtype)[()]
+
+
+def read_targets(array: Array, shape: Shape, dtype: np.dtype[Any], ignore_index: int | None) -> Array:
+    """For logits of the shape: labels (n_rows,) as int64, ignored ones -1, or distributions (n_rows, n_classes)."""
+    soft = array.ndim == len(shape) and (array.dtype.kind == "f" or array.shape == shape)
+    check_shape("targets", array, shape if soft else shape[:-1])
+    if soft:
+        return contiguous(array, dtype).reshape(math.prod(shape[:-1]), shape[-1])
+    integers = _integers(array).reshape(-1)
+    labels, n_classes = contiguous(integers, integers.dtype), shape[-1]
+    ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
+    bad = first_bad_label(labels, n_classes, ignored or 0, ignored is not None)
+    if bad >= 0:
+        classes = f"{n_classes} classes, 0 to {n_classes - 1}" if n_classes else "no classes"
+        raise ValueError(f"{_element('targets', array, bad)} is not a class: logits have {classes}")
+    return labels if ignored is None else np.where(labels == ignored, -1, labels)
+
+
+def split_targets(targets: Array, n_classes: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Labels and distributions, as kernels take what `read_targets` gives: one of them has no rows."""
+    if targets.ndim == 1:
+        return targets, np.empty((0, n_classes), dtype)
+    return np.empty(0, np.int64), targets
+
+
+def _integers(array: Array) -> Array:
+    """As C-contiguous int64; what is no integer of that size becomes _NO_LABEL, which is no class."""
+    if array.dtype.kind == "f":
+        wide = array.astype(np.float64, order="C")
+        return np.where((wide == np.floor(wide)) & (np.abs(wide) < 2.0**53), wide, _NO_LABEL).astype(np.int64)
+    if array.dtype == np.uint64:
+        return np.where(array > np.iinfo(np.int64).max, _NO_LABEL, array.astype(np.int64))
+    return array.astype(np.int64, order="C", copy=False)
+
+
+def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -> Array:
+    """Non-negative finite weights of the shape, as a flat array of the dtype; an empty one if none are given."""
+    if value is None:
+        return np.empty(0, dtype)
+    array = real_array(name, value)
+    check_shape(name, array, shape)
+    with QUIET():  # what is infinite in the dtype is no weight
+        flat = array.astype(dtype).reshape(-1)
+    bad = ~((flat >= 0) & (flat < np.inf))
+    if bad.any():
+        raise ValueError(
+            f"{_element(name, array, int(bad.argmax()))} is not a weight: it must be finite and at least 0"
+        )
+    return flat
+
+
+def _element(name: str, array: Array, position: int) -> str:
+    index = ", ".join(str(i) for i in np.unravel_index(position, array.shape))
+    return f"{name}[{index}] = {array.flat[position]}" if index else f"{name} = {array.flat[position]}"

@@ -1,0 +1,532 @@
+"""SoftmaxClassifier: the protocol of a scikit-learn classifier around training.py, and nothing else.
+
+fit reads its arguments (options.py, labels.py), hands starting weights and data to `fit_from` (fitting.py), which
+trains them and sets the attributes that LogisticRegression and MLPClassifier have, too.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array, issparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastsoftmax import functional
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax._threads import num_threads
+from fastsoftmax.classifier import model_file
+from fastsoftmax.classifier.fitting import Data, fit_from
+from fastsoftmax.classifier.labels import is_soft, plain_labels, read_known_labels, read_labels
+from fastsoftmax.classifier.options import (
+    STOCHASTIC,
+    check_parameters,
+    dense_coefs,
+    hidden_sizes,
+    kept_descent,
+    kept_params,
+    network_of,
+    new_descent,
+    new_params,
+)
+from fastsoftmax.classifier.reports import CallbackSupportMixin, with_callbacks
+from fastsoftmax.classifier.state import model_of, state_of
+from fastsoftmax.training.objective import layer_inputs
+
+
+def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
+    if classifier.solver not in STOCHASTIC:
+        raise AttributeError(
+            f"partial_fit is only available for stochastic solvers, sgd and adam; this is {classifier.solver!r}"
+        )
+    return True
+
+
+def _is_linear(classifier: "SoftmaxClassifier") -> bool:
+    if hidden_sizes(classifier):
+        raise AttributeError("only a model without hidden layers has a coef_ that can be sparse")
+    return True
+
+
+class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    r"""Softmax regression, or a network of dense layers with softmax on top.
+
+    Minimises :math:`\frac1S (\sum_n s_n L_n + \frac{\alpha}{2} \sum_k \|W_k\|^2)`, where :math:`L_n` is the loss of a
+    sample, :math:`s_n` its weight and :math:`S = \sum_n s_n`; intercepts are not penalised. Without hidden layers
+    this is LogisticRegression's objective with :math:`C = 1/\alpha`, and the minimum is the same. Of two classes the
+    first has logits 0, so that there is one logit a sample, as in LogisticRegression and MLPClassifier.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, or int, default ()
+        Units of each hidden layer; no layer is softmax regression.
+    activation : {"relu", "tanh", "logistic", "identity"}
+        Of the hidden layers.
+    loss : {"cross_entropy", "squared_error"}
+        Of the probabilities; squared_error is :math:`\sum_c (p_c - t_c)^2` (the Brier score), and not convex.
+    solver : {"lbfgs", "newton-cg", "sgd", "adam"}
+        newton-cg takes the fewest iterations, and is for linear models. sgd and adam take mini-batches.
+    alpha : float, default 1.0
+        Strength of the L2 penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
+    fit_intercept : bool, default True
+        Whether layers have biases.
+    class_weight : dict {class: weight} or "balanced", optional
+        Multiplies the weights of samples; "balanced" gives each class the same total weight.
+    label_smoothing : float, default 0.0
+        Between 0 and 1: how much of each target is spread evenly over the classes.
+    batch_size : int or "auto", default "auto"
+        Samples in a step of sgd and adam; "auto" is min(200, n_samples).
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        For sgd: as learning_rate_init; falling as learning_rate_init / t^power_t; or divided by 5 when
+        n_iter_no_change epochs bring no progress.
+    learning_rate_init : float or "auto", default "auto"
+        "auto" is 0.001 for a network, as in MLPClassifier, and 0.01 for a linear model.
+    power_t : float, default 0.5
+    max_iter : int, default 200
+        Iterations; epochs of sgd and adam.
+    shuffle : bool, default True
+        Whether sgd and adam take the samples in another order in each epoch.
+    random_state : int, RandomState instance or None
+        Of the starting weights of hidden layers (uniform, Glorot & Bengio 2010), the order and the validation set.
+    tol : float, default 1e-4
+        lbfgs and newton-cg end when the norm of the gradient of the objective F is at most 25 tol sqrt(F + tol), in
+        coordinates in which features are standardised, those that are nearly combinations of one another are made
+        independent (up to 256 features), and the Hessian at the start is about the identity; newton-cg if besides
+        conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then within about a
+        thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient exceeds tol, or F falls by
+        less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not improve by tol.
+    verbose : bool or int, default 0
+        Whether a progress bar with the loss is drawn on stderr.
+    warm_start : bool, default False
+        Whether fit starts from the present weights. Classes that are new start at zero; others are dropped.
+    momentum, nesterovs_momentum : float, default 0.9; bool, default True
+        Of sgd.
+    early_stopping, validation_fraction : bool, default False; float, default 0.1
+        Whether sgd and adam watch the accuracy on so large a part of the samples, which they leave out, instead of
+        the loss, and end with the best weights.
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
+        Of adam.
+    n_iter_no_change : int, default 10
+    backward : {"fused", "vjp", "jacobian"}
+        How the gradient is computed: the same up to rounding, at a different price.
+    n_threads : int, optional
+        For this classifier's calls; by default what `set_num_threads` says.
+
+    Attributes
+    ----------
+    classes_ : ndarray (n_classes,)
+    coef_, intercept_ : ndarray (n_classes, n_features) and (n_classes,), or (1, n_features) and (1,) for two classes
+        Without hidden layers only.
+    coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
+        Of each layer, as MLPClassifier has them.
+    n_iter_ : int; of a linear model by lbfgs or newton-cg an ndarray (1,), as LogisticRegression has it
+        Iterations of the last fit.
+    t_ : int
+        Samples seen by sgd and adam.
+    loss_, best_loss_, loss_curve_ : float, float or None, list of float
+        The objective: at the end, at its best, and after each iteration (as met in the epoch for sgd and adam).
+    validation_scores_, best_validation_score_ : list of float and float, or None
+    temperature_ : float
+        Divides the logits in predict_proba; 1 until `fit_temperature`.
+    n_layers_, n_outputs_, n_features_in_, feature_names_in_
+        As in MLPClassifier.
+
+    Notes
+    -----
+    Kernels are compiled at the first fit on a machine, and kept.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastsoftmax import SoftmaxClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> SoftmaxClassifier().fit(X, y).score(X, y)
+    0.97...
+    """
+
+    loss_curve_: list[float]
+    coefs_: list[Any]
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Iterable[int] = (),
+        activation: str = "relu",
+        *,
+        loss: str = "cross_entropy",
+        solver: str = "lbfgs",
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        class_weight: dict[Any, float] | str | None = None,
+        label_smoothing: float = 0.0,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float | str = "auto",
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        backward: str = "fused",
+        n_threads: int | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.solver = solver
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.backward = backward
+        self.n_threads = n_threads
+
+    @with_callbacks
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Find the weights that minimise the objective.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+            float32 is trained in float32, everything else in float64. Sparse formats other than CSR are converted.
+        y : array_like (n_samples,) or (n_samples, n_classes)
+            Labels of any kind that scikit-learn takes; or the probabilities of the classes for each sample, which are
+            called 0 to n_classes - 1.
+        sample_weight : array_like (n_samples,), optional
+            An integer weight means as much as so many equal samples.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter or argument that cannot be used, by its name; a loss that is not finite: then the classifier
+            has the last good weights.
+
+        Warns
+        -----
+        ConvergenceWarning
+            max_iter is reached first, or rounding lets no step go down any more; features were left out, because the
+            dtype cannot hold weights for values so small or large (float32: beyond 1e30, float64: beyond 1e280).
+        UserWarning
+            A KeyboardInterrupt: the classifier has the last good weights.
+        """
+        check_parameters(self)
+        y = plain_labels(y)
+        with self._threads():
+            samples, given, by_row = self._read_data(X, y, sample_weight, reset=True)
+            labels = read_labels(given, samples.dtype)
+            rng = check_random_state(self.random_state)
+            network = network_of(self, samples.shape[1], len(labels.classes))
+            if self.warm_start and hasattr(self, "coefs_"):
+                params = kept_params(self, network, samples.dtype, labels.classes)
+            else:
+                params = new_params(network, samples.dtype, self, rng)
+            self.classes_, self.temperature_ = labels.classes, 1.0
+            self.t_, self.loss_curve_ = 0, []
+            self._descent = new_descent(self, params, rng) if self.solver in STOCHASTIC else None
+            fit_from(self, network, params, Data(samples, labels, by_row), rng, self.max_iter)
+        return self
+
+    @available_if(_is_stochastic)
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Take the samples once, from the present weights, with sgd or adam; momentum goes on from call to call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`; y may lack some of the classes.
+        classes : array_like (n_classes,), optional
+            All classes that will come; needed in the first call if y does not hold probabilities.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`; a label that is not in classes.
+        """
+        check_parameters(self)
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.class_weight == "balanced":
+            raise ValueError('partial_fit does not support class_weight="balanced": hand in a dict, or sample_weight')
+        y = plain_labels(y)
+        first = not hasattr(self, "coefs_")
+        if classes is None and first and is_soft(y):
+            classes = np.arange(np.shape(y)[1])
+        with self._threads():
+            _check_partial_fit_first_call(self, classes)
+            if len(self.classes_) < 2:
+                raise ValueError(f"classes must be at least 2, but there is only one class: {self.classes_[0]!r}")
+            samples, given, by_row = self._read_data(X, y, sample_weight, reset=first)
+            dtype = samples.dtype if first else self.coefs_[0].dtype
+            labels = read_labels(given, dtype, self.classes_)
+            rng = check_random_state(self.random_state)
+            network = network_of(self, samples.shape[1], len(labels.classes))
+            if first:
+                params = new_params(network, dtype, self, rng)
+                self.temperature_, self.t_, self.loss_curve_ = 1.0, 0, []
+            else:
+                params = kept_params(self, network, dtype, labels.classes)
+            self._descent = kept_descent(self) or new_descent(self, params, rng)
+            fit_from(self, network, params, Data(samples.astype(dtype, copy=False), labels, by_row), rng, None)
+        return self
+
+    def _read_data(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
+        """X, y and the weights (n_samples,), empty if none are given."""
+        X, y = validate_data(
+            self, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
+            multi_output=is_soft(y),
+        )  # fmt: skip
+        if sample_weight is None:
+            return X, y, np.empty(0)
+        by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not by_row.any():
+            raise ValueError("sample_weight must not be all zero")
+        return X, y, by_row
+
+    def _threads(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.n_threads is None else num_threads(self.n_threads)
+
+    def _logits(self, X: Any) -> Array:
+        """(n_samples, n_outputs_)."""
+        check_is_fitted(self, "coefs_")
+        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32], order="C")
+        layers = [(coef.T, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
+        with self._threads():
+            if issparse(self.coefs_[0]):  # after sparsify
+                return np.asarray(safe_sparse_dot(X, self.coefs_[0], dense_output=True) + self.intercepts_[0])
+            return functional.dense(layer_inputs(X, layers, self.activation)[-1], *layers[-1])
+
+    def _all_logits(self, X: Any) -> Array:
+        """The logits of all classes, (n_samples, n_classes)."""
+        logits = self._logits(X)
+        if self.n_outputs_ == 1:
+            logits = np.hstack([np.zeros_like(logits), logits])
+        return logits
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Logits.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes), or (n_samples,) for two classes
+            Not divided by temperature_.
+        """
+        logits = self._logits(X)
+        return logits.ravel() if self.n_outputs_ == 1 else logits
+
+    def predict(self, X: ArrayLike) -> Array:
+        """The most probable class of each sample.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples,)
+        """
+        best = self._all_logits(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Probabilities of the classes, in the order of classes_.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+        """
+        with self._threads():
+            return functional.softmax(self._all_logits(X), temperature=self.temperature_)
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Logarithms of the probabilities, which stay finite where those are 0.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+        """
+        with self._threads():
+            return functional.log_softmax(self._all_logits(X), temperature=self.temperature_)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy: the share of the samples whose predicted class is right.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+        y : array_like (n_samples,) or (n_samples, n_classes)
+            Of probabilities, the most probable class counts.
+        sample_weight : array_like (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        y = plain_labels(y)
+        predicted = self.predict(X)
+        right = self.classes_[read_known_labels(y, np.float64, self.classes_).hard] if is_soft(y) else y
+        return float(accuracy_score(right, predicted, sample_weight=sample_weight))
+
+    def fit_temperature(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Calibrate predict_proba by a temperature (Guo et al. 2017), on samples that were not trained on.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`; y with classes that are known.
+
+        Returns
+        -------
+        self
+            With temperature_; what is predicted does not change.
+        """
+        logits = self._all_logits(X)
+        labels = read_known_labels(y, logits.dtype, self.classes_)
+        self.temperature_ = functional.fit_temperature(logits, labels.targets, sample_weight=sample_weight)
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted classifier to a file: a .npz of plain arrays, without a pickled object.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Whatever is there is replaced at the end, or stays whole if writing fails.
+
+        Raises
+        ------
+        NotFittedError
+        TypeError
+            Classes that are neither numbers nor text.
+        OSError
+            The file cannot be written.
+        """
+        check_is_fitted(self, "coefs_")
+        model_file.write(path, *state_of(self))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a classifier that `save` has written; no code in the file is run, whatever it holds.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        SoftmaxClassifier
+            Fitted, with the same parameters; a random_state that was no integer is None.
+
+        Raises
+        ------
+        ModelFormatError
+            The file is no such model, or damaged.
+        OSError
+            It cannot be read.
+        """
+        return model_of(cls, *model_file.read(path))
+
+    @property
+    def coef_(self) -> Array:
+        """Weights of a linear model, (n_classes, n_features) or (1, n_features)."""
+        return self._only_layer("coef_", self.coefs_).T
+
+    @property
+    def intercept_(self) -> Array:
+        """Biases of a linear model, (n_classes,) or (1,)."""
+        return self._only_layer("intercept_", self.intercepts_)
+
+    @available_if(_is_linear)
+    def sparsify(self) -> Self:
+        """Hold coef_ as a scipy.sparse CSR matrix, which takes less memory where most coefficients are 0.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self, "coefs_")
+        self.coefs_ = [csr_array(coef.T).T for coef in self.coefs_]
+        return self
+
+    @available_if(_is_linear)
+    def densify(self) -> Self:
+        """Hold coef_ as an ndarray, as after fit.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self, "coefs_")
+        self.coefs_ = dense_coefs(self)
+        return self
+
+    def _only_layer(self, name: str, arrays: list[Array]) -> Array:
+        if len(arrays) > 1:
+            raise AttributeError(f"a network with hidden layers has no {name}: see coefs_ and intercepts_")
+        return arrays[0]
+
+    def __sklearn_tags__(self) -> Any:
+        """Sparse X is taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

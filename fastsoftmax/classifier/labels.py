@@ -1,0 +1,164 @@
+"""The gate for y of a classifier: class labels of any kind, or the probabilities of the classes for each sample."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from fastsoftmax._gate.arrays import QUIET, Array, check_dense
+
+SUM_TOLERANCE = 1e-3  # of the probabilities of a sample
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is to be predicted.
+
+    Attributes
+    ----------
+    classes : ndarray (n_classes,)
+    targets : ndarray of int64 (n_samples,), positions in classes, or of a float dtype (n_samples, n_classes)
+    """
+
+    classes: Array
+    targets: Array
+
+    @property
+    def hard(self) -> Array:
+        """The position of the (most probable) class of each sample."""
+        return self.targets if self.targets.ndim == 1 else self.targets.argmax(axis=1)
+
+    def take(self, rows: Array) -> "Labels":
+        """Those of some samples."""
+        return Labels(self.classes, self.targets[rows])
+
+
+def is_soft(y: Any) -> bool:
+    """Whether y has a column for each class."""
+    shape = getattr(y, "shape", None)
+    if shape is None and y is not None:
+        try:
+            shape = np.asarray(y).shape
+        except ValueError:  # a ragged list
+            return False
+    return shape is not None and len(shape) == 2 and shape[1] > 1
+
+
+def plain_labels(y: Any) -> Any:
+    """Nullable integers and bools of pandas as NumPy's; scikit-learn would make floats of them, which merge large ones.
+
+    Everything else, and what holds missing values, as it is.
+    """
+    check_dense("y", y)
+    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if isinstance(plain, np.dtype) and plain.kind in "iub" and not y.isna().any():
+        return y.to_numpy(dtype=plain)
+    return y
+
+
+def read_known_labels(y: Any, dtype: Any, classes: Array) -> Labels:
+    """The labels of a y that has not been through scikit-learn's validation, of classes that are known."""
+    y = plain_labels(y)
+    return read_labels(check_array(y, input_name="y") if is_soft(y) else column_or_1d(y), dtype, classes)
+
+
+def read_labels(y: Array, dtype: Any, classes: Array | None = None) -> Labels:
+    """The labels of y, which is 1-D, or 2-D with probabilities. classes: those that are known, sorted."""
+    if y.ndim == 2:
+        return _read_probabilities(y, dtype, classes)
+    if y.dtype.kind not in "iubU":  # of these any value is a class (and the check takes a third of iris's validation)
+        check_classification_targets(y)
+    if classes is None:
+        found, targets = np.unique(y, return_inverse=True)
+        if len(found) < 2:
+            raise ValueError(f"y must have samples of at least 2 classes, but has only one class: {found[0]!r}")
+        return Labels(found, targets.astype(np.int64, copy=False))
+    found = np.unique(y)
+    unknown = found[~np.isin(found, classes)]
+    if unknown.size:
+        raise ValueError(f"y has classes that are not in classes_: {list(unknown)}; classes_ is {list(classes)}")
+    return Labels(classes, np.searchsorted(classes, y).astype(np.int64, copy=False))
+
+
+def _read_probabilities(y: Array, dtype: Any, classes: Array | None) -> Labels:
+    if y.dtype.kind not in "fiub":
+        raise ValueError(f"y with {y.shape[1]} columns must hold probabilities, got {y.dtype}")
+    if classes is None:
+        classes = np.arange(y.shape[1])
+    elif len(classes) != y.shape[1]:
+        raise ValueError(f"y must have shape ({len(y)}, {len(classes)}), a column for each class, got {y.shape}")
+    with QUIET():
+        probs = np.ascontiguousarray(y, dtype)
+    good = (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= SUM_TOLERANCE)  # NaN is not
+    if not good.all():
+        n = int(good.argmin())
+        raise ValueError(f"y[{n}] = {y[n]} is no distribution: probabilities are at least 0, and sum to 1")
+    return Labels(classes, probs)
+
+
+def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, dtype: Any) -> Array:
+    """The weight of each class (n_classes,), or an empty array."""
+    if class_weight is None:
+        return np.empty(0, dtype)
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
+        with QUIET():
+            return _balanced(labels, sample_weight).astype(dtype)
+    if not isinstance(class_weight, dict):
+        raise TypeError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
+    with QUIET():
+        return _named_weights(class_weight, labels.classes).astype(dtype)
+
+
+def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
+    """The weight of each class, by its label as it is: "1" is not 1. Classes may be left out if no key is unknown."""
+    if classes.dtype.kind in "mM":  # times, in the unit of the classes
+        class_weight = {np.array(key, classes.dtype)[()].item(): weight for key, weight in class_weight.items()}
+    labels = [(isinstance(label, str), label) for label in classes.tolist()]
+    given = {
+        (isinstance(key, str), key.item() if isinstance(key, np.generic) else key): weight
+        for key, weight in class_weight.items()
+    }
+    unknown, missing = given.keys() - set(labels), set(labels) - given.keys()
+    if unknown and missing:
+        raise ValueError(
+            f"class_weight has {', '.join(repr(key[1]) for key in given if key in unknown)}, "
+            f"which is none of the classes {', '.join(repr(label) for _, label in labels)}"
+        )
+    if not all(isinstance(weight, (int, float, np.number)) for weight in given.values()):
+        raise TypeError(f"class_weight must hold numbers, got {class_weight}")
+    weights = np.array([given.get(label, 1.0) for label in labels], np.float64)
+    if not ((weights >= 0) & (weights < np.inf)).all():
+        raise ValueError(f"class_weight must hold finite weights of at least 0, got {class_weight}")
+    return weights
+
+
+def weigh(loss: str, labels: Labels, by_row: Array, by_class: Array) -> tuple[Labels, Array]:
+    """Labels and row weights into which class weights have gone: a sample weighs as much as its class times itself.
+
+    A distribution is a mixture of samples, so that its row weighs sum_c p_c w_c; and cross-entropy, which is linear in
+    the target, sees p_c w_c over that.
+    """
+    if not by_class.size:
+        return labels, by_row
+    targets, rows = labels.targets, by_row if by_row.size else np.ones(len(labels.targets))
+    with QUIET():
+        if targets.ndim == 1:
+            return labels, rows * by_class[targets]
+        weight = targets @ by_class
+        if loss == "cross_entropy":
+            scaled = np.divide(targets * by_class, weight[:, None], out=targets.copy(), where=weight[:, None] > 0)
+            labels = Labels(labels.classes, scaled)
+        return labels, rows * weight
+
+
+def _balanced(labels: Labels, sample_weight: Array) -> Array:
+    """S / (C S_c), S_c being the weight of the samples of class c."""
+    n_classes = len(labels.classes)
+    by_row = sample_weight if sample_weight.size else np.ones(len(labels.targets))
+    soft = labels.targets.ndim == 2
+    by_class: Array = by_row @ labels.targets if soft else np.bincount(labels.targets, by_row, n_classes)
+    return np.divide(by_row.sum(), n_classes * by_class, out=np.zeros(n_classes), where=by_class > 0)

@@ -1,0 +1,1 @@
+"""The command line, `python -m fastsoftmax`, and what it runs."""

@@ -1,0 +1,128 @@
+"""Compile everything now, so that no later call of any process has to: each function, dtype and kind of option once."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from fastsoftmax import functional as fs
+from fastsoftmax._threads import num_threads
+from fastsoftmax.functional._losses import LOSSES
+from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
+from fastsoftmax.kernels.jit.machine_code import kept
+from fastsoftmax.kernels.threads import SMALL
+from fastsoftmax.training.loop import train
+from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.quasi_newton import QuasiNewton
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Warmth:
+    """What a warm-up took and left: seconds, and files of machine code in a folder (None: no place to keep them)."""
+
+    seconds: float
+    folder: Path | None
+    n_files: int
+    n_bytes: int
+
+
+def warm_up(dtypes: Sequence[str], progress: Callable[[str], None]) -> Warmth:
+    """Call every public function with every kind of arguments; other processes find the machine code of that."""
+    start = time.perf_counter()
+    for dtype in dtypes:
+        for call in itertools.chain(*(calls(dtype) for calls in CALLS)):
+            call()
+        progress(f"{dtype}: ready after {time.perf_counter() - start:.1f} s")
+    with num_threads(2):
+        fs.softmax(np.zeros((2, SMALL), dtypes[0]))
+    folder, n_files, n_bytes = kept()  # type: ignore[no-untyped-call]
+    return Warmth(time.perf_counter() - start, folder, n_files, n_bytes)
+
+
+Call = Callable[[], Any]
+
+
+def _arrays(dtype: Any) -> Iterator[tuple[np.ndarray, int]]:
+    """One array for each way in: a plain matrix, rows that the gate prepares, columns."""
+    yield np.zeros((2, 3), dtype), -1
+    yield np.zeros((2, 3, 4), dtype), -1
+    yield np.zeros((2, 3, 4), dtype), 1
+
+
+def _map_calls(dtype: Any) -> Iterator[Call]:
+    function: Callable[..., Any]
+    for (logits, axis), hides in itertools.product(_arrays(dtype), (False, True)):
+        where = np.ones(logits.shape, bool) if hides else None
+        for function, temperature in itertools.product((fs.softmax, fs.log_softmax), (1.0, 2.0)):
+            yield partial(function, logits, axis, temperature=temperature, where=where)
+        yield partial(fs.logsumexp, logits, axis, where=where)
+    for direct in (fs.softmax, fs.log_softmax):
+        yield partial(direct, np.zeros((2, 3), dtype))
+
+
+def _product_calls(dtype: Any) -> Iterator[Call]:
+    for array, axis in _arrays(dtype):
+        for function in (fs.softmax_jvp, fs.log_softmax_jvp, fs.log_softmax_vjp):
+            yield partial(function, array, array, axis)
+    for direct in (fs.softmax_jvp, fs.log_softmax_jvp, fs.log_softmax_vjp):
+        yield partial(direct, np.zeros((2, 3), dtype), np.zeros((2, 3), dtype))
+
+
+def _loss_calls(dtype: Any) -> Iterator[Call]:
+    logits, labels = np.full((2, 3), 1 / 3, dtype), np.zeros(2, np.int64)
+    losses: tuple[Callable[..., Any], ...] = (
+        fs.cross_entropy,
+        fs.cross_entropy_value_and_grad,
+        fs.squared_error,
+        fs.squared_error_value_and_grad,
+    )
+    weights, class_weights = (None, np.ones(2)), (None, np.ones(3))
+    for loss, targets, by_row, by_class in itertools.product(losses, (labels, logits), weights, class_weights):
+        yield partial(loss, logits, targets, sample_weight=by_row, class_weight=by_class, label_smoothing=0.1)
+    for targets in (labels, logits):
+        yield partial(fs.softmax_grad_hess, logits, targets)
+    yield partial(fs.fit_temperature, np.eye(3)[[0, 1, 1]].astype(dtype), np.array([0, 1, 2]))
+    for loss in losses:
+        yield partial(loss, logits, labels)
+        yield partial(loss, logits, labels, ignore_index=1)
+
+
+def _dense_calls(dtype: Any) -> Iterator[Call]:
+    weight = np.zeros((4, 3), dtype)
+    for X in (np.zeros((2, 3), dtype), csr_array(np.ones((2, 3), dtype))):
+        yield partial(fs.dense, X, weight)
+        yield partial(fs.dense_vjp, X, weight, np.zeros((2, 4), dtype))
+        for targets in (np.zeros(2, np.int64), np.full((2, 4), 1 / 4, dtype)):
+            for loss in ("linear_cross_entropy", "linear_squared_error"):
+                yield partial(getattr(fs, loss), X, weight, None, targets)
+                yield partial(getattr(fs, f"{loss}_value_and_grad"), X, weight, None, targets)
+                yield partial(getattr(fs, f"{loss}_hvp"), X, weight, None, targets, weight, None)
+
+
+def _training_calls(dtype: Any) -> Iterator[Call]:
+    """What SoftmaxClassifier trains with: a network's loss and gradient, an epoch, and a fit by both other solvers."""
+    samples = np.ones((2, 3), dtype), csr_array(np.ones((2, 3), dtype))
+    answers = np.arange(2), np.eye(2, 3, dtype=dtype)
+    for X, targets, loss in itertools.product(samples, answers, LOSSES):
+        for hidden in ((), (2,)):
+            yield partial(_train, X, targets, loss, hidden)
+
+
+def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> None:
+    network, weights = Network(np.array([3, *hidden, 3])), (np.empty(0), np.empty(0, X.dtype))
+    objective, params = Objective(X, targets, network, *weights, loss=loss), np.zeros(network.n_params, X.dtype)
+    for method in ("lbfgs", *(("newton-cg",) if objective.is_linear else ())):
+        train(objective, params, QuasiNewton(method, 1e-3, 2))
+    descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
+    objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
+
+
+CALLS = (_map_calls, _product_calls, _loss_calls, _dense_calls, _training_calls)

@@ -1,0 +1,57 @@
+"""The losses on softmax: a row of a table each, with the kernels that compute it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastsoftmax import kernels
+from fastsoftmax.kernels.rows import direct
+
+Kernel = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss.
+
+    Attributes
+    ----------
+    name : as users write it
+    weighs_rows : whether the weight of a class weighs the rows of that class, and not its share of a target
+    rows : loss and gradient in the logits
+    direct : the same for a plain call
+    linear_rows, linear_hvp_rows : of a dense layer with the loss on top, in one pass
+    network_rows, network_epoch : of a network of dense layers
+    """
+
+    name: str
+    weighs_rows: bool
+    rows: Kernel
+    direct: Kernel
+    linear_rows: Kernel
+    linear_hvp_rows: Kernel
+    network_rows: Kernel
+    network_epoch: Kernel
+
+
+CROSS_ENTROPY = Loss(
+    "cross_entropy",
+    weighs_rows=False,
+    rows=kernels.cross_entropy_rows,
+    direct=direct.cross_entropy_value_and_grad,
+    linear_rows=kernels.linear_cross_entropy_rows,
+    linear_hvp_rows=kernels.linear_cross_entropy_hvp_rows,
+    network_rows=kernels.network_cross_entropy_rows,
+    network_epoch=kernels.network_cross_entropy_epoch,
+)
+SQUARED_ERROR = Loss(
+    "squared_error",
+    weighs_rows=True,
+    rows=kernels.squared_error_rows,
+    direct=direct.squared_error_value_and_grad,
+    linear_rows=kernels.linear_squared_error_rows,
+    linear_hvp_rows=kernels.linear_squared_error_hvp_rows,
+    network_rows=kernels.network_squared_error_rows,
+    network_epoch=kernels.network_squared_error_epoch,
+)
+LOSSES = {loss.name: loss for loss in (CROSS_ENTROPY, SQUARED_ERROR)}

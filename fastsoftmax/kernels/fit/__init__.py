@@ -1,0 +1,1 @@
+"""Kernels of solvers: steps of gradient descent, other coordinates of the parameters."""

@@ -1,0 +1,150 @@
+"""The parameters of a linear model in other coordinates u, in which features are standardised, and how features are
+spread, which tells the coordinates (fastsoftmax/training/coordinates.py).
+
+params = (W (C, D), b (C,)) in the dtype of the data, u = (U, u_b) and all else in float64:
+
+    W_cd = U_cd scale_d        b_c = bias_scale u_b_c - sum_d W_cd mean_d        mean (D,), or empty for zeros
+
+A feature of scale 0 is left out: its U is 0, and so is its W.
+
+Sums over rows go by blocks of BLOCK rows, one row of `sums` each, so that threads do not change a bit.
+"""
+
+import numpy as np
+
+from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.simd import pointer
+from fastsoftmax.kernels.threads import share_each
+
+BLOCK = 1024
+
+
+@kernel
+def params_of(u, scale, mean, bias_scale, params):
+    # the params at u
+    n_features = scale.shape[0]
+    n_classes = u.shape[0] // (n_features + 1)
+    from_u, to, factor, offset = pointer(u), pointer(params), pointer(scale), pointer(mean)
+    for c in range(n_classes):
+        start, shift = c * n_features, 0.0
+        for d in range(n_features):
+            to[start + d] = from_u[start + d] * factor[d]
+        if mean.shape[0] > 0:
+            for d in range(n_features):
+                shift += from_u[start + d] * factor[d] * offset[d]
+        at = n_classes * n_features + c
+        to[at] = bias_scale * from_u[at] - shift
+
+
+@kernel
+def coordinates_of(params, scale, mean, bias_scale, u):
+    # the u of params
+    n_features = scale.shape[0]
+    n_classes = u.shape[0] // (n_features + 1)
+    for c in range(n_classes):
+        start, at, shift = c * n_features, n_classes * n_features + c, 0.0
+        for d in range(n_features):
+            weight = np.float64(params[start + d])
+            u[start + d] = weight / scale[d] if scale[d] > 0.0 else 0.0
+            if mean.shape[0] > 0:
+                shift += weight * mean[d]
+        u[at] = (params[at] + shift) / bias_scale
+
+
+@kernel
+def coordinates_grad_of(grad, scale, mean, bias_scale, out):
+    # dF/du of dF/dparams
+    n_features = scale.shape[0]
+    n_classes = out.shape[0] // (n_features + 1)
+    g, to, factor, offset = pointer(grad), pointer(out), pointer(scale), pointer(mean)
+    for c in range(n_classes):
+        start, at = c * n_features, n_classes * n_features + c
+        bias = np.float64(g[at])
+        to[at] = bias * bias_scale
+        if mean.shape[0] > 0:
+            for d in range(n_features):
+                to[start + d] = (np.float64(g[start + d]) - bias * offset[d]) * factor[d]
+        else:
+            for d in range(n_features):
+                to[start + d] = np.float64(g[start + d]) * factor[d]
+
+
+@kernel
+def feature_sums(X, weight, sums, least, most, team):
+    # X (N, D), weight (N,) -> for each block of rows and each feature sum_n w_n x_nd, and the least and the largest
+    # x_nd of the rows with w_n > 0; sums, least, most (blocks, D)
+    share_each(team, sums.shape[0], _feature_sums_span, (X, weight, sums, least, most))
+
+
+@kernel
+def _feature_sums_span(first, last, X, weight, sums, least, most):
+    n_features = X.shape[1]
+    x, total, low, high = pointer(X), pointer(sums), pointer(least), pointer(most)
+    for block in range(first, last):
+        at = block * n_features
+        for d in range(at, at + n_features):
+            total[d], low[d], high[d] = 0.0, np.inf, -np.inf
+        for n in range(block * BLOCK, min((block + 1) * BLOCK, X.shape[0])):
+            w, row = weight[n], n * n_features
+            if w > 0.0:
+                for d in range(n_features):
+                    value = np.float64(x[row + d])
+                    total[at + d] += w * value
+                    low[at + d] = value if value < low[at + d] else low[at + d]
+                    high[at + d] = value if value > high[at + d] else high[at + d]
+
+
+@kernel
+def feature_squares(X, weight, mean, scale, sums, team):
+    # -> for each block and feature sum_n w_n ((x_nd - mean_d) scale_d)^2
+    share_each(team, sums.shape[0], _feature_squares_span, (X, weight, mean, scale, sums))
+
+
+@kernel
+def _feature_squares_span(first, last, X, weight, mean, scale, sums):
+    n_features = X.shape[1]
+    x, total, offset, factor = pointer(X), pointer(sums), pointer(mean), pointer(scale)
+    for block in range(first, last):
+        at = block * n_features
+        for d in range(at, at + n_features):
+            total[d] = 0.0
+        for n in range(block * BLOCK, min((block + 1) * BLOCK, X.shape[0])):
+            w, row = weight[n], n * n_features
+            if w > 0.0:
+                for d in range(n_features):
+                    distance = (np.float64(x[row + d]) - offset[d]) * factor[d]
+                    total[at + d] += w * (distance * distance)
+
+
+@kernel
+def csr_feature_sums(X, weight, sums, least, most, present):
+    # the same for a CSR matrix, in one block, of the numbers that it holds; and how many each feature has
+    data, indices, indptr = X
+    sums[:], least[:], most[:], present[:] = 0.0, np.inf, -np.inf, 0
+    for n in range(indptr.shape[0] - 1):
+        w = weight[n]
+        if w > 0.0:
+            for k in range(indptr[n], indptr[n + 1]):
+                d, value = np.int64(indices[k]), np.float64(data[k])
+                sums[d] += w * value
+                least[d], most[d] = min(least[d], value), max(most[d], value)
+                present[d] += 1
+
+
+@kernel
+def csr_feature_squares(X, weight, mean, scale, absent, sums):
+    # -> sum_n w_n ((x_nd - mean_d) scale_d)^2 over all rows of a CSR matrix; the weights sum to 1.
+    # absent: whether some row with a weight holds no number of the feature
+    data, indices, indptr = X
+    rest = np.where(absent, 1.0, 0.0)  # the weight of those rows
+    sums[:] = 0.0
+    for n in range(indptr.shape[0] - 1):
+        w = weight[n]
+        if w > 0.0:
+            for k in range(indptr[n], indptr[n + 1]):
+                d = np.int64(indices[k])
+                distance = (np.float64(data[k]) - mean[d]) * scale[d]
+                sums[d] += w * (distance * distance)
+                rest[d] -= w if absent[d] else 0.0
+    for d in range(sums.shape[0]):
+        sums[d] += max(rest[d], 0.0) * (mean[d] * scale[d]) ** 2

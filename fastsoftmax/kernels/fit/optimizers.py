@@ -1,0 +1,87 @@
+"""One step of gradient descent, and the order of the samples: what an epoch needs besides loss and gradient.
+
+Shapes: params, grad and the moments (P,), all parameters of a network one after another (network.py), in one dtype.
+`rule` is a float64 array that tells how to step; see RULE. t, the steps taken so far, is counted in it.
+"""
+
+import math
+
+import numpy as np
+
+from fastsoftmax.kernels.jit import inlined, kernel
+from fastsoftmax.kernels.simd import fma, lanes, load_some, pointer, root, splat, store_some
+
+# Positions in rule: which method, the learning rate, momentum or beta_1, beta_2, epsilon, t
+METHOD, RATE, DECAY, DECAY_SQUARES, EPSILON, STEPS = range(6)
+RULE_SIZE = 6
+SGD, NESTEROV, ADAM = 0.0, 1.0, 2.0
+
+_WEYL = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@kernel
+def descend(params, grad, moment, squares, rule):
+    # one step of the rule: params, moment, squares and t change
+    rule[STEPS] += 1.0
+    if rule[METHOD] == ADAM:
+        _adam(params, grad, moment, squares, rule)
+    else:
+        _momentum(params, grad, moment, rule)
+
+
+@inlined
+def _momentum(params, grad, velocity, rule):
+    # v = m v - rate g; params += v, or m v - rate g with the new v for Nesterov's
+    minus_rate, decay = splat(params, -rule[RATE]), splat(params, rule[DECAY])
+    for j in range(0, params.size, lanes(params)):
+        some = min(lanes(params), params.size - j)
+        down = minus_rate * load_some(pointer(grad), j, some, 0)
+        v = fma(decay, load_some(pointer(velocity), j, some, 0), down)
+        store_some(v, pointer(velocity), j, some)
+        if rule[METHOD] == NESTEROV:
+            v = fma(decay, v, down)
+        store_some(load_some(pointer(params), j, some, 0) + v, pointer(params), j, some)
+
+
+@inlined
+def _adam(params, grad, moment, squares, rule):
+    # Kingma & Ba 2015: m = b1 m + (1 - b1) g; u = b2 u + (1 - b2) g^2; params -= rate_t m / (sqrt u + eps)
+    t, b1, b2 = np.int64(rule[STEPS]), rule[DECAY], rule[DECAY_SQUARES]
+    rate = splat(params, rule[RATE] * math.sqrt(1.0 - _power(b2, t)) / (1.0 - _power(b1, t)))
+    keep, take, eps = splat(params, b1), splat(params, 1.0 - b1), splat(params, rule[EPSILON])
+    keep_square, take_square = splat(params, b2), splat(params, 1.0 - b2)
+    for j in range(0, params.size, lanes(params)):
+        some = min(lanes(params), params.size - j)
+        g = load_some(pointer(grad), j, some, 0)
+        m = fma(keep, load_some(pointer(moment), j, some, 0), take * g)
+        u = fma(keep_square, load_some(pointer(squares), j, some, 0), take_square * g * g)
+        store_some(m, pointer(moment), j, some)
+        store_some(u, pointer(squares), j, some)
+        moved = load_some(pointer(params), j, some, 0) - rate * m / (root(u) + eps)
+        store_some(moved, pointer(params), j, some)
+
+
+@inlined
+def _power(base, exponent):
+    # base ** exponent, by squaring: the C library's pow has other bits on other machines
+    power = 1.0
+    while exponent > 0:
+        if exponent % 2 == 1:
+            power *= base
+        base, exponent = base * base, exponent // 2
+    return power
+
+
+@kernel
+def shuffle(order, state):
+    # order (N,) in a random order (Fisher and Yates); state (1,) uint64, that of SplitMix64 (Steele et al. 2014)
+    at, s = pointer(order), state[0]
+    for i in range(order.size - 1, 0, -1):
+        s += _WEYL
+        x = (s ^ (s >> np.uint64(30))) * _MIX_1
+        x = (x ^ (x >> np.uint64(27))) * _MIX_2
+        x ^= x >> np.uint64(31)
+        j = np.int64(np.float64(x >> np.uint64(11)) * 2.0**-53 * (i + 1))
+        at[i], at[j] = at[j], at[i]
+    state[0] = s

@@ -1,0 +1,62 @@
+"""How every kernel is compiled.
+
+Five decorators hold all JIT options. No fast-math flag is among them: nnan and ninf would make NaN rows and masks
+undefined, reassoc cancels the rounding trick that exp is built on, and contract would leave it to the compiler where a
+multiplication is fused with an addition, so that CPUs would differ in their last bits: `simd.fma` says where.
+
+Numba would link a callee's optimised code into each caller and optimise it there once more. Here (libraries.py)
+
+- a `kernel` is machine code of its own: it is compiled once for each kind of arguments, kept on disk, and called by
+  its symbol from other kernels. Python and a user's @njit code can call it;
+- a `routine` is the same without a way in from Python;
+- what is `inlined` exists in its callers alone, with which it is optimised once (a call in the middle of a row costs
+  much of its time: 17 classes, 14 ns against 11); what is `linked` too, but LLVM decides whether to inline it;
+- an `inlined_overload` is the code of a function whose body depends on the types of its arguments.
+"""
+
+import numba
+from numba.core import config
+from numba.extending import overload
+
+from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
+from fastsoftmax.kernels.jit.machine_code import MachineCode
+
+_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_OPTIONS = {"error_model": "numpy", "nogil": True}
+_LINKED = {"forceinline": False, "pipeline_class": InlinedCompiler, **_NO_WRAPPERS}
+_INLINED = {**_LINKED, "forceinline": True}
+
+
+def kernel(function):
+    """Compile by itself, callable from Python; the order of additions stays as written."""
+    return _compiled_alone(function, no_cfunc_wrapper=True)
+
+
+def routine(function):
+    """Compile by itself, for other kernels."""
+    return _compiled_alone(function, **_NO_WRAPPERS)
+
+
+def inlined(function):
+    """Compile into each caller."""
+    return function if config.DISABLE_JIT else numba.njit(**_OPTIONS, **_INLINED)(function)
+
+
+def linked(function):
+    """Compile into each caller, and leave it to LLVM whether to inline it: what is large or seldom needed."""
+    return function if config.DISABLE_JIT else numba.njit(**_OPTIONS, **_LINKED)(function)
+
+
+def inlined_overload(function):
+    """Register what is decorated as the code of the function for given types; it becomes a part of its callers."""
+    return overload(function, jit_options={**_OPTIONS, **_INLINED})
+
+
+def _compiled_alone(function, **options):
+    if config.DISABLE_JIT:
+        return function
+    # forceinline is said, because it would be handed down from an inlined function that calls this one
+    dispatcher = numba.njit(forceinline=False, pipeline_class=KernelCompiler, **_OPTIONS, **options)(function)
+    if MachineCode.keeps(function):
+        dispatcher._cache = MachineCode(dispatcher)
+    return dispatcher

@@ -1,0 +1,193 @@
+"""What becomes machine code, and what becomes a part of something else: two kinds of Numba's code library.
+
+Numba compiles each function into a library: LLVM code, optimised, and machine code made of it. A caller links the
+optimised code of all its callees into its own and optimises the whole, so that a function at the bottom of a chain of
+calls is optimised once for each function above it. That took most of the time of a first call.
+
+- `Inlined` code waits for its callers: it is not optimised, and no machine code is made of it.
+- A `Kernel` takes all inlined code in, optimises it once, and calls other kernels by their symbols, which the JIT's
+  linker finds among the machine code that the process holds. `called` are the kernels without which it cannot run.
+
+Whoever is no kernel, such as a user's @njit function, gets a kernel with all that it calls linked in, as from any
+other library of Numba's: so its own cache on disk holds all that it needs.
+"""
+
+import zlib
+
+from llvmlite import binding
+from numba.core import bytecode, codegen, compiler, untyped_passes
+
+
+class Inlined(codegen.JITCodeLibrary):
+    """Code that only becomes a part of its callers."""
+
+    @property
+    def codegen(self):
+        """Numba's, but that the environment of a function that nothing runs is nowhere."""
+        return _WithoutEnvironment(self._codegen)
+
+    def finalize(self):
+        """Only note that nothing can be added any more."""
+        self._finalized = True
+
+    def own_module(self):
+        """The code of the function alone."""
+        return super()._get_module_for_linking()
+
+    def _get_module_for_linking(self):
+        return _linked(self, self._linking_libraries)
+
+
+class Kernel(codegen.JITCodeLibrary):
+    """Machine code with a symbol that other kernels call.
+
+    Attributes
+    ----------
+    identity : module and name of the function, types of its arguments
+    called : list of Kernel
+    """
+
+    def __init__(self, codegen, name, identity):
+        super().__init__(codegen, name)
+        self.identity, self.called = identity, []
+        self._packed_module = None
+        self.enable_object_caching()
+
+    def finalize(self):
+        """Link what is inlined, and optimise it once."""
+        self.called, parts = _reached(self._linking_libraries, whole=False)
+        self._linking_libraries = []
+        for part in parts:
+            self._reload_init.update(part._reload_init)
+            self._final_module.link_in(_own_module(part), preserve=True)
+        super().finalize()
+
+    def take(self, machine_code, packed_module, defined, called):
+        """Be what another process has compiled, with the symbols that are defined in it."""
+        self._set_compiled_object(machine_code)
+        self._packed_module, self.called = packed_module, called
+        self._finalize_final_module()
+        self._codegen._engine._defined_symbols.update(defined)
+
+    def own_module(self):
+        """The code of the kernel, which calls others by their symbols."""
+        if self._packed_module is not None:
+            self._shared_module = binding.parse_bitcode(zlib.decompress(self._packed_module))
+            self._packed_module = None
+        return super()._get_module_for_linking()
+
+    def _get_module_for_linking(self):
+        return _linked(self, self.called)
+
+
+def _linked(library, others):
+    """The module of a library with the code of all others, and of what they call, in it."""
+    module = library.own_module().clone()
+    for part in _reached(others, whole=True)[1]:
+        if part is not library:
+            module.link_in(_own_module(part), preserve=True)
+    return module
+
+
+def _own_module(library):
+    return library.own_module() if isinstance(library, Inlined | Kernel) else library._get_module_for_linking()
+
+
+def _reached(libraries, whole):
+    """The kernels, and all other libraries, that are reached from some; if `whole`, kernels are among the others."""
+    kernels, others, seen = [], [], set()
+    waiting = list(libraries)
+    while waiting:
+        library = waiting.pop(0)
+        if library in seen:
+            continue
+        seen.add(library)
+        if isinstance(library, Kernel):
+            (others if whole else kernels).append(library)
+            waiting += library.called if whole else []
+        else:
+            others.append(library)
+            waiting += library._linking_libraries if isinstance(library, Inlined) else []
+    return kernels, others
+
+
+class _WithoutEnvironment:
+    def __init__(self, codegen):
+        self._codegen = codegen
+
+    def __getattr__(self, name):
+        return getattr(self._codegen, name)
+
+    def set_env(self, name, environment):
+        pass
+
+
+class KernelCompiler(compiler.Compiler):
+    """Numba's compiler, into a Kernel whose symbol is the same in every process."""
+
+    def compile_extra(self, func):
+        """Compile a Python function."""
+        func_id = bytecode.FunctionIdentity.from_function(func)
+        func_id.unique_id = 0
+        identity = (func.__module__, func.__qualname__, self.state.args)
+        return _compile(self, func_id, Kernel(self.state.targetctx.codegen(), func_id.func_qualname, identity))
+
+
+class InlinedCompiler(compiler.Compiler):
+    """Numba's compiler, into an Inlined library."""
+
+    def compile_extra(self, func):
+        """Compile a Python function."""
+        func_id = bytecode.FunctionIdentity.from_function(func)
+        return _compile(self, func_id, Inlined(self.state.targetctx.codegen(), func_id.func_qualname))
+
+
+def _compile(pipeline, func_id, library):
+    state = pipeline.state
+    state.func_id, state.library = func_id, library
+    untyped_passes.ExtractByteCode().run_pass(state)
+    state.lifted, state.lifted_from = (), None
+    return pipeline._compile_bytecode()
+
+
+def pack(result):
+    """A kernel's compile result as what `pickle` takes; Numba's own way would link in all that it calls."""
+    library, description = result.library, result.fndesc
+    module = library.own_module()
+    functions, variables = list(module.functions), list(module.global_variables)
+    defined = [value.name for value in functions + variables if not value.is_declaration]
+    asked = [function.name for function in functions if function.is_declaration and function.name.startswith("_ZN")]
+    description.typemap = description.calltypes = None  # large, and not needed any more
+    machine_code, module = library._get_compiled_object(), zlib.compress(module.as_bitcode())
+    environments = tuple(result._find_referenced_environments())
+    rest = (description, result.environment, result.signature, result.reload_init, environments)
+    return library.name, library.identity, machine_code, module, defined, asked, rest
+
+
+def unpack(state, called, target_context):
+    """The compile result, ready to run. `called`: the kernels that it calls, which are ready."""
+    name, identity, machine_code, module, defined, asked, rest = state
+    description, environment, signature, reload_init, environments = rest
+    codegen = target_context.codegen()
+    if not all(codegen._engine.is_symbol_defined(symbol) for symbol in asked):
+        raise ValueError(f"{name} calls what is not there")  # the JIT's linker would end the process
+    for function in reload_init:
+        function()
+    library = Kernel(codegen, name, identity)
+    library.take(machine_code, module, defined, called)
+    entry_point = target_context.get_executable(library, description, environment)
+    for each in environments:
+        codegen.set_env(each.env_name, each)
+    return compiler.compile_result(
+        target_context=target_context,
+        typing_context=target_context.typing_context,
+        library=library,
+        environment=environment,
+        entry_point=entry_point,
+        fndesc=description,
+        signature=signature,
+        objectmode=False,
+        lifted=(),
+        reload_init=reload_init,
+        referenced_envs=environments,
+    )

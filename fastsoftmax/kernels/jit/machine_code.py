@@ -1,0 +1,298 @@
+"""Where machine code is kept from process to process, and whose code is loaded.
+
+One file a function and signature, named by everything that the code depends on: the text of the kernel files that its
+own file imports, directly or not, as they were when this process imported them, the versions of Numba, llvmlite and
+Python, the CPU and the argument types. A changed source or machine therefore asks for another file: stale code cannot
+be run. There is no index that processes could race for; files appear by an atomic rename and carry a checksum of name
+and content, and whatever goes wrong with them means one more compilation, never an error. With a kernel, those that it
+calls are loaded first.
+
+A file is unpickled, so that whoever wrote it can run anything in this process. Two places are read:
+
+- a folder of this user's: `fastsoftmax` in the user's cache, or `fastsoftmax-machine-code` in NUMBA_CACHE_DIR, made
+  with mode 0700. One that belongs to another user, or that others may write, is not used, which a warning says once.
+- beside the package, what its installer put there (`fastsoftmax warmup --beside-package`): a folder that no name of a
+  module can stand for, so that nothing that can be imported is left when the package is uninstalled.
+
+In both a file is loaded only if this user, root or the owner of the package wrote it and nobody else may. (On Windows
+files have no such owner and mode, and this is not looked at.)
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.resources
+import os
+import pickle
+import re
+import shutil
+import stat
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import llvmlite
+import numba
+import platformdirs
+from numba.core import caching, config, serialize
+from numba.core.runtime import rtsys
+
+from fastsoftmax.kernels.jit.libraries import pack, unpack
+
+KERNELS = "fastsoftmax.kernels"
+PACKAGE = Path(__file__).resolve().parent.parent.parent
+FOLDER = "fastsoftmax-machine-code"
+BESIDE_PACKAGE = PACKAGE.parent / FOLDER
+KEPT = 4  # of the versions, and of each version's sources, those that were used last
+OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class MachineCode(caching._Cache):
+    """The compiled signatures of one function, on disk (the interface that a Numba dispatcher asks for)."""
+
+    def __init__(self, dispatcher):
+        function = dispatcher.py_func
+        self._module, self._name = function.__module__, function.__qualname__
+        _DISPATCHERS[self._module, self._name] = dispatcher
+
+    @staticmethod
+    def keeps(function):
+        """Whether its text is known, and its name means one function: not of what one function makes of several."""
+        return function.__module__.startswith(f"{KERNELS}.") and "<locals>" not in function.__qualname__
+
+    @property
+    def cache_path(self):
+        return str(next(iter(_to_read(self._module)), ""))
+
+    def load_overload(self, sig, target_context):
+        with contextlib.suppress(Exception):
+            # What ready code needs of the target. Its refresh() would also load what only a compilation does, and
+            # SciPy's linear algebra with it (0.1 s of a first call's 0.2).
+            rtsys.initialize(target_context)
+            name = self._file_name(sig, target_context.codegen())
+            for folder in _to_read(self._module):
+                # Whatever a damaged file raises, the cure is the same: compile again.
+                with contextlib.suppress(Exception):
+                    called, state = _read(folder / name)
+                    return unpack(state, [_ready(*identity) for identity in called], target_context)
+        return None
+
+    def save_overload(self, sig, data):
+        with contextlib.suppress(Exception):
+            if data.library.has_dynamic_globals:
+                return
+            folder = _to_write(self._module)
+            if folder is not None:
+                called = [kernel.identity for kernel in data.library.called]
+                _write(folder / self._file_name(sig, data.codegen), serialize.dumps((called, pack(data))))
+
+    def _file_name(self, sig, codegen):
+        settings = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
+        key = (self._module, self._name, sig, codegen.magic_tuple(), settings)
+        return f"{self._name}-{_digest(key)}.nbc"
+
+    def enable(self):
+        """Nothing to do: this cache is always on, and harmless where it cannot write."""
+
+    disable = flush = enable
+
+
+_DISPATCHERS = {}  # by module and name
+
+
+def _ready(module, name, types):
+    """The library of another kernel, loaded or compiled."""
+    dispatcher = _DISPATCHERS[module, name]
+    dispatcher.compile(types)
+    return dispatcher.overloads[types].library
+
+
+def kept():
+    """Where machine code is kept, how many files, and how many bytes; (None, 0, 0) if there is none."""
+    for root in _roots_to_read():
+        folders = [_folder(root, module) for module in _TEXTS]
+        sizes = [path.stat().st_size for folder in folders for path in folder.glob("*.nbc")]
+        if sizes:
+            return root / _VERSIONS, len(sizes), sum(sizes)
+    return None, 0, 0
+
+
+@contextlib.contextmanager
+def beside_package():
+    """Within it machine code is kept beside the package, for all users of this installation, and sought only there."""
+    _installing.append(True)
+    try:
+        yield
+    finally:
+        _installing.pop()
+
+
+_installing: list[bool] = []
+
+
+def _digest(*parts):
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _texts():
+    """The text of each kernel module (or its code, where there are .pyc files alone), from a folder or a zip file."""
+    texts, waiting = {}, [(KERNELS, importlib.resources.files(KERNELS))]
+    while waiting:
+        package, folder = waiting.pop()
+        for file in folder.iterdir():
+            stem, _, suffix = file.name.partition(".")
+            if suffix in ("py", "pyc"):
+                texts[package if stem == "__init__" else f"{package}.{stem}"] = file.read_bytes()
+            elif file.is_dir() and file.name != "__pycache__":
+                waiting.append((f"{package}.{file.name}", file))
+    return texts
+
+
+# Taken at import, because that is the text that is compiled, whatever the files hold by then.
+_TEXTS = _texts()
+_VERSIONS = _digest(numba.__version__, llvmlite.__version__, sys.version)
+_MENTIONED = re.compile(rb"fastsoftmax\.kernels(?:\.\w+)+")
+
+
+@functools.cache
+def _sources(module):
+    """A digest of the texts of a module and of all kernel modules that it imports, directly or not."""
+    found, waiting = {}, [module]
+    while waiting:
+        name = waiting.pop()
+        if name in _TEXTS and name not in found:
+            found[name] = _TEXTS[name]
+            waiting += {mention.decode() for mention in _MENTIONED.findall(_TEXTS[name])}
+            waiting += [name.rpartition(".")[0]] if name.count(".") > 2 else []  # the package's own file
+    return _digest(sorted(found.items()))
+
+
+def _folder(root, module):
+    return root / _VERSIONS / module.removeprefix(f"{KERNELS}.") / _sources(module)
+
+
+def _roots_to_read():
+    """Where this version's code may be, best place first."""
+    roots = (BESIDE_PACKAGE,) if _installing else (BESIDE_PACKAGE, _private_folder(config.CACHE_DIR))
+    return [root for root in roots if root is not None]
+
+
+def _to_read(module):
+    return [_folder(root, module) for root in _roots_to_read()]
+
+
+def _to_write(module):
+    root = BESIDE_PACKAGE if _installing else _private_folder(config.CACHE_DIR)
+    return None if root is None else _folder(root, module)
+
+
+@functools.cache
+def _private_folder(numba_cache_dir):
+    """The folder of this user's, which may not be there yet; None where there is no safe one."""
+    with contextlib.suppress(OSError, RuntimeError):  # platformdirs says by the latter that there is no home
+        if numba_cache_dir:
+            root = Path(os.path.expanduser(numba_cache_dir)).absolute() / FOLDER
+        else:
+            root = platformdirs.user_cache_path("fastsoftmax", appauthor=False)
+        if not root.is_absolute() or any(part.startswith("~") for part in root.parts):
+            return None  # no HOME, and a user who is not in the system's list: "~" means nothing
+        reason = _distrusted(root)
+        if reason is None:
+            return root
+        with contextlib.suppress(Warning):  # where warnings are errors: no call fails for want of a cache
+            message = f"machine code is not kept: {reason}. Another place can be named in NUMBA_CACHE_DIR"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+    return None
+
+
+def _distrusted(root):
+    """Why the folder, or the one that it would be made in, is not this user's alone; None if it is."""
+    if PACKAGE in (root, *root.parents):
+        return f"{root} lies inside the package"
+    if not hasattr(os, "geteuid"):
+        return None
+    if root.exists():
+        if {root.stat().st_uid, root.lstat().st_uid} != {os.geteuid()}:  # of a link, too
+            return f"{root} belongs to another user"
+        return f"{root} may be written by others" if root.stat().st_mode & OTHERS_MAY_WRITE else None
+    above = next(folder for folder in root.parents if folder.exists())
+    return None if above.stat().st_uid in (0, os.geteuid()) else f"{above} belongs to another user"
+
+
+def _is_trusted(found):
+    if not hasattr(os, "geteuid"):
+        return True
+    owners = {0, os.geteuid()}
+    with contextlib.suppress(OSError):  # in a zip file the package has no owner of its own
+        owners.add(PACKAGE.stat().st_uid)
+    return found.st_uid in owners and not found.st_mode & OTHERS_MAY_WRITE
+
+
+def _read(path):
+    with path.open("rb") as file:
+        if not _is_trusted(os.fstat(file.fileno())):  # of the file that is open, which nobody can exchange any more
+            raise PermissionError(f"{path} may have been written by another user")
+        content = file.read()
+    _note_use(path.parent)
+    digest, body = content[:32], content[32:]
+    if _checksum(path.name, body) != digest:
+        raise ValueError(f"{path} is damaged")
+    return pickle.loads(body)
+
+
+@functools.cache
+def _note_use(folder):
+    """Once a process: what is used is not swept away."""
+    with contextlib.suppress(OSError):
+        os.utime(folder)
+        os.utime(folder.parent.parent)
+
+
+def _checksum(name, body):
+    return hashlib.sha256(name.encode() + b"\0" + body).digest()
+
+
+def _write(path, body):
+    folder, everybody = path.parent, bool(_installing)  # what is installed is for everyone
+    if not folder.exists():
+        module, versions = folder.parent, folder.parent.parent
+        root = versions.parent
+        for new in (*reversed(root.parents), root, versions, module, folder):
+            if not new.exists():
+                new.mkdir(0o700, exist_ok=True)
+                if everybody:
+                    new.chmod(0o755)  # whatever the umask
+        _sweep(root)
+        _sweep(module)
+    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_checksum(path.name, body) + body)
+        os.chmod(temporary, 0o644 if everybody else 0o600)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _sweep(folder):
+    """Remove all but the subfolders that were used last, of those that are surely ours."""
+    ours = [path for path in folder.iterdir() if _DIGEST.fullmatch(path.name) and _holds_code_alone(path)]
+    for path in sorted(ours, key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+_DIGEST, _MODULE = re.compile("[0-9a-f]{16}"), re.compile(r"[a-z_]\w*(\.[a-z_]\w*)*")
+
+
+def _holds_code_alone(folder):
+    """A folder as we make them: of versions, of a module or of sources."""
+    return not folder.is_symlink() and all(
+        path.suffix in (".nbc", ".tmp")
+        or (
+            (_DIGEST.fullmatch(path.name) or _MODULE.fullmatch(path.name)) and path.is_dir() and _holds_code_alone(path)
+        )
+        for path in folder.iterdir()
+    )

@@ -1,0 +1,1 @@
+"""Kernels over the rows of a matrix: softmax, its Jacobian's products, losses and their Hessians."""

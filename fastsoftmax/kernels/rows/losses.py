@@ -1,0 +1,333 @@
+"""Cross-entropy and squared error on softmax: the loss of each row and its gradient with respect to the logits.
+
+Targets are labels (N,) of int64, -1 for a row that is left out, or distributions (N, C); both are handed over, one of
+them with no rows, so that a kernel is compiled once for either. Weights are float64 (N,) for the rows and of the
+logits' dtype (C,) for the classes; an empty array stands for weights that are not given, all 1.
+With keep = 1 - smoothing, spread = smoothing / C and the class weights w, the target that a row is compared with is
+
+    t_c = w_c (keep target_c + spread)          target_c = 1 at the label and 0 elsewhere, for a label
+
+for cross-entropy; squared error leaves w out of t and weighs the row by it.
+
+A row of weight 0 is left out: loss 0, gradient 0, whatever its logits are. `losses` (N,) are float64 and weighted by
+sample_weight; `grad` (N, C) is also multiplied by `scale`, which is how a mean is made of a sum. An empty one is not
+wanted.
+"""
+
+import numpy as np
+
+from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.rows.columns import FLOAT64, exp_tile, log_sums, max_strip
+from fastsoftmax.kernels.rows.softmax import LOGS, free_until, in_tiles, put_tile, take_tile
+from fastsoftmax.kernels.rows.vecmath import (
+    dot_row,
+    exp_row,
+    fill_row,
+    log1p_each,
+    max_row,
+    streams,
+    sum_values,
+)
+from fastsoftmax.kernels.simd import (
+    below,
+    choose,
+    drain,
+    either,
+    equal,
+    first_lanes,
+    fma,
+    lanes,
+    load,
+    load_some,
+    one_hot,
+    pointer,
+    room,
+    splat,
+    store,
+    tile_room,
+)
+from fastsoftmax.kernels.threads import share
+from fastsoftmax.kernels.views import matrix, part
+
+
+@kernel
+def cross_entropy_rows(logits, labels, distribution, sample_weight, class_weight, smoothing, scale, losses, grad, team):
+    # logits (N, C), labels (N,) or distribution (N, C) -> losses (N,), grad (N, C) or empty
+    n_rows, n_columns = logits.shape
+    if labels.size > 0 and smoothing == 0.0 and in_tiles(logits):
+        arguments = (logits, labels, sample_weight, class_weight, scale, losses, grad)
+        share(team, n_rows, n_columns, _cross_entropy_tiles, arguments)
+    else:
+        targets = (labels, distribution, sample_weight, class_weight, smoothing)
+        share(team, n_rows, n_columns, _cross_entropy_span, (logits, targets, scale, losses, grad, streams(grad)))
+
+
+@routine
+def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
+    # Labels, a row a lane (AVX-512, 10 classes: 8 ns a row against 17; 2 classes: 5 against 17). The label of each lane
+    # is a float, -1 for a row that is left out.
+    width, (n_rows, n_columns) = lanes(logits), logits.shape
+    tile, sums, tops, lane = tile_room(logits), room(logits), room(logits), room(logits)
+    label_of, factor_of = room(logits), room(logits)
+    shares, logs = room(FLOAT64), room(FLOAT64)
+    label_at, weight_at, class_at, loss_at = (
+        pointer(labels),
+        pointer(sample_weight),
+        pointer(class_weight),
+        pointer(losses),
+    )
+    by_row, by_class, with_grad = sample_weight.size > 0, class_weight.size > 0, grad.size > 0
+    free = free_until(last, logits, grad) if with_grad else last
+    for n in range(first, last, width):
+        count, z = min(width, last - n), pointer(logits)
+        for r in range(width):  # long before they are read as vectors: a load waits for the stores that it spans
+            shares[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
+        for r in range(count):
+            label = label_at[n + r]
+            weight = weight_at[n + r] if by_row else 1.0
+            if label >= 0 and weight != 0.0:
+                weight *= np.float64(class_at[label]) if by_class else 1.0
+                shares[r], label_of[r], factor_of[r] = weight, label, scale * weight
+        take_tile(z, n_rows, n_columns, n, count, tile)
+        top = max_strip(tile, 0, width, n_columns, width)
+        store(top, tops, 0)
+        ones, others = exp_tile(tile, n_columns, top, None, True, tile, sums)
+        log_sums(ones, others, lane, logs)
+        for r in range(count):
+            loss = 0.0
+            if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
+                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + label_at[n + r]])
+                loss = shares[r] * (logs[r] + gap)
+            elif label_of[r] >= 0:
+                loss = shares[r] * logs[r]
+            loss_at[n + r] = loss
+        if with_grad:
+            label, by_label, nothing = load(label_of, 0), load(factor_of, 0), splat(tile, 0)
+            factor, absent = by_label / (ones + others), below(label, nothing)
+            for c in range(n_columns):
+                minus = choose(equal(label, splat(tile, c)), nothing - by_label, nothing)
+                store(choose(absent, nothing, fma(load(tile, c * width), factor, minus)), tile, c * width)
+            put_tile(tile, n_columns, n, count, free, pointer(grad))
+
+
+@routine
+def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, streaming):
+    labels, distribution, sample_weight, class_weight, smoothing = targets
+    n_columns, has_labels, with_grad = logits.shape[1], labels.size > 0, grad.size > 0
+    apart = streaming or not has_labels or not with_grad  # grad may be the distribution itself
+    scratch = np.empty(n_columns if apart else 0, logits.dtype)
+    block = min(LOGS, last - first)
+    weights, masses, gaps, logs = np.empty(block), np.empty(block), np.empty(block), np.empty(block)
+    for begin in range(first, last, LOGS):
+        count = min(LOGS, last - begin)
+        for r in range(count):
+            n = begin + r
+            weights[r] = weight_of_row(sample_weight, n)
+            if left_out(labels, n, weights[r]):
+                zero_row(pointer(grad), n, n_columns, with_grad)
+                weights[r], masses[r], gaps[r], logs[r] = 0.0, 0.0, 0.0, 0.0
+                continue
+            z, start = pointer(logits), n * n_columns
+            e, at = either(apart, pointer(scratch), pointer(grad)), 0 if apart else start
+            top = max_row(z, start, n_columns)
+            target = target_of(z, labels, distribution, n, n_columns, class_weight, smoothing)
+            spread_out = not has_labels or smoothing != 0.0  # else the label alone has a share
+            mass, gap, at_label, label_gap = 0.0, 0.0, 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
+            if spread_out:
+                mass = sum_values(z, n_columns, target_added, (z, *target))
+                gap = sum_values(z, n_columns, _gap_added, (z, start, splat(z, top), *target))
+            if has_labels:
+                at_label = (1.0 - smoothing) * weight_of_class(class_weight, labels[n])
+                if weights[r] * at_label != 0.0:  # a weight of 0 hides an infinite gap
+                    label_gap = np.float64(top) - np.float64(logits[n, labels[n]])
+                mass += at_label
+                gap += at_label * label_gap
+            ones, others = exp_row(z, start, n_columns, splat(z, top), None, True, e, at)
+            if with_grad:
+                # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing
+                factor = splat(z, scale * (weights[r] * mass)) / (splat(z, ones) + splat(z, others))
+                label = labels[n] if has_labels else np.int64(-1)
+                by_label = (e, at, factor, label, scale * (weights[r] * at_label))
+                if spread_out:
+                    arguments = (by_label, splat(z, -scale * weights[r]), target)
+                    fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, arguments)
+                else:
+                    fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
+            if not spread_out:
+                weights[r], mass, gap = weights[r] * at_label, 1.0, label_gap
+            masses[r], gaps[r], logs[r] = mass, gap, (ones - 1.0) + others if n_columns > 0 else 0.0
+        log1p_each(logs, count)
+        for r in range(count):
+            # sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
+            losses[begin + r] = weights[r] * (masses[r] * logs[r] + gaps[r])
+    if streaming:
+        drain()
+
+
+@inlined
+def _grad_by_label(j, count, e, at, factor, label, share):
+    return fma(load_some(e, at + j, count, 0), factor, one_hot(e, label - j, -share))
+
+
+@inlined
+def _grad_by_target(j, count, by_label, minus_weight, target):
+    return fma(minus_weight, target_at(j, count, by_label[0], *target), _grad_by_label(j, count, *by_label))
+
+
+@inlined
+def _gap_added(total, j, count, z, start, top, *target):
+    share = target_at(j, count, z, *target)  # 0 hides an infinite gap
+    gap = top - load_some(z, start + j, count, 0)
+    return choose(equal(share, splat(z, 0)), total, fma(share, gap, total))
+
+
+@kernel
+def squared_error_rows(logits, labels, distribution, sample_weight, class_weight, smoothing, scale, losses, grad, team):
+    # logits (N, C), labels (N,) or distribution (N, C) -> losses (N,), grad (N, C) or empty
+    targets = (labels, distribution, sample_weight, class_weight, smoothing)
+    arguments = (logits, targets, scale, losses, grad, streams(grad))
+    share(team, logits.shape[0], logits.shape[1], _squared_error_span, arguments)
+
+
+@routine
+def _squared_error_span(first, last, logits, targets, scale, losses, grad, streaming):
+    labels, distribution, sample_weight, class_weight, smoothing = targets
+    n_columns, has_labels, with_grad = logits.shape[1], labels.size > 0, grad.size > 0
+    scratch = np.empty(n_columns, logits.dtype)
+    for n in range(first, last):
+        weight = weight_of_row(sample_weight, n)
+        if not left_out(labels, n, weight):
+            weight *= weight_of_target(labels, distribution, n, class_weight)
+        if left_out(labels, n, weight):
+            zero_row(pointer(grad), n, n_columns, with_grad)
+            losses[n] = 0.0
+            continue
+        z, e = pointer(logits), pointer(scratch)
+        top = splat(z, max_row(z, n * n_columns, n_columns))
+        _, total = exp_row(z, n * n_columns, n_columns, top, None, None, e, 0)
+        target = target_of(z, labels, distribution, n, n_columns, class_weight[:0], smoothing)
+        label = labels[n] if has_labels else np.int64(-1)
+        difference = (e, splat(z, 1.0 / total), label, 1.0 - smoothing, target)
+        losses[n] = weight * sum_values(z, n_columns, _square_added, difference)
+        if with_grad:
+            # g = dloss/dp = 2 (p - t), dloss/dz_j = p_j (g_j - <g, p>)
+            inner = splat(z, sum_values(z, n_columns, _difference_times_prob, difference))
+            arguments = (splat(z, 2.0 * scale * weight), inner, difference)
+            fill_row(pointer(grad), n * n_columns, n_columns, streaming, _squared_error_grad_at, arguments)
+    if streaming:
+        drain()
+
+
+@inlined
+def _difference_at(j, count, e, factor, label, share, target):
+    # p_j - t_j
+    at_label = one_hot(e, label - j, -share)
+    return fma(load_some(e, j, count, 0), factor, at_label) - target_at(j, count, e, *target)
+
+
+@inlined
+def _square_added(total, j, count, *difference):
+    value = _difference_at(j, count, *difference)
+    return fma(value, value, total)
+
+
+@inlined
+def _difference_times_prob(total, j, count, e, factor, *rest):
+    return fma(_difference_at(j, count, e, factor, *rest), load_some(e, j, count, 0) * factor, total)
+
+
+@inlined
+def _squared_error_grad_at(j, count, scale, inner, difference):
+    prob = load_some(difference[0], j, count, 0) * difference[1]
+    return scale * prob * (_difference_at(j, count, *difference) - inner)
+
+
+@inlined
+def target_of(like, labels, distribution, n, n_columns, class_weight, smoothing):
+    # what target_at needs for row n: the distribution, whether it counts, where it starts, class weights, keep, spread
+    keep, spread = splat(like, 1.0 - smoothing), splat(like, smoothing / max(1, n_columns))
+    counts = labels.size == 0
+    return pointer(distribution), counts, n * n_columns, pointer(class_weight), class_weight.size, keep, spread
+
+
+@inlined
+def target_added(total, j, count, like, *target):
+    return total + target_at(j, count, like, *target)
+
+
+@inlined
+def target_at(j, count, like, distribution, counts, start, class_weight, n_weights, keep, spread):
+    # t_j but for the label's own share, then zeros
+    value = spread
+    if counts:
+        value = fma(load_some(distribution, start + j, count, 0), keep, spread)
+    value = value * load_some(class_weight, j, min(count, n_weights), 1)
+    return choose(first_lanes(like, count), value, splat(like, 0))
+
+
+@kernel
+def weight_taking_part(labels, distribution, sample_weight, class_weight):
+    # targets -> how many rows are not left out by their label, and the sum of their weights
+    present, total = 0, 0.0
+    for n in range(max(labels.shape[0], distribution.shape[0])):
+        if not left_out(labels, n, 1.0):
+            weight = weight_of_row(sample_weight, n) * weight_of_target(labels, distribution, n, class_weight)
+            present, total = present + 1, total + weight
+    return present, total
+
+
+@kernel
+def first_bad_label(labels, n_classes, ignored, ignores):
+    # labels (N,) int64 -> the first index of a label outside 0 .. n_classes - 1, or -1; `ignored` is right if it ignores
+    for n in range(labels.shape[0]):
+        if labels[n] < 0 or labels[n] >= n_classes:
+            if not (ignores and labels[n] == ignored):
+                return n
+    return -1
+
+
+@inlined
+def left_out(labels, n, weight):
+    if weight == 0.0:
+        return True
+    return labels.size > 0 and labels[n] < 0
+
+
+@inlined
+def targets_of_rows(labels, distribution, first, count):
+    # labels and distribution of these rows; what has no rows has none
+    n_columns = distribution.shape[1]
+    some = matrix(distribution, first * n_columns, count if labels.size == 0 else 0, n_columns)
+    return part(labels, first if labels.size else 0, count if labels.size else 0), some
+
+
+@inlined
+def weights_of(sample_weight, first, count):
+    return part(sample_weight, first, count) if sample_weight.size else part(sample_weight, 0, 0)
+
+
+@inlined
+def weight_of_row(sample_weight, n):
+    return 1.0 if sample_weight.size == 0 else sample_weight[n]
+
+
+@inlined
+def weight_of_class(class_weight, label):
+    return 1.0 if class_weight.size == 0 else np.float64(class_weight[label])
+
+
+@inlined
+def weight_of_target(labels, distribution, n, class_weight):
+    if class_weight.size == 0:
+        return 1.0
+    if labels.size > 0:
+        return np.float64(class_weight[labels[n]])
+    n_columns = distribution.shape[1]
+    return dot_row(pointer(distribution), n * n_columns, pointer(class_weight), 0, n_columns)
+
+
+@inlined
+def zero_row(out, n, n_columns, wanted):
+    if wanted:
+        for j in range(n * n_columns, (n + 1) * n_columns):
+            out[j] = 0

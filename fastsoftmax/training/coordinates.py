@@ -1,0 +1,163 @@
+"""Coordinates of a linear model's parameters in which its Hessian is about the identity, from how features are spread.
+
+`Coordinates` leads there and back; kernels/coordinates.py has the loops. Whatever unit a feature is measured in, and
+however far from 0, it counts as much as the others.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import kernels
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax._threads import run
+from fastsoftmax.kernels.fit.coordinates import BLOCK
+from fastsoftmax.training.objective import Objective
+
+CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
+WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
+SAMPLED = 8192  # rows that tell how features depend on one another
+HIDDEN = 100  # times the rounding of the weights' dtype: a direction of less than that is not made longer
+FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
+WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, of each dtype
+
+
+class Coordinates:
+    """Other coordinates u of the parameters of a linear model, in float64; a network's are its parameters.
+
+    W = U T diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
+    and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits. Without biases m = 0, and
+    v is the mean of squares. A feature's s depends on no other feature. One that is constant has s = 0: it is left out,
+    its part being the bias's.
+
+    With T the Hessian at the start would be the identity for features that are correlated, too: K^(-1/2) of the matrix
+    K = diag(s) (h Cov + alpha / S) diag(s), whose diagonal is 1. It is made for up to WHITENED features that are nearly
+    combinations of one another (of two time stamps the difference may be all that counts); else T is the identity.
+
+    Attributes
+    ----------
+    out_of_range : ndarray of int
+        Features that are left out though they are not constant, because the dtype could not hold their weights.
+    far_from_zero : ndarray of int
+        Features so far from 0, for their deviation, that rounding hides some of what they say.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._linear = objective.is_linear
+        self.out_of_range = self.far_from_zero = np.empty(0, np.intp)
+        self._whitener: tuple[Array, Array] | None = None  # T and its inverse
+        if self._linear:
+            curvature, ridge = CURVATURE / int(objective.network.sizes[1]), objective.alpha / objective.total
+            weight = _row_shares(objective)
+            mean, deviation = _moments(objective, weight)
+            size = np.hypot(math.sqrt(curvature) * deviation, math.sqrt(ridge))
+            most = WEIGHTS[objective.X.dtype.char]
+            usable = (deviation > 0) & (size > 1 / most) & (size < most)
+            scale = np.divide(1.0, size, out=np.zeros_like(size), where=usable)
+            self.out_of_range = np.flatnonzero((deviation != 0) & ~usable)
+            if mean.size:
+                noise = FAR * float(np.finfo(objective.X.dtype).eps) * np.abs(mean)
+                self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
+            self._how = scale, mean, 1.0 / math.sqrt(curvature)
+            if 1 < len(scale) <= WHITENED:
+                self._whitener = _whitening(objective, weight, scale, mean, curvature, ridge)
+
+    def params(self, u: Array, dtype: Any) -> Array:
+        """The parameters at u."""
+        if not self._linear:
+            return u.astype(dtype)
+        params = np.empty(u.size, dtype)
+        kernels.params_of(u if self._whitener is None else self._multiplied(u, self._whitener[0]), *self._how, params)
+        return params
+
+    def back(self, params: Array) -> Array:
+        """The u of the parameters."""
+        u = params.astype(np.float64)
+        if self._linear:
+            kernels.coordinates_of(params, *self._how, u)
+        return u if self._whitener is None else self._multiplied(u, self._whitener[1])
+
+    def grad(self, grad: Array) -> Array:
+        """The gradient in u of the one in the parameters."""
+        if not self._linear:
+            return grad.astype(np.float64)
+        out = np.empty(grad.size)
+        kernels.coordinates_grad_of(grad, *self._how, out)
+        return out if self._whitener is None else self._multiplied(out, self._whitener[0])
+
+    def _multiplied(self, u: Array, matrix: Array) -> Array:
+        """U times the matrix (which is symmetric), for U and the biases behind it."""
+        n_features = len(matrix)
+        n_weights = u.size // (n_features + 1) * n_features
+        result = u.copy()
+        result[:n_weights] = (u[:n_weights].reshape(-1, n_features) @ matrix).ravel()
+        return result
+
+
+def _row_shares(objective: Objective) -> Array:
+    """The weights of the rows, which sum to 1."""
+    by_row = objective.sample_weight if objective.sample_weight.any() else np.ones(len(objective.targets))
+    shares = by_row / by_row.max()  # without overflow
+    return shares / shares.sum()
+
+
+def _whitening(
+    objective: Objective, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
+) -> tuple[Array, Array] | None:
+    """T and its inverse, both symmetric, or None where the features are far from combinations of one another.
+
+    They only tell the way to the minimum, so that SAMPLED rows taken at random are enough.
+    """
+    n_features, rows = len(scale), np.flatnonzero(weight)
+    if len(rows) > SAMPLED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
+    X = objective.X[rows]
+    X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64)
+    if mean.size:
+        X -= mean
+    X *= scale
+    X *= np.sqrt(curvature * weight[rows] / weight[rows].sum())[:, None]
+    # of K's diagonal, which is 1, what the rows do not have
+    rest = np.where(scale > 0, np.maximum(1.0 - (X * X).sum(axis=0), ridge * scale * scale), 1.0)
+    eigenvalues = np.linalg.eigvalsh(X.T @ X + np.diag(rest))
+    if eigenvalues[0] > DEPENDENT * eigenvalues[-1]:
+        return None
+    # singular values of a root of K, because half of the digits of its eigenvalues are lost
+    root = np.linalg.qr(np.vstack([X, np.diag(np.sqrt(rest))]), mode="r")
+    _, values, vectors = np.linalg.svd(root)
+    # a direction that rounding hides from weights of the dtype stays as it is
+    hidden = values < HIDDEN * n_features * np.finfo(objective.X.dtype).eps * values[0]
+    if hidden.all() or not (values[~hidden][-1] ** 2 <= DEPENDENT * values[0] ** 2):
+        return None
+    values = np.where(hidden, 1.0, values)
+    return (vectors.T / values) @ vectors, (vectors.T * values) @ vectors
+
+
+def _moments(objective: Objective, weight: Array) -> tuple[Array, Array]:
+    """Mean (empty: 0) of each feature and its standard deviation about that, over all rows by weight, float64.
+
+    The deviation is 0 for a constant feature only (without biases: one of zeros), however small or large it is: its
+    squares are taken in units of the feature's own size.
+    """
+    X, n_features = objective.rows, int(objective.network.sizes[0])
+    is_sparse = isinstance(X, tuple)
+    blocks = 1 if is_sparse else max(1, -(-len(weight) // BLOCK))
+    sums, least, most = (np.empty((blocks, n_features)) for _ in range(3))
+    absent = np.zeros(n_features, np.bool_)
+    if is_sparse:
+        present = np.empty(n_features, np.int64)
+        kernels.csr_feature_sums(X, weight, sums[0], least[0], most[0], present)
+        absent = present < np.count_nonzero(weight)
+    else:
+        run(kernels.feature_sums, X.size, X, weight, sums, least, most)
+    low, high = least.min(axis=0), most.max(axis=0)
+    low[absent], high[absent] = np.minimum(low[absent], 0.0), np.maximum(high[absent], 0.0)
+    mean = np.where(low == high, low, sums.sum(axis=0)) if objective.fit_intercept else np.zeros(n_features)
+    reach = np.maximum(high / 2 - mean / 2, mean / 2 - low / 2)
+    unit = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
+    if is_sparse:
+        kernels.csr_feature_squares(X, weight, mean, 1.0 / unit, absent, sums[0])
+    else:
+        run(kernels.feature_squares, X.size, X, weight, mean, 1.0 / unit, sums)
+    return mean if objective.fit_intercept else np.empty(0), np.sqrt(sums.sum(axis=0)) * unit

@@ -1,0 +1,123 @@
+"""sgd and adam: epochs of mini-batches, and MLPClassifier's rules for the learning rate and for when to stop."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax.kernels.fit.optimizers import (
+    ADAM,
+    DECAY,
+    DECAY_SQUARES,
+    EPSILON,
+    METHOD,
+    NESTEROV,
+    RATE,
+    RULE_SIZE,
+    SGD,
+)
+from fastsoftmax.training.loop import AfterIteration
+from fastsoftmax.training.objective import Objective
+
+LEAST_RATE = 1e-6  # of an adaptive learning rate
+
+
+class DescentState(NamedTuple):
+    """What goes on from one call of sgd or adam to the next; see kernels/optimizers.py."""
+
+    moment: Array
+    squares: Array
+    rule: Array
+    shuffling: Array
+
+    def writable(self) -> "DescentState":
+        """The same state; copies of arrays that cannot be written, as those are that joblib maps from files."""
+        return DescentState(*[np.asarray(a) if a.flags.writeable else np.array(a) for a in self])
+
+
+@dataclass
+class Descent:
+    """sgd and adam, by MLPClassifier's rules for the learning rate and for when to stop.
+
+    Attributes
+    ----------
+    validate : a function of the parameters whose result is to grow, or None: then the loss is to fall
+    seen : samples so far, by which an "invscaling" rate falls
+    """
+
+    state: DescentState
+    batch_size: int
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    validate: Callable[[Array], float] | None = None
+    seen: int = 0
+    best: float = math.inf  # what is to fall: the loss, or the score with its sign turned
+    idle: int = 0  # epochs in a row without an improvement by tol
+    scores: list[float] = field(default_factory=list)
+
+    def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
+        """Minimise."""
+        *descent, shuffling = self.state
+        order, best_params = np.arange(len(objective.targets)), params.copy()
+        stopped = False
+        for _ in range(self.max_iter):
+            loss = objective.epoch(params, order, shuffling, self.batch_size, tuple(descent))
+            self.seen += len(order)
+            stop = after_iteration(params, loss)
+            improved = self._note(loss if self.validate is None else -self.validate(params))
+            if improved and self.validate is not None:
+                best_params[:] = params
+            stopped = self._idle_for_long()
+            if stop or stopped:
+                break
+        if self.validate is not None:
+            params[:] = best_params
+        return stopped
+
+    def _note(self, value: float) -> bool:
+        """Whether the value is the best so far."""
+        if self.validate is not None:
+            self.scores.append(-value)
+        self.idle = self.idle + 1 if value > self.best - self.tol else 0
+        improved = value < self.best
+        self.best = min(self.best, value)
+        return improved
+
+    def _idle_for_long(self) -> bool:
+        """Whether to stop; else the rate for the next epoch is set."""
+        rule = self.state.rule
+        if self.learning_rate == "invscaling":
+            rule[RATE] = self.learning_rate_init / (self.seen + 1) ** self.power_t
+        if self.idle <= self.n_iter_no_change:
+            return False
+        if self.learning_rate != "adaptive" or rule[RATE] <= LEAST_RATE:
+            return True
+        rule[RATE] /= 5.0
+        self.idle = 0
+        return False
+
+
+def start_descent(
+    params: Array,
+    *,
+    solver: str,
+    learning_rate_init: float,
+    decays: tuple[float, float],
+    nesterovs_momentum: bool,
+    epsilon: float,
+    seed: int | None,
+) -> DescentState:
+    """The state at the start. decays: momentum and nothing, or beta_1 and beta_2. seed None: samples in their order."""
+    rule = np.zeros(RULE_SIZE)
+    rule[METHOD] = ADAM if solver == "adam" else NESTEROV if nesterovs_momentum and decays[0] > 0 else SGD
+    rule[RATE], rule[EPSILON] = learning_rate_init, epsilon
+    rule[DECAY], rule[DECAY_SQUARES] = decays
+    shuffling = np.array([] if seed is None else [seed], np.uint64)
+    return DescentState(np.zeros_like(params), np.zeros_like(params), rule, shuffling)

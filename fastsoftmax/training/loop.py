@@ -1,0 +1,85 @@
+"""The training loop: a solver changes the parameters, and nothing that went well is lost.
+
+A solver (quasi_newton.py, descent.py) is called with an objective, the parameters, and a function to call after each
+iteration with the parameters and the loss; that function says whether to stop, and keeps the last good parameters, for
+an interrupt, or a loss that is not finite.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from fastsoftmax._gate.arrays import QUIET, Array
+from fastsoftmax.training.objective import Objective
+
+LARGE = 1e10  # a weight that may make the next loss infinite
+AfterIteration = Callable[[Array, float], bool]
+
+
+class Solver(Protocol):
+    """Changes the parameters in place, and says whether it ended because they are as good as was asked for."""
+
+    def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
+        """Minimise."""
+
+
+@dataclass
+class Training:
+    """How a training went.
+
+    Attributes
+    ----------
+    loss_curve : the objective after each good iteration (of an epoch: as it was met)
+    converged : whether the solver found what it was asked for
+    stopped : whether the caller had it stop
+    interrupted : whether a KeyboardInterrupt ended it
+    failed : whether the loss was not finite
+    """
+
+    loss_curve: list[float] = field(default_factory=list)
+    converged: bool = False
+    stopped: bool = False
+    interrupted: bool = False
+    failed: bool = False
+
+
+class _Stop(Exception):
+    """Ends a solver from inside."""
+
+
+def train(
+    objective: Objective, params: Array, solver: Solver, report: Callable[[Array, float], bool] = lambda *_: False
+) -> Training:
+    """Let the solver change the parameters, which end as the last good ones; report is told of each iteration."""
+    training, good, earlier = Training(), params.copy(), params.copy()
+
+    def after_iteration(now: Array, loss: float) -> bool:
+        nonlocal good, earlier
+        if not (math.isfinite(loss) and np.isfinite(now).all()):
+            training.failed = True
+            raise _Stop
+        training.loss_curve.append(loss)
+        good, earlier = earlier, good
+        good[:] = now
+        training.stopped = report(good, loss)
+        return training.stopped
+
+    try:
+        with QUIET():  # what is not finite is told by `failed`
+            training.converged = solver(objective, params, after_iteration)
+            if np.abs(params).max(initial=0.0) < LARGE or math.isfinite(objective.value_and_grad(params)[0]):
+                return training
+        training.failed = True
+    except _Stop:
+        pass
+    except KeyboardInterrupt:
+        training.interrupted = True
+    with QUIET():
+        if training.failed and not math.isfinite(objective.value_and_grad(good)[0]):
+            good = earlier  # the loss of an epoch is that of weights before its last step, which was no good one
+            del training.loss_curve[-1:]
+    params[:] = good
+    return training

@@ -1,0 +1,264 @@
+"""What is minimised: a network's loss on data, with its gradient, by one of three ways back through softmax.
+
+    F = 1/S (sum_n s_n loss_n + alpha/2 sum_k |W_k|^2)       S = sum of the weights s_n; biases are not penalised
+
+All parameters lie in one array, layer after layer: weight (n_out, n_in), bias (n_out,). Of two classes the first has
+logits 0: its weights and bias stay 0, so that F is that of logistic regression with one logit.
+
+The way back is "fused", loss and gradients in one kernel; "vjp", dL/dp and then softmax_vjp, O(C) a row; or "jacobian",
+dL/dp times the Jacobian of each row, built, O(C^2). They tell the compared models apart and differ by rounding.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import functional, kernels, reference
+from fastsoftmax._gate.arrays import Array, contiguous, split_targets
+from fastsoftmax._gate.samples import Samples
+from fastsoftmax._threads import run
+from fastsoftmax.functional._losses import LOSSES
+
+ACTIVATIONS = {"identity": 0, "logistic": 1, "tanh": 2, "relu": 3}  # and the numbers that kernels know them by
+MULTIPLICATIONS = 8  # that take as long as one element of a row
+
+Options = dict[str, Any]
+
+
+Function = Callable[..., Any]
+# Of a loss by its name: value, value and gradient in the logits, and the same by the Jacobian
+BY_LOGITS: dict[str, tuple[Function, Function, Function]] = {
+    "cross_entropy": (
+        functional.cross_entropy,
+        functional.cross_entropy_value_and_grad,
+        reference.cross_entropy_value_and_grad,
+    ),
+    "squared_error": (
+        functional.squared_error,
+        functional.squared_error_value_and_grad,
+        reference.squared_error_value_and_grad,
+    ),
+}
+
+
+def _jacobian(loss: str, logits: Array, targets: Array, options: Options) -> tuple[float, Array]:
+    """dL/dp times the Jacobian of each row, built: (N, C, C)."""
+    result: tuple[float, Array] = BY_LOGITS[loss][2](logits, targets, reduction="sum", **options)
+    return result
+
+
+def _vjp(loss: str, logits: Array, targets: Array, options: Options) -> tuple[float, Array]:
+    """dL/dp, then softmax_vjp: O(C) a row."""
+    probs = functional.softmax(logits)
+    grad_probs = reference.grad_probs(loss, probs, targets, reduction="sum", **options)
+    value: float = BY_LOGITS[loss][0](logits, targets, reduction="sum", **options)
+    return value, functional.softmax_vjp(probs, grad_probs)
+
+
+def _fused(loss: str, logits: Array, targets: Array, options: Options) -> tuple[float, Array]:
+    """Loss and dL/dlogits in one kernel (of a whole network: with everything else, see Objective)."""
+    result: tuple[float, Array] = BY_LOGITS[loss][1](logits, targets, reduction="sum", **options)
+    return result
+
+
+# The sum of the losses and its gradient in the logits
+BACKWARD: dict[str, Callable[[str, Array, Array, Options], tuple[float, Array]]] = {
+    "jacobian": _jacobian,
+    "vjp": _vjp,
+    "fused": _fused,
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Dense layers with an activation between them; a single layer is softmax regression.
+
+    Attributes
+    ----------
+    sizes : ndarray of int64
+        n_features, the units of each hidden layer, n_classes.
+    activation : {"identity", "logistic", "tanh", "relu"}
+    """
+
+    sizes: Array
+    activation: str = "relu"
+
+    @property
+    def n_params(self) -> int:
+        """How many weights and biases."""
+        return sum(int(n_out * (n_in + 1)) for n_in, n_out in pairwise(self.sizes))
+
+    def layers(self, params: Array) -> list[tuple[Array, Array]]:
+        """Weight (n_out, n_in) and bias (n_out,) of each layer, as views of all parameters."""
+        views, at = [], 0
+        for n_in, n_out in pairwise(map(int, self.sizes)):
+            end = at + n_out * n_in
+            views.append((params[at:end].reshape(n_out, n_in), params[end : end + n_out]))
+            at = end + n_out
+        return views
+
+
+def layer_inputs(X: Any, layers: Sequence[tuple[Array, Array]], activation: str) -> list[Any]:
+    """What each dense layer is given: X, then the activations of the hidden layers."""
+    inputs = [X]
+    for weight, bias in layers[:-1]:
+        inputs.append(functional.dense(inputs[-1], weight, bias))
+        kernels.activate(inputs[-1], ACTIVATIONS[activation])
+    return inputs
+
+
+@dataclass
+class Objective:
+    """F and its derivatives on data.
+
+    Attributes
+    ----------
+    X : ndarray (N, D), C-contiguous float32 or float64, or scipy.sparse CSR of that dtype
+    targets : ndarray (N,) of int64, or (N, C) of X's dtype
+    network : Network
+    sample_weight : ndarray (N,) of float64, or empty
+    class_weight : ndarray (C,) of X's dtype, or empty
+    pins_first_class : whether the first class has logits 0
+    rows : X as kernels take it
+    """
+
+    X: Any
+    targets: Array
+    network: Network
+    sample_weight: Array
+    class_weight: Array
+    loss: str = "cross_entropy"
+    alpha: float = 0.0
+    label_smoothing: float = 0.0
+    fit_intercept: bool = True
+    pins_first_class: bool = False
+    backward: str = "fused"
+    total: float = field(init=False)
+    rows: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = kernel_samples(self.X)
+        # arrays of a caller's may be read-only: kernels would be compiled once more for those
+        self.targets = contiguous(self.targets, self.targets.dtype)
+        self.sample_weight = contiguous(self.sample_weight, self.sample_weight.dtype)
+        self.class_weight = contiguous(self.class_weight, self.class_weight.dtype)
+        self._by_kind = split_targets(self.targets, int(self.network.sizes[-1]), self.X.dtype)
+        self.total = kernels.weight_taking_part(*self._by_kind, self.sample_weight, self.class_weight)[1]
+        self._losses = np.empty(len(self.targets))
+        self._order = np.arange(len(self.targets))
+        self._work = int(self.X.size) * int(self.network.sizes[1]) // MULTIPLICATIONS
+
+    @property
+    def _penalty(self) -> tuple[float, bool, bool]:
+        return self.alpha / self.total, self.pins_first_class, self.fit_intercept
+
+    @property
+    def _answers(self) -> tuple[Any, ...]:
+        return *self._by_kind, self.sample_weight, self.class_weight, self.label_smoothing
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there is no hidden layer."""
+        return len(self.network.sizes) == 2
+
+    def value_and_grad(self, params: Array) -> tuple[float, Array]:
+        """F and dF/dparams."""
+        grad = np.zeros_like(params)
+        if self.backward != "fused":
+            value, grad = self._by_logits(params, self._order, self.total)
+        else:
+            self._fused(params, grad)
+            value = kernels.sum_row(self._losses) / self.total
+        return value + kernels.penalise(params, self.network.sizes, self._penalty, grad), grad
+
+    def _fused(self, params: Array, grad: Array) -> None:
+        scale, sizes = 1.0 / self.total, self.network.sizes
+        if self.is_linear:
+            ((weight, bias),), (grads,) = self.network.layers(params), self.network.layers(grad)
+            kernel = LOSSES[self.loss].linear_rows
+            run(kernel, self._work, self.rows, weight, bias, *self._answers, scale, self._losses, *grads, weight[:0])
+        else:
+            kernel, activation = LOSSES[self.loss].network_rows, ACTIVATIONS[self.network.activation]
+            network = (params, sizes, activation, self._order)
+            run(kernel, self._work, self.rows, *self._answers, scale, *network, self._losses, grad)
+
+    def _by_logits(self, params: Array, rows: Array, total: float) -> tuple[float, Array]:
+        """The loss of some rows over `total`, and its gradient, by a way back that needs the logits."""
+        way, layers = BACKWARD[self.backward], self.network.layers(params)
+        options: Options = {"label_smoothing": self.label_smoothing}
+        if self.class_weight.size:
+            options["class_weight"] = self.class_weight
+        if self.sample_weight.size:
+            options["sample_weight"] = self.sample_weight[rows]
+        inputs = layer_inputs(self.X[rows], layers, self.network.activation)
+        value, cotangent = way(self.loss, functional.dense(inputs[-1], *layers[-1]), self.targets[rows], options)
+        cotangent = cotangent / params.dtype.type(total)
+        grad = np.zeros_like(params)
+        for k, (grad_weight, grad_bias) in reversed(list(enumerate(self.network.layers(grad)))):
+            grad_X, grad_weight[:], grad_bias[:] = functional.dense_vjp(
+                inputs[k], layers[k][0], cotangent, with_grad_X=k > 0
+            )
+            if grad_X is not None:
+                kernels.times_slope(grad_X, inputs[k], ACTIVATIONS[self.network.activation])
+                cotangent = inputs[k]
+        return float(value) / total, grad
+
+    def hvp(self, params: Array) -> Callable[[Array], Array]:
+        """The function v -> H v, H the Hessian of F at the parameters of a linear model; probs are computed once."""
+        ((weight, bias),) = self.network.layers(params)
+        probs = np.empty((len(self.targets), len(weight)), params.dtype)
+        run(kernels.dense_rows, self._work, self.rows, weight, bias, probs)
+        run(kernels.softmax_rows, probs.size, probs, None, probs)
+        kernel = LOSSES[self.loss].linear_hvp_rows
+        sizes, answers = self.network.sizes, (*self._answers, 1.0 / self.total, probs)
+
+        def product(vector: Array) -> Array:
+            result = np.zeros_like(vector)
+            (tangents,), (products,) = self.network.layers(vector), self.network.layers(result)
+            run(kernel, self._work, self.rows, weight, bias, *tangents, *answers, *products)
+            kernels.penalise(vector, sizes, self._penalty, result)  # its gradient is linear in the parameters
+            return result
+
+        return product
+
+    def epoch(
+        self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
+    ) -> float:
+        """Every row once, a step after each batch: F as it was met. descent: moment, squares, rule (optimizers.py)."""
+        if self.backward != "fused":
+            lost, weighed = self._epoch_by_logits(params, order, shuffling, batch_size, descent)
+        else:
+            kernel, activation = LOSSES[self.loss].network_epoch, ACTIVATIONS[self.network.activation]
+            network = (params, self.network.sizes, activation)
+            batches = (order, shuffling, batch_size, self._penalty, np.empty_like(params))
+            lost, weighed = kernel(self.rows, *self._answers, *network, *batches, *descent)
+        return lost / weighed
+
+    def _epoch_by_logits(
+        self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
+    ) -> tuple[float, float]:
+        """The same, batch by batch in Python."""
+        if shuffling.size:
+            kernels.shuffle(order, shuffling)
+        lost = weighed = 0.0
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            by_row = self.sample_weight[rows] if self.sample_weight.size else self.sample_weight
+            labels, distribution = self._by_kind
+            some = (labels[rows], distribution) if len(labels) else (labels, distribution[rows])
+            weight = kernels.weight_taking_part(*some, by_row, self.class_weight)[1]
+            if weight > 0:
+                value, grad = self._by_logits(params, rows, weight)
+                value += kernels.penalise(params, self.network.sizes, self._penalty, grad)
+                lost, weighed = lost + weight * value, weighed + weight
+                kernels.descend(params, grad, *descent)
+        return lost, weighed
+
+
+def kernel_samples(X: Any) -> Any:
+    """X as kernels take it: a C-contiguous matrix, or (data, indices, indptr) with rising int32 indices."""
+    ((_, rows),) = Samples(X).pieces(X.dtype)
+    return rows
