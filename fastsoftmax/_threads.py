@@ -1,7 +1,7 @@
 """Rows over threads: when it pays, how many, and safely.
 
 `run` calls a kernel, with a team of helpers where there is enough to do. The helpers are threads in compiled code
-(kernels/threads.py), not Python's; they start at the first such call, watch for the next job for a moment after each, and
+(kernels/threads.py), not Python's; they start at the first such call, watch for the next job a moment after each, and
 then sleep. One call at a time has the team: another Python thread that calls meanwhile does its rows alone. A forked
 child starts with helpers of its own. Where the system has no more threads to give, fewer work, or the caller alone;
 after the interpreter's exit handlers, the caller alone. Results are the same for any number of threads, because rows

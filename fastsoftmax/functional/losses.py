@@ -198,7 +198,7 @@ def squared_error_value_and_grad(
 def _directly(
     kernel: Callable[..., float], logits: ArrayLike, targets: ArrayLike, out: Array | None
 ) -> tuple[Any, Array] | None:
-    """What a kernel of kernels/rows/direct.py gives for labels without options; None if that is not for these arguments."""
+    """What a kernel of rows/direct.py gives for labels without options; None if that is not for these arguments."""
     if type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64 and targets.flags.carray:
         target = plain_target(logits, out)
         if target is not None:
