@@ -238,3 +238,12 @@ def test_samples_too_large_to_square_end_in_an_error_or_in_a_model(solver):
         model.fit(large, Y)
     assert all(np.isfinite(array).all() for array in parameters(model))
     assert model.predict(large).shape == (150,)
+
+
+def test_a_warning_names_the_line_of_the_caller():
+    X, y = np.arange(30.0).reshape(10, 3), np.arange(10) % 2
+    with pytest.warns(UserWarning) as warned:
+        SoftmaxClassifier(solver="sgd", max_iter=1, batch_size=50).fit(X, y)
+        SoftmaxClassifier(solver="sgd", batch_size=50).partial_fit(X, y, classes=[0, 1])
+    assert len(warned) == 3
+    assert {warning.filename for warning in warned} == {__file__}

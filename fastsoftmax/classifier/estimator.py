@@ -1,10 +1,11 @@
-"""SoftmaxClassifier: the protocol of a scikit-learn classifier around training.py, and nothing else.
+"""SoftmaxClassifier: the protocol of a scikit-learn classifier around training, and nothing else.
 
-fit reads its arguments (options.py, labels.py), hands starting weights and data to `fit_from` (fitting.py), which
-trains them and sets the attributes that LogisticRegression and MLPClassifier have, too.
+fit reads its parameters into Options (options.py) and its data (labels.py), hands them with starting weights to
+fitting.py, and makes of the Outcome the attributes that LogisticRegression and MLPClassifier have, too.
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable
 from typing import Any, Self
@@ -24,11 +25,11 @@ from fastsoftmax import functional
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import num_threads
 from fastsoftmax.classifier import model_file
-from fastsoftmax.classifier.fitting import Data, fit_from
+from fastsoftmax.classifier.fitting import Data, Outcome, pose, solve, tell
 from fastsoftmax.classifier.labels import is_soft, plain_labels, read_known_labels, read_labels
 from fastsoftmax.classifier.options import (
     STOCHASTIC,
-    check_parameters,
+    Options,
     dense_coefs,
     hidden_sizes,
     kept_descent,
@@ -36,10 +37,11 @@ from fastsoftmax.classifier.options import (
     network_of,
     new_descent,
     new_params,
+    read_options,
 )
-from fastsoftmax.classifier.reports import CallbackSupportMixin, with_callbacks
-from fastsoftmax.classifier.state import model_of, state_of
-from fastsoftmax.training.objective import layer_inputs
+from fastsoftmax.classifier.reports import Callbacks, CallbackSupportMixin, progress_bar, with_callbacks
+from fastsoftmax.classifier.state import fitted_of, state_of
+from fastsoftmax.training.objective import Network, layer_inputs
 
 
 def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
@@ -51,7 +53,7 @@ def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
 
 
 def _is_linear(classifier: "SoftmaxClassifier") -> bool:
-    if hidden_sizes(classifier):
+    if hidden_sizes(classifier.hidden_layer_sizes):
         raise AttributeError("only a model without hidden layers has a coef_ that can be sparse")
     return True
 
@@ -248,21 +250,21 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         UserWarning
             A KeyboardInterrupt: the classifier has the last good weights.
         """
-        check_parameters(self)
+        options = read_options(self.get_params(deep=False))
         y = plain_labels(y)
         with self._threads():
             samples, given, by_row = self._read_data(X, y, sample_weight, reset=True)
             labels = read_labels(given, samples.dtype)
             rng = check_random_state(self.random_state)
-            network = network_of(self, samples.shape[1], len(labels.classes))
-            if self.warm_start and hasattr(self, "coefs_"):
-                params = kept_params(self, network, samples.dtype, labels.classes)
+            network = network_of(options, samples.shape[1], len(labels.classes))
+            if options.warm_start and hasattr(self, "coefs_"):
+                params = kept_params(vars(self), network, samples.dtype, labels.classes)
             else:
-                params = new_params(network, samples.dtype, self, rng)
+                params = new_params(network, samples.dtype, options.fit_intercept, rng)
             self.classes_, self.temperature_ = labels.classes, 1.0
             self.t_, self.loss_curve_ = 0, []
-            self._descent = new_descent(self, params, rng) if self.solver in STOCHASTIC else None
-            fit_from(self, network, params, Data(samples, labels, by_row), rng, self.max_iter)
+            self._descent = new_descent(options, params, rng) if options.is_stochastic else None
+            self._train(options, network, params, Data(samples, labels, by_row), rng, options.max_iter)
         return self
 
     @available_if(_is_stochastic)
@@ -291,10 +293,10 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         TypeError, ValueError
             As in `fit`; a label that is not in classes.
         """
-        check_parameters(self)
-        if self.early_stopping:
+        options = read_options(self.get_params(deep=False))
+        if options.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if self.class_weight == "balanced":
+        if options.class_weight == "balanced":
             raise ValueError('partial_fit does not support class_weight="balanced": hand in a dict, or sample_weight')
         y = plain_labels(y)
         first = not hasattr(self, "coefs_")
@@ -308,15 +310,49 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             dtype = samples.dtype if first else self.coefs_[0].dtype
             labels = read_labels(given, dtype, self.classes_)
             rng = check_random_state(self.random_state)
-            network = network_of(self, samples.shape[1], len(labels.classes))
+            network = network_of(options, samples.shape[1], len(labels.classes))
             if first:
-                params = new_params(network, dtype, self, rng)
+                params = new_params(network, dtype, options.fit_intercept, rng)
                 self.temperature_, self.t_, self.loss_curve_ = 1.0, 0, []
             else:
-                params = kept_params(self, network, dtype, labels.classes)
-            self._descent = kept_descent(self) or new_descent(self, params, rng)
-            fit_from(self, network, params, Data(samples.astype(dtype, copy=False), labels, by_row), rng, None)
+                params = kept_params(vars(self), network, dtype, labels.classes)
+            descent = kept_descent(getattr(self, "_descent", None), options.solver)
+            self._descent = descent or new_descent(options, params, rng)
+            data = Data(samples.astype(dtype, copy=False), labels, by_row)
+            self._train(options, network, params, data, rng, None)
         return self
+
+    def _train(
+        self,
+        options: Options,
+        network: Network,
+        params: Array,
+        data: Data,
+        rng: np.random.RandomState,
+        max_iter: int | None,
+    ) -> None:
+        """Train from the parameters and keep what comes out; max_iter None: an epoch of partial_fit."""
+        problem = pose(options, network, params, data, rng, self._descent, self.t_, max_iter)
+        callbacks = Callbacks(self, max_iter, data.for_callbacks(), lambda now: _attributes(network, now))
+        with progress_bar(options.verbose and max_iter is not None, type(self).__name__, max_iter or 1) as draw:
+            callbacks.begin(params)
+            outcome = solve(problem, lambda now, loss: draw(now, loss) or callbacks.report(now, loss))
+        self._keep(outcome)
+        callbacks.end(params)
+        tell(problem, outcome, getattr(self, "feature_names_in_", None))
+
+    def _keep(self, outcome: Outcome) -> None:
+        for name, value in _attributes(outcome.network, outcome.params).items():
+            setattr(self, name, value)
+        self.n_iter_ = outcome.n_iter
+        self.loss_curve_ = [*self.loss_curve_, *outcome.training.loss_curve]
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
+        self.t_, scores = self.t_ if outcome.seen is None else outcome.seen, outcome.scores
+        self.validation_scores_ = scores
+        self.best_validation_score_ = max(scores) if scores else None
+        self.best_loss_ = None if scores else min(self.loss_curve_, default=math.nan)
+        if outcome.training.failed:
+            self._descent = None  # its momentum is spoiled
 
     def _read_data(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
         """X, y and the weights (n_samples,), empty if none are given."""
@@ -462,7 +498,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             The file cannot be written.
         """
         check_is_fitted(self, "coefs_")
-        model_file.write(path, *state_of(self))
+        model_file.write(path, *state_of(self.get_params(deep=False), vars(self)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -484,7 +520,11 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         OSError
             It cannot be read.
         """
-        return model_of(cls, *model_file.read(path))
+        params, fitted = fitted_of(set(cls._get_param_names()), *model_file.read(path))
+        model = cls(**params)
+        for name, value in fitted.items():
+            setattr(model, name, value)
+        return model
 
     @property
     def coef_(self) -> Array:
@@ -517,7 +557,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self
         """
         check_is_fitted(self, "coefs_")
-        self.coefs_ = dense_coefs(self)
+        self.coefs_ = dense_coefs(self.coefs_)
         return self
 
     def _only_layer(self, name: str, arrays: list[Array]) -> Array:
@@ -530,3 +570,16 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _attributes(network: Network, params: Array) -> dict[str, Any]:
+    """What a classifier with these parameters has."""
+    layers = [(weight.copy(), bias.copy()) for weight, bias in network.layers(params)]
+    if len(layers[-1][0]) == 2:
+        layers[-1] = layers[-1][0][1:], layers[-1][1][1:]
+    return {
+        "coefs_": [weight.T for weight, _ in layers],
+        "intercepts_": [bias for _, bias in layers],
+        "n_layers_": len(layers) + 1,
+        "n_outputs_": len(layers[-1][0]),
+    }

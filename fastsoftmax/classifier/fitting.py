@@ -1,12 +1,12 @@
-"""One fit of SoftmaxClassifier, from data that have been read to attributes: the objective is put together and trained,
-its reports go to bar and callbacks, and what came out is kept in the classifier.
+"""One fit, from data that have been read to an outcome: the objective is put together and trained.
+
+Options go in and an Outcome comes back; the estimator keeps it, and knows who is told of each iteration.
 """
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -15,17 +15,13 @@ from sklearn.model_selection import train_test_split
 from fastsoftmax import functional
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.labels import Labels, read_class_weight, weigh
-from fastsoftmax.classifier.options import solver_of
-from fastsoftmax.classifier.reports import Callbacks, progress_bar
-from fastsoftmax.training.descent import Descent
+from fastsoftmax.classifier.options import Options, solver_of
+from fastsoftmax.classifier.reports import Report, warn
+from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
 from fastsoftmax.training.objective import Network, Objective, layer_inputs
 from fastsoftmax.training.quasi_newton import QuasiNewton
 
-if TYPE_CHECKING:
-    from fastsoftmax.classifier.estimator import SoftmaxClassifier
-
-STACK = 5  # frames from a warning to the caller of fit
 CURE = "features of a like scale (StandardScaler)"
 FEW = 5  # features that a warning names
 
@@ -48,44 +44,131 @@ class Data:
         return {"X": self.X, "y": lambda: self.labels.classes[self.labels.hard], "metadata": metadata}
 
 
-def fit_from(
-    model: "SoftmaxClassifier",
+@dataclass(frozen=True)
+class Problem:
+    """What is minimised, from where, and how."""
+
+    options: Options
+    network: Network
+    params: Array
+    objective: Objective
+    solver: Solver
+    max_iter: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a fit.
+
+    Attributes
+    ----------
+    params : the last good ones
+    training : its loss curve, and how it ended
+    seen, scores : of sgd and adam, samples so far (else None) and validation scores
+    """
+
+    network: Network
+    params: Array
+    training: Training
+    is_quasi_newton: bool
+    seen: int | None
+    scores: list[float] | None
+    left_out: Array
+    far_from_zero: Array
+
+    @property
+    def n_iter(self) -> Any:
+        """As LogisticRegression has it, and for a network or a stochastic solver as MLPClassifier."""
+        n_iter = len(self.training.loss_curve)
+        as_array = self.is_quasi_newton and len(self.network.sizes) == 2
+        return np.array([n_iter], np.int32) if as_array else n_iter
+
+
+def pose(
+    options: Options,
     network: Network,
     params: Array,
     data: Data,
     rng: np.random.RandomState,
+    descent: DescentState | None,
+    seen: int,
     max_iter: int | None,
-) -> None:
-    """Train from the parameters, and keep what comes out; max_iter None: an epoch of partial_fit."""
-    class_weight = read_class_weight(model.class_weight, data.labels, data.by_row, params.dtype)
-    callbacks = Callbacks(model, max_iter, data.for_callbacks(), lambda now: attributes(network, now))
+) -> Problem:
+    """Put objective and solver together. max_iter None: an epoch of partial_fit. descent, seen: see solver_of."""
+    class_weight = read_class_weight(options.class_weight, data.labels, data.by_row, params.dtype)
     validate = None
-    if model._descent is not None and model.early_stopping:
-        data, validate = _hold_out(model, network, data, rng)
-    labels, by_row = weigh(model.loss, data.labels, data.by_row, class_weight)
-    objective = _objective(model, network, Data(data.X, labels, by_row), params.dtype)
-    solver = solver_of(model, data.X.shape[0], validate, max_iter or 1)
-    with progress_bar(bool(model.verbose) and max_iter is not None, type(model).__name__, max_iter or 1) as draw:
-        callbacks.begin(params)
-        training = train(objective, params, solver, lambda now, loss: draw(now, loss) or callbacks.report(now, loss))
-    _keep(model, network, params, training, solver)
-    callbacks.end(params)
-    _tell(model, training, solver, max_iter)
+    if descent is not None and options.early_stopping:
+        data, validate = _hold_out(options, network, data, rng)
+    labels, by_row = weigh(options.loss, data.labels, data.by_row, class_weight)
+    objective = _objective(options, network, Data(data.X, labels, by_row), params.dtype)
+    solver = solver_of(options, data.X.shape[0], descent, seen, validate, max_iter or 1)
+    return Problem(options, network, params, objective, solver, max_iter)
 
 
-def _objective(model: "SoftmaxClassifier", network: Network, data: Data, dtype: Any) -> Objective:
+def solve(problem: Problem, report: Report) -> Outcome:
+    """Train; report is told of each iteration, and may ask to stop."""
+    training, solver = train(problem.objective, problem.params, problem.solver, report), problem.solver
+    seen, scores = (solver.seen, solver.scores or None) if isinstance(solver, Descent) else (None, None)
+    coordinates = solver.coordinates if isinstance(solver, QuasiNewton) else None
+    none = np.empty(0, np.intp)
+    return Outcome(
+        problem.network,
+        problem.params,
+        training,
+        is_quasi_newton=isinstance(solver, QuasiNewton),
+        seen=seen,
+        scores=scores,
+        left_out=coordinates.out_of_range if coordinates else none,
+        far_from_zero=coordinates.far_from_zero if coordinates else none,
+    )
+
+
+def tell(problem: Problem, outcome: Outcome, feature_names: Array | None) -> None:
+    """Raise or warn where the training did not end well."""
+    training, max_iter, solver = outcome.training, problem.max_iter, problem.options.solver
+    n_iter = len(training.loss_curve)
+    if training.failed:
+        raise ValueError(
+            f"the loss was not finite after {n_iter} good iterations, whose weights the classifier has. "
+            f"Cure: {CURE}, a smaller learning_rate_init"
+        )
+    if training.interrupted:
+        warn(f"Training interrupted by user after {n_iter} iterations: the last good weights are kept")
+    elif max_iter is not None and not training.converged and not training.stopped:
+        if n_iter >= max_iter:
+            message = f"Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet"
+        else:
+            message = f"no step goes down after {n_iter} iterations, though the gradient is not small: rounding"
+        far = _names(feature_names, outcome.far_from_zero)
+        message += f". Cure: a larger max_iter, {CURE}, a larger alpha or tol" + (
+            f"; above all for {far}, which vary little for their distance from 0" if far else ""
+        )
+        warn(f"{solver}: {message}", ConvergenceWarning)
+    if outcome.left_out.size:
+        names, dtype = _names(feature_names, outcome.left_out), outcome.params.dtype
+        message = f"left out, because {dtype} cannot hold weights for so small or large values: {names}"
+        warn(f"{solver}: {message}. Cure: {CURE}", ConvergenceWarning)
+
+
+def _names(known: Array | None, features: Array) -> str:
+    """The features by name, or else by number; the first ones of many."""
+    named = [f"feature {d}" if known is None else f"feature {known[d]!r}" for d in features[:FEW]]
+    return ", ".join(named) + (f" and {len(features) - FEW} more" if len(features) > FEW else "")
+
+
+def _objective(options: Options, network: Network, data: Data, dtype: Any) -> Objective:
     objective = Objective(
         data.X,
         data.labels.targets,
         network,
         data.by_row,
         np.empty(0, dtype),
-        loss=model.loss,
-        alpha=float(model.alpha),
-        label_smoothing=float(model.label_smoothing),
-        fit_intercept=model.fit_intercept,
+        loss=options.loss,
+        alpha=options.alpha,
+        label_smoothing=options.label_smoothing,
+        fit_intercept=options.fit_intercept,
         pins_first_class=len(data.labels.classes) == 2,
-        backward=model.backward,
+        backward=options.backward,
     )
     if objective.total == 0:
         raise ValueError("sample_weight and class_weight leave no sample of any class a weight above 0")
@@ -93,11 +176,11 @@ def _objective(model: "SoftmaxClassifier", network: Network, data: Data, dtype: 
 
 
 def _hold_out(
-    model: "SoftmaxClassifier", network: Network, data: Data, rng: np.random.RandomState
+    options: Options, network: Network, data: Data, rng: np.random.RandomState
 ) -> tuple[Data, Callable[[Array], float]]:
     """The data to train on, and a function of the parameters: their accuracy on the others."""
     hard = data.labels.hard
-    counts, n_held = np.bincount(hard), math.ceil(model.validation_fraction * len(hard))
+    counts, n_held = np.bincount(hard), math.ceil(options.validation_fraction * len(hard))
     fair = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(n_held, len(hard) - n_held)
     rows, held = train_test_split(
         np.arange(len(hard)), test_size=n_held, random_state=rng, stratify=hard if fair else None
@@ -126,59 +209,3 @@ def attributes(network: Network, params: Array) -> dict[str, Any]:
         "n_layers_": len(layers) + 1,
         "n_outputs_": len(layers[-1][0]),
     }
-
-
-def _keep(model: "SoftmaxClassifier", network: Network, params: Array, training: Training, solver: Solver) -> None:
-    for name, value in attributes(network, params).items():
-        setattr(model, name, value)
-    n_iter = len(training.loss_curve)
-    # as LogisticRegression has it, and for a network or a stochastic solver as MLPClassifier
-    model.n_iter_ = (
-        np.array([n_iter], np.int32) if isinstance(solver, QuasiNewton) and len(network.sizes) == 2 else n_iter
-    )
-    model.loss_curve_ = [*model.loss_curve_, *training.loss_curve]
-    model.loss_ = model.loss_curve_[-1] if model.loss_curve_ else math.nan
-    scores = None
-    if isinstance(solver, Descent):
-        model.t_, scores = solver.seen, solver.scores or None
-    model.validation_scores_ = scores
-    model.best_validation_score_ = max(scores) if scores else None
-    model.best_loss_ = None if scores else min(model.loss_curve_, default=math.nan)
-
-
-def _tell(model: "SoftmaxClassifier", training: Training, solver: Solver, max_iter: int | None) -> None:
-    """Raise or warn where the training did not end well."""
-    n_iter = len(training.loss_curve)
-    coordinates = solver.coordinates if isinstance(solver, QuasiNewton) else None
-    if training.failed:
-        model._descent = None  # its momentum is spoiled
-        raise ValueError(
-            f"the loss was not finite after {n_iter} good iterations, whose weights the classifier has. "
-            f"Cure: {CURE}, a smaller learning_rate_init"
-        )
-    if training.interrupted:
-        message = f"Training interrupted by user after {n_iter} iterations: the last good weights are kept"
-        warnings.warn(message, stacklevel=STACK)
-    elif max_iter is not None and not training.converged and not training.stopped:
-        if n_iter >= max_iter:
-            message = f"Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet"
-        else:
-            message = f"no step goes down after {n_iter} iterations, though the gradient is not small: rounding"
-        far = _names(model, coordinates.far_from_zero) if coordinates else ""
-        message += f". Cure: a larger max_iter, {CURE}, a larger alpha or tol" + (
-            f"; above all for {far}, which vary little for their distance from 0" if far else ""
-        )
-        warnings.warn(f"{model.solver}: {message}", ConvergenceWarning, stacklevel=STACK)
-    if coordinates and coordinates.out_of_range.size:
-        left_out = _names(model, coordinates.out_of_range)
-        message = (
-            f"left out, because {model.coefs_[0].dtype} cannot hold weights for so small or large values: {left_out}"
-        )
-        warnings.warn(f"{model.solver}: {message}. Cure: {CURE}", ConvergenceWarning, stacklevel=STACK)
-
-
-def _names(model: "SoftmaxClassifier", features: Array) -> str:
-    """The features by name, or else by number; the first ones of many."""
-    known = getattr(model, "feature_names_in_", None)
-    named = [f"feature {d}" if known is None else f"feature {known[d]!r}" for d in features[:FEW]]
-    return ", ".join(named) + (f" and {len(features) - FEW} more" if len(features) > FEW else "")

@@ -1,14 +1,17 @@
-"""The parameters of SoftmaxClassifier, checked, and what they name: the network, its starting weights, the solver."""
+"""The parameters of SoftmaxClassifier, read once: checked and resolved; and what they name, the network, its starting
+weights, the solver.
+"""
 
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastsoftmax._gate.arrays import Array, is_sparse
 from fastsoftmax._gate.numbers import check_choice, read_count, read_flag, read_number, read_smoothing
+from fastsoftmax.classifier.reports import warn
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
 from fastsoftmax.training.descent import Descent, DescentState, start_descent
@@ -16,63 +19,99 @@ from fastsoftmax.training.loop import Solver
 from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network
 from fastsoftmax.training.quasi_newton import QuasiNewton
 
-if TYPE_CHECKING:
-    from fastsoftmax.classifier.estimator import SoftmaxClassifier
-
 STOCHASTIC = ("sgd", "adam")
 SOLVERS = ("lbfgs", "newton-cg", *STOCHASTIC)
 SCHEDULES = ("constant", "invscaling", "adaptive")
 AUTO_BATCH = 200
 
 
-def hidden_sizes(model: "SoftmaxClassifier") -> list[int]:
-    """hidden_layer_sizes as a list."""
-    sizes = model.hidden_layer_sizes
-    return [read_count("hidden_layer_sizes", n) for n in (sizes if isinstance(sizes, Iterable) else (sizes,))]
+@dataclass(frozen=True)
+class Options:
+    """What the parameters of a SoftmaxClassifier mean, for one fit.
+
+    Attributes
+    ----------
+    hidden : units of each hidden layer
+    batch_size : None where it is up to us
+    learning_rate_init : a number
+    others : as SoftmaxClassifier has them; class_weight is checked when the classes are known
+    """
+
+    hidden: tuple[int, ...]
+    activation: str
+    loss: str
+    solver: str
+    alpha: float
+    fit_intercept: bool
+    class_weight: Any
+    label_smoothing: float
+    batch_size: int | None
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    tol: float
+    verbose: bool
+    warm_start: bool
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: int
+    backward: str
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether it goes by epochs of batches."""
+        return self.solver in STOCHASTIC
 
 
-def check_parameters(model: "SoftmaxClassifier") -> None:
-    """Raise a TypeError or ValueError that names the first parameter that cannot be used."""
-    hidden = hidden_sizes(model)
+def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    """hidden_layer_sizes as a tuple."""
+    sizes = hidden_layer_sizes if isinstance(hidden_layer_sizes, Iterable) else (hidden_layer_sizes,)
+    return tuple(read_count("hidden_layer_sizes", n) for n in sizes)
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """The parameters by name, read; a TypeError or ValueError names the first that cannot be used."""
+    hidden = hidden_sizes(given["hidden_layer_sizes"])
     choices = (("activation", ACTIVATIONS), ("loss", LOSSES), ("solver", SOLVERS), ("backward", BACKWARD))
     for name, values in (*choices, ("learning_rate", SCHEDULES)):
-        check_choice(name, getattr(model, name), values)
-    if model.solver == "newton-cg" and (hidden or model.backward != "fused"):
+        check_choice(name, given[name], values)
+    if given["solver"] == "newton-cg" and (hidden or given["backward"] != "fused"):
         what = "hidden_layer_sizes=()" if hidden else 'backward="fused"'
         raise ValueError(f"solver='newton-cg' needs {what}: choose 'lbfgs', 'sgd' or 'adam'")
     for name in ("fit_intercept", "shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
-        read_flag(name, getattr(model, name))
+        read_flag(name, given[name])
     for name in ("max_iter", "n_iter_no_change"):
-        read_count(name, getattr(model, name))
-    if model.batch_size != "auto":
-        read_count("batch_size", model.batch_size)  # type: ignore[arg-type]
-    if model.n_threads is not None:
-        read_count("n_threads", model.n_threads)
-    for name in ("alpha", "tol", "power_t"):
-        read_number(name, getattr(model, name), least=0)
-    if model.learning_rate_init != "auto":
-        read_number("learning_rate_init", model.learning_rate_init, above=0)  # type: ignore[arg-type]
-    read_number("epsilon", model.epsilon, above=0)
+        read_count(name, given[name])
+    if given["n_threads"] is not None:
+        read_count("n_threads", given["n_threads"])
+    rate = given["learning_rate_init"]
+    batch_size = None if given["batch_size"] == "auto" else read_count("batch_size", given["batch_size"])
+    numbers = {name: read_number(name, given[name], least=0) for name in ("alpha", "tol", "power_t")}
+    rate = (0.001 if hidden else 0.01) if rate == "auto" else read_number("learning_rate_init", rate, above=0)
+    numbers["epsilon"] = read_number("epsilon", given["epsilon"], above=0)
     for name in ("beta_1", "beta_2"):
-        read_number(name, getattr(model, name), least=0, below=1)
-    read_number("momentum", model.momentum, least=0, below=1 + np.finfo(float).eps)
-    read_number("validation_fraction", model.validation_fraction, above=0, below=1)
-    read_smoothing(model.label_smoothing)
+        numbers[name] = read_number(name, given[name], least=0, below=1)
+    numbers["momentum"] = read_number("momentum", given["momentum"], least=0, below=1 + np.finfo(float).eps)
+    numbers["validation_fraction"] = read_number("validation_fraction", given["validation_fraction"], above=0, below=1)
+    numbers["label_smoothing"] = read_smoothing(given["label_smoothing"])
+    known = {name: given[name] for name in Options.__dataclass_fields__ if name in given}
+    resolved = {"hidden": hidden, "batch_size": batch_size, "learning_rate_init": rate, **numbers}
+    return Options(**{**known, **resolved, "verbose": bool(given["verbose"])})
 
 
-def learning_rate(model: "SoftmaxClassifier") -> float:
-    """learning_rate_init as a number."""
-    if model.learning_rate_init == "auto":
-        return 0.001 if hidden_sizes(model) else 0.01
-    return float(model.learning_rate_init)
-
-
-def network_of(model: "SoftmaxClassifier", n_features: int, n_classes: int) -> Network:
+def network_of(options: Options, n_features: int, n_classes: int) -> Network:
     """The network that the parameters describe."""
-    return Network(np.array([n_features, *hidden_sizes(model), n_classes], np.int64), model.activation)
+    return Network(np.array([n_features, *options.hidden, n_classes], np.int64), options.activation)
 
 
-def new_params(network: Network, dtype: Any, model: "SoftmaxClassifier", rng: np.random.RandomState) -> Array:
+def new_params(network: Network, dtype: Any, fit_intercept: bool, rng: np.random.RandomState) -> Array:
     """Zeros for a linear model; else uniform after Glorot & Bengio 2010, as MLPClassifier."""
     params = np.zeros(network.n_params, dtype)
     if len(network.sizes) > 2:
@@ -80,7 +119,7 @@ def new_params(network: Network, dtype: Any, model: "SoftmaxClassifier", rng: np
         for (n_in, n_out), (weight, bias) in zip(pairwise(network.sizes), layers, strict=True):
             bound = np.sqrt((2.0 if network.activation == "logistic" else 6.0) / (n_in + n_out))
             weight[:] = rng.uniform(-bound, bound, weight.shape)
-            if model.fit_intercept:
+            if fit_intercept:
                 bias[:] = rng.uniform(-bound, bound, bias.shape)
         if network.sizes[-1] == 2:
             layers[-1][0][0], layers[-1][1][0] = 0, 0
@@ -95,16 +134,16 @@ def pin_first_class(layer: tuple[Array, Array]) -> None:
         bias -= bias[0]
 
 
-def dense_coefs(model: "SoftmaxClassifier") -> list[Array]:
+def dense_coefs(coefs: Iterable[Any]) -> list[Array]:
     """coefs_ as arrays, whether they are sparse now (`sparsify`) or not."""
-    return [coef.toarray() if is_sparse(coef) else coef for coef in model.coefs_]
+    return [coef.toarray() if is_sparse(coef) else coef for coef in coefs]
 
 
-def kept_params(model: "SoftmaxClassifier", network: Network, dtype: Any, classes: Array) -> Array:
-    """The present weights of a fitted model for the network, whose classes may be others: new ones start at zero."""
+def kept_params(fitted: Mapping[str, Any], network: Network, dtype: Any, classes: Array) -> Array:
+    """The weights among a fitted model's attributes, for a network whose classes may be others: new ones are zero."""
     params = np.zeros(network.n_params, dtype)
     layers = network.layers(params)
-    coefs = dense_coefs(model)
+    coefs, intercepts = dense_coefs(fitted["coefs_"]), fitted["intercepts_"]
     shapes = [coef.shape[::-1] for coef in coefs[:-1]]
     if shapes != [weight.shape for weight, _ in layers[:-1]] or len(coefs[-1]) != layers[-1][0].shape[1]:
         sizes = [len(coef) for coef in coefs]
@@ -113,10 +152,10 @@ def kept_params(model: "SoftmaxClassifier", network: Network, dtype: Any, classe
             f"{sizes}, got {list(network.sizes[:-1])}"
         )
     for k, (weight, bias) in enumerate(layers[:-1]):
-        weight[:], bias[:] = coefs[k].T, model.intercepts_[k]
+        weight[:], bias[:] = coefs[k].T, intercepts[k]
     weight, bias = layers[-1]
-    present = list(model.classes_)
-    coef, intercept = coefs[-1].T, model.intercepts_[-1]
+    present = list(fitted["classes_"])
+    coef, intercept = coefs[-1].T, intercepts[-1]
     if len(present) == 2:
         coef, intercept = np.vstack([np.zeros_like(coef), coef]), np.append(np.zeros_like(intercept), intercept)
     for c, label in enumerate(classes):
@@ -126,48 +165,48 @@ def kept_params(model: "SoftmaxClassifier", network: Network, dtype: Any, classe
     return params
 
 
-def new_descent(model: "SoftmaxClassifier", params: Array, rng: np.random.RandomState) -> DescentState:
+def new_descent(options: Options, params: Array, rng: np.random.RandomState) -> DescentState:
     """The state of sgd or adam at the start."""
     return start_descent(
         params,
-        solver=model.solver,
-        learning_rate_init=learning_rate(model),
-        decays=(model.beta_1, model.beta_2) if model.solver == "adam" else (model.momentum, 0.0),
-        nesterovs_momentum=model.nesterovs_momentum,
-        epsilon=model.epsilon,
-        seed=int(rng.randint(2**31 - 1)) if model.shuffle else None,
+        solver=options.solver,
+        learning_rate_init=options.learning_rate_init,
+        decays=(options.beta_1, options.beta_2) if options.solver == "adam" else (options.momentum, 0.0),
+        nesterovs_momentum=options.nesterovs_momentum,
+        epsilon=options.epsilon,
+        seed=int(rng.randint(2**31 - 1)) if options.shuffle else None,
     )
 
 
-def kept_descent(model: "SoftmaxClassifier") -> DescentState | None:
-    """The state of its solver that the model has, from which partial_fit can go on; None if there is none."""
-    descent: DescentState | None = getattr(model, "_descent", None)
-    if descent is None or bool(descent.rule[METHOD] == ADAM) != (model.solver == "adam"):
+def kept_descent(descent: DescentState | None, solver: str) -> DescentState | None:
+    """A state from which the solver can go on; None if it is not one of this solver."""
+    if descent is None or bool(descent.rule[METHOD] == ADAM) != (solver == "adam"):
         return None
     return descent.writable()
 
 
 def solver_of(
-    model: "SoftmaxClassifier",
+    options: Options,
     n_samples: int,
+    descent: DescentState | None,
+    seen: int,
     validate: Callable[[Array], float] | None,
     max_iter: int,
 ) -> Solver:
-    """The solver that the parameters name."""
-    if model._descent is None:
-        return QuasiNewton(model.solver, float(model.tol), max_iter)
-    batch_size = AUTO_BATCH if model.batch_size == "auto" else int(model.batch_size)
-    if batch_size > n_samples and model.batch_size != "auto":
-        warnings.warn(f"batch_size={batch_size} is larger than the number of samples, {n_samples}", stacklevel=6)
+    """The solver that the options name. descent, seen: where a stochastic one goes on from."""
+    if descent is None:
+        return QuasiNewton(options.solver, options.tol, max_iter)
+    if options.batch_size is not None and options.batch_size > n_samples:
+        warn(f"batch_size={options.batch_size} is larger than the number of samples, {n_samples}")
     return Descent(
-        model._descent,
-        min(batch_size, n_samples),
+        descent,
+        min(options.batch_size or AUTO_BATCH, n_samples),
         max_iter,
-        float(model.tol),
-        model.n_iter_no_change,
-        learning_rate=model.learning_rate if model.solver == "sgd" else "constant",
-        learning_rate_init=learning_rate(model),
-        power_t=float(model.power_t),
+        options.tol,
+        options.n_iter_no_change,
+        learning_rate=options.learning_rate if options.solver == "sgd" else "constant",
+        learning_rate_init=options.learning_rate_init,
+        power_t=options.power_t,
         validate=validate,
-        seen=model.t_,
+        seen=seen,
     )

@@ -1,8 +1,11 @@
-"""Who is told of each iteration of a fit: a progress bar on stderr, and scikit-learn's callbacks where it has them.
+"""Who is told of a fit: whoever called it by warnings, a progress bar on stderr, and scikit-learn's callbacks where it
+has them.
 
 scikit-learn 1.9 has callbacks for estimators; before it, `CallbackSupportMixin` and `with_callbacks` here do nothing.
 """
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +28,17 @@ except ImportError:
 
 
 Report = Callable[[Array, float], bool]
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of the line that called us from outside, however many frames of ours and scikit-learn's lie between."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+OURS = ("fastsoftmax", "sklearn")
 
 
 @contextmanager

@@ -278,7 +278,7 @@ def weight_taking_part(labels, distribution, sample_weight, class_weight):
 
 @kernel
 def first_bad_label(labels, n_classes, ignored, ignores):
-    # labels (N,) int64 -> the first index of a label outside 0 .. n_classes - 1, or -1; `ignored` is right if it ignores
+    # labels (N,) int64 -> the first index of a label outside 0 .. n_classes - 1, or -1; `ignored` is right if `ignores`
     for n in range(labels.shape[0]):
         if labels[n] < 0 or labels[n] >= n_classes:
             if not (ignores and labels[n] == ignored):

@@ -9,7 +9,7 @@ on nothing but the row.
 import numpy as np
 from numba import types
 
-from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel
+from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel, routine
 from fastsoftmax.kernels.simd import (
     as_power,
     as_power_in_eighths,
@@ -122,9 +122,10 @@ def log1p(x):
     return k * _LN2_HIGH_64 - ((half_square - fma(s, fma(z, tail, half_square), low)) - f)
 
 
-@inlined
+@routine
 def log1p_each(x, count):
-    # x_j = log(1 + x_j), j < count
+    # x_j = log(1 + x_j), j < count. By itself, where LLVM makes vectors of the loop (inlined for 8 lanes it unrolls it:
+    # 1797 x 2 in float64, AVX2: 15 us against 11)
     for j in range(count):
         x[j] = log1p(x[j])
 
