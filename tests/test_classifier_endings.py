@@ -240,10 +240,11 @@ def test_samples_too_large_to_square_end_in_an_error_or_in_a_model(solver):
     assert model.predict(large).shape == (150,)
 
 
-def test_a_warning_names_the_line_of_the_caller():
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_warning_names_the_line_of_the_caller(method):
     X, y = np.arange(30.0).reshape(10, 3), np.arange(10) % 2
-    with pytest.warns(UserWarning) as warned:
-        SoftmaxClassifier(solver="sgd", max_iter=1, batch_size=50).fit(X, y)
-        SoftmaxClassifier(solver="sgd", batch_size=50).partial_fit(X, y, classes=[0, 1])
-    assert len(warned) == 3
+    classes = {"classes": [0, 1]} if method == "partial_fit" else {}
+    model = SoftmaxClassifier(solver="sgd", max_iter=1, batch_size=50, n_iter_no_change=1)
+    with pytest.warns(UserWarning, match="batch_size=50 is larger") as warned:
+        getattr(model, method)(X, y, **classes)
     assert {warning.filename for warning in warned} == {__file__}
