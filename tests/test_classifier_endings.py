@@ -243,8 +243,9 @@ def test_samples_too_large_to_square_end_in_an_error_or_in_a_model(solver):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_a_warning_names_the_line_of_the_caller(method):
     X, y = np.arange(30.0).reshape(10, 3), np.arange(10) % 2
-    classes = {"classes": [0, 1]} if method == "partial_fit" else {}
-    model = SoftmaxClassifier(solver="sgd", max_iter=1, batch_size=50, n_iter_no_change=1)
-    with pytest.warns(UserWarning, match="batch_size=50 is larger") as warned:
+    whole = method == "fit"
+    model = SoftmaxClassifier(max_iter=1) if whole else SoftmaxClassifier(solver="sgd", batch_size=50)
+    classes = {} if whole else {"classes": [0, 1]}
+    with pytest.warns(UserWarning, match="Maximum iterations" if whole else "batch_size=50 is larger") as warned:
         getattr(model, method)(X, y, **classes)
     assert {warning.filename for warning in warned} == {__file__}
