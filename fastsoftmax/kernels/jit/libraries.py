@@ -12,13 +12,28 @@ Whoever is no kernel, such as a user's @njit function, gets a kernel with all th
 other library of Numba's: so its own cache on disk holds all that it needs.
 """
 
+import gc
 import zlib
 
 from llvmlite import binding
 from numba.core import bytecode, codegen, compiler, untyped_passes
 
 
-class Inlined(codegen.JITCodeLibrary):
+class _Library(codegen.JITCodeLibrary):
+    def own_module(self):
+        """The code of the function alone: what it calls is declared."""
+        return super()._get_module_for_linking()
+
+    def _optimize_functions(self, ll_module):
+        # Numba's has a pass manager for each function, and for each declaration: four times as long
+        ll_module.data_layout = self._codegen._data_layout
+        passes, builder = self._codegen._function_pass_manager()
+        for function in ll_module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
+
+
+class Inlined(_Library):
     """Code that only becomes a part of its callers."""
 
     @property
@@ -30,15 +45,11 @@ class Inlined(codegen.JITCodeLibrary):
         """Only note that nothing can be added any more."""
         self._finalized = True
 
-    def own_module(self):
-        """The code of the function alone."""
-        return super()._get_module_for_linking()
-
     def _get_module_for_linking(self):
         return _linked(self, self._linking_libraries)
 
 
-class Kernel(codegen.JITCodeLibrary):
+class Kernel(_Library):
     """Machine code with a symbol that other kernels call.
 
     Attributes
@@ -74,7 +85,7 @@ class Kernel(codegen.JITCodeLibrary):
         if self._packed_module is not None:
             self._shared_module = binding.parse_bitcode(zlib.decompress(self._packed_module))
             self._packed_module = None
-        return super()._get_module_for_linking()
+        return super().own_module()
 
     def _get_module_for_linking(self):
         return _linked(self, self.called)
@@ -90,7 +101,7 @@ def _linked(library, others):
 
 
 def _own_module(library):
-    return library.own_module() if isinstance(library, Inlined | Kernel) else library._get_module_for_linking()
+    return library.own_module() if isinstance(library, _Library) else library._get_module_for_linking()
 
 
 def _reached(libraries, whole):
@@ -147,7 +158,13 @@ def _compile(pipeline, func_id, library):
     state.func_id, state.library = func_id, library
     untyped_passes.ExtractByteCode().run_pass(state)
     state.lifted, state.lifted_from = (), None
-    return pipeline._compile_bytecode()
+    collects = gc.isenabled()
+    gc.disable()  # a tenth of the time, for garbage that there hardly is
+    try:
+        return pipeline._compile_bytecode()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def pack(result):

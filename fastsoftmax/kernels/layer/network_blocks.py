@@ -33,15 +33,25 @@ from fastsoftmax.kernels.views import matrix, part
 @routine
 def network_block_rows(params, sizes):
     # as many rows as a block has: of the tiles, and such that a third of a core's L2 holds the block
-    size = max(1, sizes.sum() * params.itemsize)
+    size = max(1, (sizes[0] + count_units(sizes)[0]) * params.itemsize)
     return ROWS * (5 if 5 * ROWS * size <= BLOCK_BYTES else 2 if 2 * ROWS * size <= BLOCK_BYTES else 1)
 
 
 @routine
 def network_workspaces(params, sizes, rows):
     # for a block: activations of the layers after the first, in turn; the cotangent on its way; factors of a tile
-    workspace = np.empty(rows * sizes[1:].sum(), params.dtype)
-    return workspace, np.empty(rows * sizes[1:].max(), params.dtype), np.empty(max(CHUNK, rows) * PACKED, params.dtype)
+    units, widest = count_units(sizes)
+    packed = np.empty(max(CHUNK, rows) * PACKED, params.dtype)
+    return np.empty(rows * units, params.dtype), np.empty(rows * widest, params.dtype), packed
+
+
+@inlined
+def count_units(sizes):
+    # of the layers after the first: in all, and in the widest (sizes.sum() and .max() take 0.2 s to compile)
+    units, widest = NONE, NONE
+    for k in range(1, sizes.size):
+        units, widest = units + sizes[k], max(widest, sizes[k])
+    return units, widest
 
 
 @inlined
@@ -61,7 +71,7 @@ def _later_layers(count, params, sizes, activation, workspace, rows):
         activate(inputs, activation)
         a += rows * n_in
         weight, bias = matrix(params, at, n_out, n_in), part(params, at + n_out * n_in, n_out)
-        logits_block(inputs, 0, count, weight, bias, NONE, n_out, pointer(matrix(workspace, a, count, n_out)))
+        logits_block(inputs, NONE, count, weight, bias, NONE, n_out, pointer(matrix(workspace, a, count, n_out)))
         at += n_out * (n_in + 1)
     return matrix(workspace, a, count, sizes[n_layers])
 
@@ -77,14 +87,14 @@ def backward(X, order, first, count, network, gathered, workspace, rows, delta, 
 @routine
 def _later_layers_back(count, params, sizes, activation, workspace, rows, delta, packed, grad, adds):
     n_layers = sizes.size - 1
-    at, a = params.size, rows * sizes[1:].sum()
+    at, a = params.size, rows * count_units(sizes)[0]
     a -= rows * sizes[n_layers]
     for k in range(n_layers - 1, 0, -1):
         n_in, n_out = sizes[k], sizes[k + 1]
         at -= n_out * (n_in + 1)
         cotangent, inputs = matrix(workspace, a, count, n_out), matrix(workspace, a - rows * n_in, count, n_in)
         grad_weight = matrix(grad, at, n_out, n_in)
-        grad_weight_block(cotangent, inputs, 0, count, NONE, n_out, adds, grad_weight, NONE, packed)
+        grad_weight_block(cotangent, inputs, NONE, count, NONE, n_out, adds, grad_weight, NONE, packed)
         grad_bias_block(cotangent, NONE, n_out, adds, part(grad, at + n_out * n_in, n_out))
         below = matrix(delta, 0, count, n_in)
         grad_X_block(cotangent, NONE, count, matrix(params, at, n_out, n_in), NONE, below, packed)
@@ -112,14 +122,14 @@ def _first_layer_dense(X, order, first, count, params, sizes, gathered, workspac
     n_in, n_out = sizes[0], sizes[1]
     take(X, order, first, count, matrix(gathered, 0, count, n_in))
     weight, bias = matrix(params, 0, n_out, n_in), part(params, n_out * n_in, n_out)
-    logits_block(matrix(gathered, 0, count, n_in), 0, count, weight, bias, NONE, n_out, pointer(workspace))
+    logits_block(matrix(gathered, 0, count, n_in), NONE, count, weight, bias, NONE, n_out, pointer(workspace))
 
 
 @routine
 def _first_layer_dense_back(X, order, first, count, sizes, gathered, workspace, packed, grad, adds):
     n_in, n_out = sizes[0], sizes[1]
     cotangent, inputs = matrix(workspace, 0, count, n_out), matrix(gathered, 0, count, n_in)
-    grad_weight_block(cotangent, inputs, 0, count, NONE, n_out, adds, matrix(grad, 0, n_out, n_in), NONE, packed)
+    grad_weight_block(cotangent, inputs, NONE, count, NONE, n_out, adds, matrix(grad, 0, n_out, n_in), NONE, packed)
     grad_bias_block(cotangent, NONE, n_out, adds, part(grad, n_out * n_in, n_out))
 
 

@@ -156,7 +156,7 @@ def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, strea
             if not spread_out:
                 weights[r], mass, gap = weights[r] * at_label, 1.0, label_gap
             masses[r], gaps[r], logs[r] = mass, gap, (ones - 1.0) + others if n_columns > 0 else 0.0
-        log1p_each(logs, count)
+        log1p_each(pointer(logs), count)
         for r in range(count):
             # sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
             losses[begin + r] = weights[r] * (masses[r] * logs[r] + gaps[r])

@@ -136,7 +136,7 @@ def _log_softmax_long(first, last, logits, temperature, out, streaming):
             top = splat(z, tops[n - begin])
             ones, others = exp_row(z, n * n_columns, n_columns, top, scale, True, None, 0)
             logs[n - begin] = (ones - 1.0) + others
-        log1p_each(logs, end - begin)
+        log1p_each(pointer(logs), end - begin)
         for n in range(begin, end):
             start, top, log_sum = n * n_columns, splat(z, tops[n - begin]), splat(z, logs[n - begin])
             fill_row(pointer(out), start, n_columns, streaming, _log_prob, (z, start, top, scale, log_sum))
@@ -186,7 +186,7 @@ def _logsumexp_long(first, last, logits, out):
             tops[r] = max_row(z, start, n_columns)
             ones, others = exp_row(z, start, n_columns, splat(z, tops[r]), None, True, None, 0)
             logs[r] = (ones - 1.0) + others
-        log1p_each(logs, count)
+        log1p_each(pointer(logs), count)
         _add_tops(logits, begin, count, tops, logs, out)
 
 
