@@ -10,7 +10,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     warmup = commands.add_parser("warmup", help="compile everything now and keep it, so that no later call has to")
     warmup.set_defaults(run=_warmup)
     warmup.add_argument("--dtype", choices=("float32", "float64"), help="for arrays of this dtype (default: both)")
+    warmup.add_argument("--jobs", type=_count, metavar="N", help="processes that compile (default: one for each core)")
     warmup.add_argument("--beside-package", action="store_true", help="keep it beside the package, for every user of "
                         "this installation, as for a machine image (default: in a folder of this user's)")  # fmt: skip
     return parser
@@ -168,11 +169,12 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
-    from fastsoftmax.cli.warmup import DTYPES, warm_up
-    from fastsoftmax.kernels.jit.machine_code import BESIDE_PACKAGE, beside_package
+    from fastsoftmax.cli.warmup import DTYPES, default_jobs, warm_up
+    from fastsoftmax.kernels.jit.machine_code import BESIDE_PACKAGE
 
-    with beside_package() if arguments.beside_package else contextlib.nullcontext():
-        done = warm_up((arguments.dtype,) if arguments.dtype else DTYPES, _progress)
+    dtypes, jobs = (arguments.dtype,) if arguments.dtype else DTYPES, arguments.jobs or default_jobs()
+    with _warmup_progress() as progress:
+        done = warm_up(dtypes, progress, jobs, arguments.beside_package)
     if done.folder is None:
         place = f"{BESIDE_PACKAGE} cannot be written" if arguments.beside_package else "set NUMBA_CACHE_DIR"
         print(f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: {place}")
@@ -180,6 +182,21 @@ def _warmup(arguments: argparse.Namespace) -> int:
     print(f"everything is ready after {done.seconds:.1f} s: {done.n_files} files, {done.n_bytes / 1e6:.1f} MB")
     print(done.folder)
     return 0
+
+
+@contextlib.contextmanager
+def _warmup_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal, a line for each part elsewhere."""
+    console = Console(stderr=True)
+    if sys.stderr is None or not console.is_terminal:
+        yield lambda what, done, of: _progress(f"{done} of {of} ready: {what}")
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, of: bar.update(task, completed=done, total=of, description=what)
 
 
 def _progress(line: str) -> None:

@@ -1,10 +1,18 @@
-"""Compile everything now, so that no later call of any process has to: each function, dtype and kind of option once."""
+"""Compile everything now, so that no later call of any process has to: each function, dtype and kind of option once.
+
+The work is dealt out to processes, the longest kinds of calls first; each keeps what it compiles, and finds what the
+others have kept.
+"""
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +23,7 @@ from fastsoftmax import functional as fs
 from fastsoftmax._threads import num_threads
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
-from fastsoftmax.kernels.jit.machine_code import kept
+from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network, Objective
@@ -34,20 +42,49 @@ class Warmth:
     n_bytes: int
 
 
-def warm_up(dtypes: Sequence[str], progress: Callable[[str], None]) -> Warmth:
-    """Call every public function with every kind of arguments; other processes find the machine code of that."""
+Call = Callable[[], Any]
+Calls = Callable[[str], Iterator[Call]]
+
+
+def warm_up(
+    dtypes: Sequence[str], progress: Callable[[str, int, int], None], jobs: int = 1, beside: bool = False
+) -> Warmth:
+    """Call every public function with every kind of arguments; other processes find the machine code of that.
+
+    Parameters
+    ----------
+    dtypes : of the arrays
+    progress : told what is ready, how many parts of the work are done, and how many there are
+    jobs : processes; 1: this one
+    beside : whether machine code is kept beside the package
+    """
     start = time.perf_counter()
-    for dtype in dtypes:
-        for call in itertools.chain(*(calls(dtype) for calls in CALLS)):
-            call()
-        progress(f"{dtype}: ready after {time.perf_counter() - start:.1f} s")
-    with num_threads(2):
-        fs.softmax(np.zeros((2, SMALL), dtypes[0]))
-    folder, n_files, n_bytes = kept()  # type: ignore[no-untyped-call]
+    parts = [(calls, dtype) for calls in CALLS for dtype in dtypes]
+    with beside_package() if beside else nullcontext():
+        if min(jobs, len(parts)) == 1:
+            for done, (calls, dtype) in enumerate(parts, 1):
+                progress(_make(calls, dtype), done, len(parts))
+        else:
+            with ProcessPoolExecutor(min(jobs, len(parts)), get_context("spawn")) as pool:
+                running = [pool.submit(_make, calls, dtype, beside) for calls, dtype in parts]
+                for done, future in enumerate(as_completed(running), 1):
+                    progress(future.result(), done, len(parts))
+        with num_threads(2):
+            fs.softmax(np.zeros((2, SMALL), dtypes[0]))
+        folder, n_files, n_bytes = kept()  # type: ignore[no-untyped-call]
     return Warmth(time.perf_counter() - start, folder, n_files, n_bytes)
 
 
-Call = Callable[[], Any]
+def default_jobs() -> int:
+    """As many processes as there are cores for this one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _make(calls: Calls, dtype: str, beside: bool = False) -> str:
+    with beside_package() if beside else nullcontext():
+        for call in calls(dtype):
+            call()
+    return f"{KINDS.get(calls.__name__, calls.__name__)}, {dtype}"
 
 
 def _arrays(dtype: Any) -> Iterator[tuple[np.ndarray, int]]:
@@ -125,4 +162,11 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 
 
-CALLS = (_map_calls, _product_calls, _loss_calls, _dense_calls, _training_calls)
+KINDS = {
+    "_training_calls": "classifiers",
+    "_dense_calls": "dense layers",
+    "_map_calls": "softmax and its kin",
+    "_loss_calls": "losses",
+    "_product_calls": "products with Jacobians",
+}
+CALLS: tuple[Calls, ...] = (_training_calls, _dense_calls, _map_calls, _loss_calls, _product_calls)  # longest first

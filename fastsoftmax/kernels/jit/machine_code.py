@@ -30,6 +30,7 @@ import stat
 import sys
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
 
 import llvmlite
@@ -85,7 +86,9 @@ class MachineCode(caching._Cache):
             folder = _to_write(self._module)
             if folder is not None:
                 called = [kernel.identity for kernel in data.library.called]
-                _write(folder / self._file_name(sig, data.codegen), serialize.dumps((called, pack(data))))
+                _write(
+                    folder / self._file_name(sig, data.codegen), zlib.compress(serialize.dumps((called, pack(data))))
+                )
 
     def _file_name(self, sig, codegen):
         settings = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
@@ -238,7 +241,7 @@ def _read(path):
     digest, body = content[:32], content[32:]
     if _checksum(path.name, body) != digest:
         raise ValueError(f"{path} is damaged")
-    return pickle.loads(body)
+    return pickle.loads(zlib.decompress(body))
 
 
 @functools.cache
