@@ -19,11 +19,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
-from numba.core import config
 from numpy.typing import NDArray
 
 from fastsoftmax._gate.numbers import read_count
 from fastsoftmax.kernels import threads as team_board
+from fastsoftmax.kernels.jit.numba_internals import config
 from fastsoftmax.kernels.threads import MOST_HELPERS, SMALL
 
 RETRY_SECONDS = 1.0  # before the system is asked again for a thread that it had not got
@@ -109,6 +109,8 @@ def run(kernel: Callable[..., Any], n_elements: int, *arguments: Any) -> Any:
     try:
         return kernel(*arguments, team.summon(threads - 1))
     finally:
+        if team.moved:
+            team.move_back()
         team.free.append(None)
 
 
@@ -120,10 +122,13 @@ class _Team:
     free : list
         Holds something while no call has the team: a lock that is taken with pop, which is atomic, and is no lock of
         Python's, which libraries of green threads replace.
+    moved : list of int
+        Helpers that may not run on every core of the caller's at the moment.
     """
 
     def __init__(self) -> None:
         self.free: list[None] = [None]
+        self.moved: list[int] = []
         self._board = team_board.new_board()  # type: ignore[no-untyped-call]
         self._board[team_board.SIGNALS] = _SIGNALS
         self._address = int(self._board.ctypes.data)
@@ -149,8 +154,16 @@ class _Team:
             self._board[team_board.WELCOME] = self._welcome = helpers
         for part in self._parts[:helpers]:
             if part[team_board.ASLEEP]:
-                _send_to_another_core(int(part[team_board.TID]))
+                thread = int(part[team_board.TID])
+                if _send_to_another_core(thread):
+                    self.moved.append(thread)
         return self._address
+
+    def move_back(self) -> None:
+        """Let helpers run on every core of the caller's again."""
+        while self.moved:
+            with contextlib.suppress(OSError):  # it ends at this moment
+                os.sched_setaffinity(self.moved.pop(), os.sched_getaffinity(0))
 
     def _start(self, helpers: int) -> None:
         """Start what is missing, unless the system had no thread to give a moment ago."""
@@ -180,8 +193,8 @@ _FAULTS = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGFPE", "SIGILL
 _SIGNALS = np.int64(sum(1 << (number - 1) for number in signal.valid_signals() - _FAULTS if number < 64))
 
 
-def _send_to_another_core(thread: int) -> None:
-    """Let a sleeping helper wake on any core but ours.
+def _send_to_another_core(thread: int) -> bool:
+    """Let a sleeping helper wake on any core but ours; whether it had to be told so.
 
     Left to itself it may wake on the core that it last had; if that is the leader's by now, the two take turns of
     4 ms there, the other core idle (300 x 5000, two threads: 280 us a call against 150).
@@ -191,6 +204,8 @@ def _send_to_another_core(thread: int) -> None:
         if others:
             with contextlib.suppress(OSError):  # it ends at this moment, or the system forbids it
                 os.sched_setaffinity(thread, others)
+                return True
+    return False
 
 
 _core_of_caller = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None

@@ -12,9 +12,9 @@ looks at Numba's types once, when the caller is compiled, and returns the code f
 import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
-from numba.np.numpy_support import as_dtype, from_dtype
 
 from fastsoftmax import functional, kernels
+from fastsoftmax.kernels.jit.numba_internals import as_dtype, from_dtype
 
 NONE = np.intp(0)  # no team: a user's threads are the user's
 

@@ -517,3 +517,51 @@ def test_a_team_that_is_closed_starts_no_more_helpers():
     team.dismiss()
     assert team.summon(3) == 0
     assert team.n_helpers == 0
+
+
+@kernel
+def _raise_at(first, last, bad, error):
+    for n in range(first, last):
+        if n == bad:
+            if error == 1:
+                raise ValueError("row is bad")
+            raise ZeroDivisionError("row is worse")
+
+
+@kernel
+def rows_that_raise(n_rows, bad, error, team):
+    board.share(team, n_rows, 1000, _raise_at, (bad, error))
+
+
+@needs_jit
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_a_row_raises_is_raised_whoever_worked_on_it(threads):
+    with fs.num_threads(threads):
+        for bad in (0, 5000, 9999):  # of the leader's share, or of a helper's
+            with pytest.raises(ValueError, match="row is bad"):
+                _threads.run(rows_that_raise, 10**7, 10_000, bad, 1)
+            with pytest.raises(ZeroDivisionError, match="row is worse"):
+                _threads.run(rows_that_raise, 10**7, 10_000, bad, 2)
+        assert _threads.run(rows_that_raise, 10**7, 10_000, -1, 1) is None
+
+
+@needs_jit
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no sets of cores")
+def test_helpers_may_run_on_every_core_again_after_a_call():
+    team = _threads._Team()
+    logits = uneven((60, 1000), np.float32)
+    try:
+        direct.softmax(logits, logits.copy(), team.summon(1))
+        deadline = time.monotonic() + 10
+        while not team._parts[0][board.ASLEEP] and time.monotonic() < deadline:
+            time.sleep(0.001)
+        thread = int(team._parts[0][board.TID])
+        team.summon(1)
+        if len(os.sched_getaffinity(0)) > 1:
+            assert team.moved == [thread]
+            assert os.sched_getaffinity(thread) < os.sched_getaffinity(0)
+        team.move_back()
+        assert os.sched_getaffinity(thread) == os.sched_getaffinity(0)
+        assert team.moved == []
+    finally:
+        team.dismiss()

@@ -8,8 +8,9 @@ called, and `keep` holds the bound arrays until then.
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
 from numba.extending import intrinsic
+
+from fastsoftmax.kernels.jit.numba_internals import cgutils, config, excinfo_ptr_t
 
 _NUMBER = ir.IntType(64)
 
@@ -78,8 +79,8 @@ def raise_status(typingctx, status):
 
     def codegen(context, builder, signature, args):
         code, raised = cgutils.unpack_tuple(builder, args[0], 2)
-        kind = _raised_type(function_type(context, ()))
-        _propagate(context, builder, builder.trunc(code, ir.IntType(32)), builder.inttoptr(raised, kind))
+        raised = builder.inttoptr(raised, excinfo_ptr_t)
+        _propagate(context, builder, builder.trunc(code, ir.IntType(32)), raised)
         return context.get_dummy_value()
 
     return types.void(status), codegen
@@ -91,14 +92,16 @@ def keep(typingctx, arguments):
     return types.void(arguments), lambda context, builder, signature, args: context.get_dummy_value()
 
 
-def _raised_type(function_type):
-    return function_type.args[1].pointee
+def frame_of_call(context, builder):
+    """What the function of a closure is given first: room for its result, which is nothing, and for what it raises."""
+    result = context.data_model_manager[types.none].get_return_type()
+    return cgutils.alloca_once(builder, result), cgutils.alloca_once(builder, excinfo_ptr_t)
 
 
 def _called(context, builder, args, taken):
     kind = function_type(context, taken.types)
     address, frame = cgutils.unpack_tuple(builder, args[0], 2)
-    result, raised = (cgutils.alloca_once(builder, argument.pointee) for argument in kind.args[:2])
+    result, raised = frame_of_call(context, builder)
     packer = context.get_arg_packer((types.voidptr, *taken.types))
     values = [builder.inttoptr(frame, ir.IntType(8).as_pointer())]
     values += cgutils.unpack_tuple(builder, args[1], len(taken.types))

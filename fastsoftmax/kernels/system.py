@@ -8,9 +8,9 @@ import sys
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastsoftmax.kernels.jit.numba_internals import cgutils
 from fastsoftmax.kernels.simd.target import is_arm64, is_x86
 
 

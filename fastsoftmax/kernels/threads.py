@@ -14,17 +14,31 @@ A helper that has found no job for a while sleeps on a condition variable in its
 signals it. It works in the leader's floating-point mode (rounding, subnormals flushed to zero), so that the results are
 those of the leader alone.
 
-The board is an array of int64, given by its address (0: no team). Its entries lie a cache line apart.
+The board is an array of int64, given by its address (0: no team). Its entries lie a cache line apart; all are read and
+written atomically, in one order for all threads. What holds:
+
+1. One leader at a time has the team (fastsoftmax/_threads.py sees to that). It alone writes a job, and only while
+   _OPEN is 0 and _INSIDE is 0: so no helper reads half of one.
+2. A helper counts itself in _INSIDE before it looks at _OPEN a second time, and reads the job only if that says that
+   one is open. The leader closes the job and then waits for _INSIDE to become 0: so whatever a helper reads of a job,
+   and the arrays that its closure is bound to, lives until the helper has left.
+3. Each row of a share is taken once, by an atomic addition to that share's _NEXT, and each turn that was taken is run
+   to its end, by whoever took it, before its taker leaves.
+4. The leader takes turns until none is left in any share: a job is done even if no helper ever comes.
+5. A helper says that it sleeps before it looks for a job once more; a leader opens the job before it looks who
+   sleeps. So one of both sees the other, and no job and no closing is slept through.
+6. _CLOSED is set once and never taken back. Helpers look at it before each turn and end; threads are joined after
+   that.
 """
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from fastsoftmax.kernels.closures import bind, function_type, keep, raise_status, status_of_call
+from fastsoftmax.kernels.closures import bind, frame_of_call, function_type, keep, raise_status, status_of_call
 from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.jit.numba_internals import config
 from fastsoftmax.kernels.system import (
     add_atomic,
     float_mode,
@@ -231,8 +245,7 @@ def _wake(team, helper):
 
 @inlined
 def _sleep(team, here):
-    # A leader opens a job and then looks whether we sleep; we say so and then look for a job. So one of both sees the
-    # other, and whoever finds us asleep wakes us: no job and no closing is slept through.
+    # invariant 5
     store_atomic(here + _ASLEEP, 1)
     if load_atomic(team + _OPEN) == 0 and load_atomic(team + _CLOSED) == 0:
         pthread_mutex_lock(here + _MUTEX)
@@ -252,7 +265,7 @@ def _serve(first, last, team, helper):
         number = load_atomic(team + _OPEN)
         if number != 0 and number != last_job:
             add_atomic(team + _INSIDE, 1)
-            number = load_atomic(team + _OPEN)  # from here on the leader waits for us
+            number = load_atomic(team + _OPEN)  # from here on the leader waits for us (invariant 2)
             job = team + _JOB
             if number != 0 and helper < load_atomic(job + 32):
                 set_float_mode(load_atomic(job + 40))
@@ -280,8 +293,7 @@ def _thread_function(typingctx):
         place = inner.bitcast(function.args[0], ir.IntType(64).as_pointer())
         closure = inner.inttoptr(inner.load(place), closure_kind.as_pointer())
         bound = inner.bitcast(inner.gep(place, [ir.IntType(32)(1)]), byte)
-        result, raised = (cgutils.alloca_once(inner, argument.pointee) for argument in closure_kind.args[:2])
-        inner.call(closure, [result, raised, bound, none, none])
+        inner.call(closure, [*frame_of_call(context, inner), bound, none, none])
         inner.ret(ir.Constant(byte, None))
         return builder.ptrtoint(function, ir.IntType(64))
 

@@ -9,11 +9,10 @@ import sys
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from fastsoftmax.kernels.jit import inlined_overload
+from fastsoftmax.kernels.jit.numba_internals import arrayobj, cgutils
 
 HUGE_BYTES, PAGE_BYTES = 2**22, 4096
 HUGE_PAGE_ADVICE = 14  # MADV_HUGEPAGE of Linux

@@ -15,11 +15,11 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 """
 
 import numba
-from numba.core import config
 from numba.extending import overload
 
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
 from fastsoftmax.kernels.jit.machine_code import MachineCode
+from fastsoftmax.kernels.jit.numba_internals import config
 
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _OPTIONS = {"error_model": "numpy", "nogil": True}

@@ -16,7 +16,8 @@ import gc
 import zlib
 
 from llvmlite import binding
-from numba.core import bytecode, codegen, compiler, untyped_passes
+
+from fastsoftmax.kernels.jit.numba_internals import bytecode, codegen, compiler, untyped_passes
 
 
 class _Library(codegen.JITCodeLibrary):

@@ -36,10 +36,9 @@ from pathlib import Path
 import llvmlite
 import numba
 import platformdirs
-from numba.core import caching, config, serialize
-from numba.core.runtime import rtsys
 
 from fastsoftmax.kernels.jit.libraries import pack, unpack
+from fastsoftmax.kernels.jit.numba_internals import caching, config, rtsys, serialize
 
 KERNELS = "fastsoftmax.kernels"
 PACKAGE = Path(__file__).resolve().parent.parent.parent

@@ -13,8 +13,8 @@ instructions of memory.py, arithmetic.py, transposition.py and tiles.py.
 """
 
 import numpy as np
-from numba.core import config
 
+from fastsoftmax.kernels.jit.numba_internals import config
 from fastsoftmax.kernels.simd.types import EIGHTHS, TILE_VECTORS
 
 VECTOR_BYTES = 64

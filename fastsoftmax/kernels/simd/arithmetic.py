@@ -8,9 +8,9 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
+from fastsoftmax.kernels.jit.numba_internals import AbstractTemplate, infer_global, signature
 from fastsoftmax.kernels.simd.target import has_avx2, has_mask_registers, is_arm64
 from fastsoftmax.kernels.simd.types import (
     EIGHTHS,

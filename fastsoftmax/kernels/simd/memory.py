@@ -2,9 +2,9 @@
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastsoftmax.kernels.jit.numba_internals import cgutils
 from fastsoftmax.kernels.simd.types import (
     INT32,
     TILE_VECTORS,

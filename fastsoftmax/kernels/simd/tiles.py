@@ -12,9 +12,9 @@ import functools
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastsoftmax.kernels.jit.numba_internals import cgutils
 from fastsoftmax.kernels.simd.target import has_many_registers, has_mask_registers, register_bytes
 from fastsoftmax.kernels.simd.types import (
     INT32,

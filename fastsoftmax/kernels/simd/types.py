@@ -4,10 +4,9 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, errors
-from numba.core.datamodel import models, register_default
 from numba.extending import lower_builtin, type_callable
 
+from fastsoftmax.kernels.jit.numba_internals import cgutils, errors, models, register_default
 from fastsoftmax.kernels.simd.target import has_mask_registers, has_masked_loads
 
 VECTOR_BITS = 512

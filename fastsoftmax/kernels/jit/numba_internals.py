@@ -1,0 +1,64 @@
+"""Every name of Numba's that its documentation does not promise: whoever needs one imports it from here.
+
+USED has what is called or overridden besides, as paths from this module; tests/test_numba_internals.py looks for each.
+"""
+
+from numba.core import bytecode as bytecode
+from numba.core import caching as caching
+from numba.core import cgutils as cgutils
+from numba.core import codegen as codegen
+from numba.core import compiler as compiler
+from numba.core import config as config
+from numba.core import errors as errors
+from numba.core import serialize as serialize
+from numba.core import untyped_passes as untyped_passes
+from numba.core.callconv import excinfo_ptr_t as excinfo_ptr_t
+from numba.core.datamodel import models as models
+from numba.core.datamodel import register_default as register_default
+from numba.core.runtime import rtsys as rtsys
+from numba.core.typing.templates import AbstractTemplate as AbstractTemplate
+from numba.core.typing.templates import infer_global as infer_global
+from numba.core.typing.templates import signature as signature
+from numba.np import arrayobj as arrayobj
+from numba.np.numpy_support import as_dtype as as_dtype
+from numba.np.numpy_support import from_dtype as from_dtype
+
+USED = (
+    "arrayobj.populate_array",
+    "bytecode.FunctionIdentity.from_function",
+    "caching._Cache.load_overload",
+    "caching._Cache.save_overload",
+    "cgutils.alloca_once",
+    "cgutils.alloca_once_value",
+    "cgutils.for_range",
+    "cgutils.gep_inbounds",
+    "cgutils.get_or_insert_function",
+    "cgutils.if_unlikely",
+    "cgutils.unpack_tuple",
+    "codegen.CodeLibrary.enable_object_caching",
+    "codegen.CodeLibrary._get_compiled_object",
+    "codegen.CodeLibrary._set_compiled_object",
+    "codegen.CodeLibrary.has_dynamic_globals",
+    "codegen.CPUCodegen._function_pass_manager",
+    "codegen.CPUCodeLibrary._finalize_final_module",
+    "codegen.CPUCodeLibrary._optimize_functions",
+    "codegen.JITCodeLibrary._get_module_for_linking",
+    "codegen.JITCodeLibrary.finalize",
+    "codegen.JitEngine.is_symbol_defined",
+    "compiler.Compiler.compile_extra",
+    "compiler.Compiler._compile_bytecode",
+    "compiler.CompileResult._find_referenced_environments",
+    "compiler.compile_result",
+    "config.BOUNDSCHECK",
+    "config.CACHE_DIR",
+    "config.DISABLE_JIT",
+    "config.LOOP_VECTORIZE",
+    "config.NUMBA_NUM_THREADS",
+    "config.OPT",
+    "config.SLP_VECTORIZE",
+    "models.PointerModel",
+    "models.PrimitiveModel",
+    "rtsys.initialize",
+    "serialize.dumps",
+    "untyped_passes.ExtractByteCode.run_pass",
+)
