@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.estimator import SoftmaxClassifier
+from fastsoftmax.cli.compiling import told
 from fastsoftmax.cli.datasets import DataSet, many_classes
 from fastsoftmax.training.objective import BACKWARD
 
@@ -93,8 +94,9 @@ def compare(data: DataSet, settings: Settings | None = None, progress: Progress 
     X_train, X_test, y_train, y_test = _split(data, settings)
     started = time.perf_counter()
     few = _rows_of_two_classes(y_train, settings.batch_size)
-    for way in BACKWARD:
-        _fit(settings.classifier(len(few), backward=way, max_iter=1), X_train[few], y_train[few])
+    with told(progress):
+        for way in BACKWARD:
+            _fit(settings.classifier(len(few), backward=way, max_iter=1), X_train[few], y_train[few])
     progress(f"{data.name}: {len(data.X)} samples, {data.X.shape[1]} features, {data.n_classes} classes")
     progress(f"{data.name}: machine code ready after {time.perf_counter() - started:.2f} s (not in the times)")
 

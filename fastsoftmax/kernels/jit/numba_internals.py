@@ -10,6 +10,7 @@ from numba.core import codegen as codegen
 from numba.core import compiler as compiler
 from numba.core import config as config
 from numba.core import errors as errors
+from numba.core import event as event
 from numba.core import serialize as serialize
 from numba.core import untyped_passes as untyped_passes
 from numba.core.callconv import excinfo_ptr_t as excinfo_ptr_t
@@ -56,6 +57,8 @@ USED = (
     "config.NUMBA_NUM_THREADS",
     "config.OPT",
     "config.SLP_VECTORIZE",
+    "event.Listener",
+    "event.install_listener",
     "models.PointerModel",
     "models.PrimitiveModel",
     "rtsys.initialize",
