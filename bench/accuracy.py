@@ -11,7 +11,7 @@ import numpy as np
 
 from fastsoftmax.kernels.jit import kernel
 from fastsoftmax.kernels.rows.vecmath import exp
-from fastsoftmax.kernels.simd import lanes, load_some, pointer, store_some
+from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
 
 CHUNK = 2**22
 RANGES = {np.float32: (-104.0, 60.0), np.float64: (-745.0, 500.0)}
@@ -22,7 +22,7 @@ def exp_of(x, out):
     source, target, width = pointer(x), pointer(out), lanes(x)
     for j in range(0, x.shape[0], width):
         count = min(width, x.shape[0] - j)
-        store_some(exp(load_some(source, j, count, 0)), target, j, count)
+        store_masked(exp(load_masked(source, j, count, 0)), target, j, count)
 
 
 def worst(x: np.ndarray, wide: type) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.rows.vecmath import AHEAD, STREAM_BYTES, exp
-from fastsoftmax.kernels.simd import drain, lanes, larger, load, max_of, pointer, prefetch, splat, store, stream
+from fastsoftmax.kernels.simd import lanes, larger, load, max_of, pointer, prefetch, splat, store, store_fence
 from fastsoftmax.kernels.threads import share
 
 jit = numba.njit(error_model="numpy", nogil=True)
@@ -28,10 +28,10 @@ def _copy(first, last, x, out):
     for j in range(first * LINE, last * LINE, lanes(x)):
         if streaming:
             prefetch(a, j + AHEAD * lanes(x))
-            stream(load(a, j), b, j)
+            store_nontemporal(load(a, j), b, j)
         else:
             store(load(a, j), b, j)
-    drain()
+    store_fence()
 
 
 @jit

@@ -69,12 +69,12 @@ def _store(array, source):
 
 @numba.njit
 def _store_some(array, source):
-    simd.store_some(simd.load_some(simd.pointer(source), 0, 2, 0), simd.pointer(array), 0, 2)
+    simd.store_masked(simd.load_masked(simd.pointer(source), 0, 2, 0), simd.pointer(array), 0, 2)
 
 
 @numba.njit
 def _stream(array, source):
-    simd.stream(simd.load(simd.pointer(source), 0), simd.pointer(array), 0)
+    simd.store_nontemporal(simd.load(simd.pointer(source), 0), simd.pointer(array), 0)
 
 
 @numba.njit

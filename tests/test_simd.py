@@ -14,8 +14,8 @@ def numbers(dtype, count=64, seed=0):
 
 @kernel
 def copy_some(x, start, count, fill, out, at):
-    simd.store(simd.load_some(simd.pointer(x), start, count, fill), simd.pointer(out), 0)
-    simd.store_some(simd.load(simd.pointer(x), start), simd.pointer(out), at, count)
+    simd.store(simd.load_masked(simd.pointer(x), start, count, fill), simd.pointer(out), 0)
+    simd.store_masked(simd.load(simd.pointer(x), start), simd.pointer(out), at, count)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -40,10 +40,10 @@ def arithmetic(x, y, out):
     simd.store(a * b, target, 2 * width)
     simd.store(a / b, target, 3 * width)
     simd.store(simd.larger(a, b), target, 4 * width)
-    simd.store(simd.choose(simd.below(a, b), a, simd.splat(x, 0.5)), target, 5 * width)
-    simd.store(simd.choose(simd.equal(a, b), b, a), target, 6 * width)
+    simd.store(simd.select(simd.below(a, b), a, simd.splat(x, 0.5)), target, 5 * width)
+    simd.store(simd.select(simd.equal(a, b), b, a), target, 6 * width)
     simd.store(simd.fma(a, b, b), target, 7 * width)
-    return simd.how_many(simd.below(a, b)), simd.how_many(simd.equal(a, b))
+    return simd.popcount(simd.below(a, b)), simd.popcount(simd.equal(a, b))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -70,8 +70,8 @@ def lanes_and_folds(x, where, count, lane, out):
     p, target, width = simd.pointer(x), simd.pointer(out), simd.lanes(x)
     vector, nothing = simd.load(p, 0), simd.splat(x, 0)
     simd.store(simd.one_hot(x, lane, 2.5), target, 0)
-    simd.store(simd.choose(simd.first_lanes(x, count), vector, nothing), target, width)
-    simd.store(simd.choose(simd.load_mask(simd.pointer(where), 1, count, x), vector, nothing), target, 2 * width)
+    simd.store(simd.select(simd.first_lanes(x, count), vector, nothing), target, width)
+    simd.store(simd.select(simd.load_mask(simd.pointer(where), 1, count, x), vector, nothing), target, 2 * width)
     simd.prefetch(p, 10_000_000)  # outside: no fault
     return simd.sum_of(vector), simd.max_of(vector)
 
@@ -144,7 +144,7 @@ def test_a_tile_of_any_size_is_transposed_and_nothing_else_written(dtype):
 
 @kernel
 def side_by_side(x, rows, columns, out, position, spill):
-    tile = simd.tile_room(x)
+    tile = simd.stack_tile(x)
     simd.gather(simd.pointer(x), 1, rows, columns, x.shape[0] - 1 - rows * columns, tile)
     for c in range(columns):
         simd.store(simd.load(tile, c * simd.lanes(x)) + simd.splat(x, 1), tile, c * simd.lanes(x))
@@ -169,8 +169,8 @@ def test_rows_side_by_side_come_back_and_spill_no_further_than_they_are_told(dty
 def streamed(x, out):
     past = simd.misaligned(simd.pointer(out), 0)
     at = (simd.lanes(x) - past) % simd.lanes(x)
-    simd.stream(simd.load(simd.pointer(x), 0), simd.pointer(out), at)
-    simd.drain()
+    simd.store_nontemporal(simd.load(simd.pointer(x), 0), simd.pointer(out), at)
+    simd.store_fence()
     return past, at
 
 
@@ -189,7 +189,7 @@ def test_streaming_to_an_aligned_place(dtype, shift):
 @kernel
 def chosen(condition, a, b):
     place = simd.either(condition, simd.pointer(a), simd.pointer(b))
-    return simd.sum_of(simd.load_some(place, 0, 1, 0))
+    return simd.sum_of(simd.load_masked(place, 0, 1, 0))
 
 
 def test_either_of_two_arrays():

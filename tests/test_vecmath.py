@@ -9,7 +9,7 @@ from helpers import FLOATS, JIT, rng, same_bits
 
 from fastsoftmax.kernels.jit import kernel
 from fastsoftmax.kernels.rows import vecmath
-from fastsoftmax.kernels.simd import lanes, load_some, pointer, store_some
+from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
 
 COUNT = 1_000_000 if JIT else 2_000
 
@@ -19,7 +19,7 @@ def exp_of(x, out):
     source, target, width = pointer(x), pointer(out), lanes(x)
     for j in range(0, x.shape[0], width):
         count = min(width, x.shape[0] - j)
-        store_some(vecmath.exp(load_some(source, j, count, 0)), target, j, count)
+        store_masked(vecmath.exp(load_masked(source, j, count, 0)), target, j, count)
 
 
 @kernel

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel
-from fastsoftmax.kernels.simd import fma, lanes, load_some, pointer, root, splat, store_some
+from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, sqrt, store_masked
 
 # Positions in rule: which method, the learning rate, momentum or beta_1, beta_2, epsilon, t
 METHOD, RATE, DECAY, DECAY_SQUARES, EPSILON, STEPS = range(6)
@@ -36,12 +36,12 @@ def _momentum(params, grad, velocity, rule):
     minus_rate, decay = splat(params, -rule[RATE]), splat(params, rule[DECAY])
     for j in range(0, params.size, lanes(params)):
         some = min(lanes(params), params.size - j)
-        down = minus_rate * load_some(pointer(grad), j, some, 0)
-        v = fma(decay, load_some(pointer(velocity), j, some, 0), down)
-        store_some(v, pointer(velocity), j, some)
+        down = minus_rate * load_masked(pointer(grad), j, some, 0)
+        v = fma(decay, load_masked(pointer(velocity), j, some, 0), down)
+        store_masked(v, pointer(velocity), j, some)
         if rule[METHOD] == NESTEROV:
             v = fma(decay, v, down)
-        store_some(load_some(pointer(params), j, some, 0) + v, pointer(params), j, some)
+        store_masked(load_masked(pointer(params), j, some, 0) + v, pointer(params), j, some)
 
 
 @inlined
@@ -53,13 +53,13 @@ def _adam(params, grad, moment, squares, rule):
     keep_square, take_square = splat(params, b2), splat(params, 1.0 - b2)
     for j in range(0, params.size, lanes(params)):
         some = min(lanes(params), params.size - j)
-        g = load_some(pointer(grad), j, some, 0)
-        m = fma(keep, load_some(pointer(moment), j, some, 0), take * g)
-        u = fma(keep_square, load_some(pointer(squares), j, some, 0), take_square * g * g)
-        store_some(m, pointer(moment), j, some)
-        store_some(u, pointer(squares), j, some)
-        moved = load_some(pointer(params), j, some, 0) - rate * m / (root(u) + eps)
-        store_some(moved, pointer(params), j, some)
+        g = load_masked(pointer(grad), j, some, 0)
+        m = fma(keep, load_masked(pointer(moment), j, some, 0), take * g)
+        u = fma(keep_square, load_masked(pointer(squares), j, some, 0), take_square * g * g)
+        store_masked(m, pointer(moment), j, some)
+        store_masked(u, pointer(squares), j, some)
+        moved = load_masked(pointer(params), j, some, 0) - rate * m / (sqrt(u) + eps)
+        store_masked(moved, pointer(params), j, some)
 
 
 @inlined

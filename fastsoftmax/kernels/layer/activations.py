@@ -2,7 +2,7 @@
 
 from fastsoftmax.kernels.jit import inlined, kernel
 from fastsoftmax.kernels.rows.vecmath import exp
-from fastsoftmax.kernels.simd import below, choose, fma, lanes, load_some, pointer, splat, store_some
+from fastsoftmax.kernels.simd import below, fma, lanes, load_masked, pointer, select, splat, store_masked
 
 IDENTITY, LOGISTIC, TANH, RELU = range(4)
 
@@ -12,14 +12,14 @@ def activate(z, activation):
     # z (N, C) -> activation(z), in its place
     for j in range(0, z.size, lanes(z)):
         some = min(lanes(z), z.size - j)
-        x, two = load_some(pointer(z), j, some, 0), splat(z, 2)
+        x, two = load_masked(pointer(z), j, some, 0), splat(z, 2)
         if activation == RELU:
-            x = choose(below(x, splat(z, 0)), splat(z, 0), x)  # NaN stays
+            x = select(below(x, splat(z, 0)), splat(z, 0), x)  # NaN stays
         elif activation == LOGISTIC:
             x = _logistic(z, x)
         elif activation == TANH:
             x = fma(two, _logistic(z, two * x), splat(z, -1))
-        store_some(x, pointer(z), j, some)
+        store_masked(x, pointer(z), j, some)
 
 
 @inlined
@@ -27,8 +27,8 @@ def _logistic(like, x):
     # 1 / (1 + exp(-x)), by exp(-|x|), which cannot overflow
     nothing, one = splat(like, 0), splat(like, 1)
     negative = below(x, nothing)
-    e = exp(choose(negative, x, nothing - x))
-    return choose(negative, e, one) / (e + one)
+    e = exp(select(negative, x, nothing - x))
+    return select(negative, e, one) / (e + one)
 
 
 @kernel
@@ -37,11 +37,11 @@ def times_slope(cotangent, a, activation):
     one = splat(a, 1)
     for j in range(0, a.size, lanes(a)):
         some = min(lanes(a), a.size - j)
-        y, u = load_some(pointer(a), j, some, 0), load_some(pointer(cotangent), j, some, 0)
+        y, u = load_masked(pointer(a), j, some, 0), load_masked(pointer(cotangent), j, some, 0)
         if activation == RELU:
-            u = choose(below(splat(a, 0), y), u, splat(a, 0))
+            u = select(below(splat(a, 0), y), u, splat(a, 0))
         elif activation == LOGISTIC:
             u = u * (y * (one - y))
         elif activation == TANH:
             u = u * fma(splat(a, 0) - y, y, one)
-        store_some(u, pointer(a), j, some)
+        store_masked(u, pointer(a), j, some)

@@ -17,14 +17,14 @@ from fastsoftmax.kernels.simd import (
     dot_tile_classes,
     dot_tile_rows,
     lanes,
-    load_some,
+    load_masked,
     outer_band,
     outer_tile,
     outer_tile_height,
     pointer,
     splat,
     store,
-    store_some,
+    store_masked,
     transpose,
 )
 from fastsoftmax.kernels.views import matrix
@@ -111,7 +111,7 @@ def outer_block(factors, n_rows, x, n_columns, count, adds, out, ahead):
 def _pack_columns(G, c, count, packed):
     for n in range(G.shape[0]):
         for j in range(0, count, lanes(G)):
-            row = load_some(pointer(G), n * G.shape[1] + c + j, min(lanes(G), count - j), 0)
+            row = load_masked(pointer(G), n * G.shape[1] + c + j, min(lanes(G), count - j), 0)
             store(row, pointer(packed), n * PACKED + j)
 
 
@@ -123,10 +123,10 @@ def grad_bias_block(G, first_class, n_classes, adds, out):
         some = min(lanes(G), first_class + n_classes - c)
         total = splat(G, 0)
         for n in range(G.shape[0]):
-            total = total + load_some(g, n * stride + c, some, 0)
+            total = total + load_masked(g, n * stride + c, some, 0)
         if adds:
-            total = load_some(target, c, some, 0) + total
-        store_some(total, target, c, some)
+            total = load_masked(target, c, some, 0) + total
+        store_masked(total, target, c, some)
 
 
 @routine
@@ -161,8 +161,8 @@ def add_to(total, part):
     # total += part, element by element
     for j in range(0, total.size, lanes(total)):
         some = min(lanes(total), total.size - j)
-        store_some(
-            load_some(pointer(total), j, some, 0) + load_some(pointer(part), j, some, 0), pointer(total), j, some
+        store_masked(
+            load_masked(pointer(total), j, some, 0) + load_masked(pointer(part), j, some, 0), pointer(total), j, some
         )
 
 
@@ -171,4 +171,4 @@ def copy_to(target, source, start):
     # the elements of target are those of source from its flat position `start` on
     for j in range(0, target.size, lanes(target)):
         some = min(lanes(target), target.size - j)
-        store_some(load_some(pointer(source), start + j, some, 0), pointer(target), j, some)
+        store_masked(load_masked(pointer(source), start + j, some, 0), pointer(target), j, some)

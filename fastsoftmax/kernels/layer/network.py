@@ -33,7 +33,7 @@ from fastsoftmax.kernels.rows.losses import (
     weights_of,
 )
 from fastsoftmax.kernels.rows.vecmath import dot_row, sum_row
-from fastsoftmax.kernels.simd import fma, lanes, load_some, pointer, splat, store_some
+from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 
@@ -214,5 +214,5 @@ def add_scaled(params, first, last, factor, grad):
     # grad_j += factor params_j, first <= j < last
     for j in range(first, last, lanes(params)):
         some = min(lanes(params), last - j)
-        g = load_some(pointer(grad), j, some, 0)
-        store_some(fma(load_some(pointer(params), j, some, 0), splat(params, factor), g), pointer(grad), j, some)
+        g = load_masked(pointer(grad), j, some, 0)
+        store_masked(fma(load_masked(pointer(params), j, some, 0), splat(params, factor), g), pointer(grad), j, some)

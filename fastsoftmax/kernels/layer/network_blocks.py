@@ -26,7 +26,7 @@ from fastsoftmax.kernels.layer.dense import (
     logits_block,
 )
 from fastsoftmax.kernels.layer.sparse import csr_rows_grad_weight, csr_rows_logits
-from fastsoftmax.kernels.simd import lanes, load_some, pointer, store_some
+from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
 from fastsoftmax.kernels.views import matrix, part
 
 
@@ -196,4 +196,4 @@ def take(source, order, first, count, out):
         start = order[first + i] * width
         for j in range(0, width, lanes(source)):
             some = min(lanes(source), width - j)
-            store_some(load_some(x, start + j, some, 0), y, i * width + j, some)
+            store_masked(load_masked(x, start + j, some, 0), y, i * width + j, some)

@@ -10,12 +10,12 @@ from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.simd import (
     fma,
     lanes,
-    load_some,
+    load_masked,
     pointer,
     prefetch,
-    room,
     splat,
-    store_some,
+    stack_square,
+    store_masked,
     transpose,
 )
 
@@ -57,15 +57,15 @@ def transpose_weight(first, last, weight, transposed, start):
 def add_transposed(first, last, sums, out):
     # out_cd += sums_(d C + c) for features first .. last
     width, (n_classes, n_features) = lanes(out), out.shape
-    tile = room(out)
+    tile = stack_square(out)
     for d in range(first, last, width):
         for c in range(0, n_classes, width):
             rows, columns = min(width, last - d), min(width, n_classes - c)
             transpose(pointer(sums), d * n_classes + c, n_classes, rows, columns, tile, 0, width)
             for j in range(columns):
                 here = (c + j) * n_features + d
-                value = load_some(pointer(out), here, rows, 0) + load_some(tile, j * width, rows, 0)
-                store_some(value, pointer(out), here, rows)
+                value = load_masked(pointer(out), here, rows, 0) + load_masked(tile, j * width, rows, 0)
+                store_masked(value, pointer(out), here, rows)
 
 
 @routine
@@ -84,11 +84,11 @@ def csr_logits(first, last, X, start, transposed, place, bias, z):
                 prefetch(w, following)
                 prefetch(w, following + low + high - 1)
                 here, x = place + np.int64(indices[k]) * n_classes + c, splat(transposed, data[k])
-                a = fma(x, load_some(w, here, low, 0), a)
-                b = fma(x, load_some(w, here + width, high, 0), b)
+                a = fma(x, load_masked(w, here, low, 0), a)
+                b = fma(x, load_masked(w, here + width, high, 0), b)
             out = pointer(z)
-            store_some(a + load_some(pointer(bias), c, low, 0), out, n * n_classes + c, low)
-            store_some(b + load_some(pointer(bias), c + width, high, 0), out, n * n_classes + c + width, high)
+            store_masked(a + load_masked(pointer(bias), c, low, 0), out, n * n_classes + c, low)
+            store_masked(b + load_masked(pointer(bias), c + width, high, 0), out, n * n_classes + c + width, high)
 
 
 @routine
@@ -150,16 +150,16 @@ def csr_grad_weight(first, last, X, start, G, cuts, sums):
                 end = _position(indices, begin, end, cuts[part + 1])
             for c in range(0, n_classes, 2 * width):
                 low, high = min(width, n_classes - c), max(0, min(width, n_classes - c - width))
-                a = load_some(g, n * n_classes + c, low, 0)
-                b = load_some(g, n * n_classes + c + width, high, 0)
+                a = load_masked(g, n * n_classes + c, low, 0)
+                b = load_masked(g, n * n_classes + c + width, high, 0)
                 for k in range(begin, end):
                     following = np.int64(indices[min(k + AHEAD, indices.shape[0] - 1)]) * n_classes + c
                     prefetch(out, following)
                     prefetch(out, following + low + high - 1)
                     here, x = np.int64(indices[k]) * n_classes + c, splat(sums, data[k])
-                    store_some(fma(x, a, load_some(out, here, low, 0)), out, here, low)
+                    store_masked(fma(x, a, load_masked(out, here, low, 0)), out, here, low)
                     if high > 0:
-                        store_some(fma(x, b, load_some(out, here + width, high, 0)), out, here + width, high)
+                        store_masked(fma(x, b, load_masked(out, here + width, high, 0)), out, here + width, high)
 
 
 @inlined

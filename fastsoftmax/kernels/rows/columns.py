@@ -11,19 +11,19 @@ import numpy as np
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.rows.vecmath import CHUNK, add, distance, exp, log1p_each, scaling
 from fastsoftmax.kernels.simd import (
-    choose,
     either,
     equal,
     fma,
     lanes,
     larger,
     load,
-    load_some,
+    load_masked,
     pointer,
-    room,
+    select,
     splat,
+    stack_square,
     store,
-    store_some,
+    store_masked,
 )
 from fastsoftmax.kernels.threads import share
 
@@ -51,7 +51,7 @@ def _softmax_span(first, last, logits, temperature, out):
         _, total = exp_strip(z, start, stride, length, count, top, scale, None, (e, at, down))
         factor = splat(z, 1) / total
         for c in range(length):
-            store_some(load_some(e, at + c * down, count, 0) * factor, pointer(out), start + c * stride, count)
+            store_masked(load_masked(e, at + c * down, count, 0) * factor, pointer(out), start + c * stride, count)
 
 
 @kernel
@@ -63,7 +63,7 @@ def log_softmax_columns(logits, temperature, out, team):
 
 @routine
 def _log_softmax_span(first, last, logits, temperature, out):
-    lane, logs = room(logits), room(FLOAT64)
+    lane, logs = stack_square(logits), stack_square(FLOAT64)
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
         z, length = pointer(logits), logits.shape[1]
@@ -71,7 +71,7 @@ def _log_softmax_span(first, last, logits, temperature, out):
         ones, others = exp_strip(z, start, stride, length, count, top, scale, True, None)
         log_sum = log_sums_of_lanes(ones, others, lane, logs)
         for j in range(start, start + length * stride, stride):
-            store_some(distance(load_some(z, j, count, 0), top, scale) - log_sum, pointer(out), j, count)
+            store_masked(distance(load_masked(z, j, count, 0), top, scale) - log_sum, pointer(out), j, count)
 
 
 @kernel
@@ -83,7 +83,7 @@ def logsumexp_columns(logits, out, team):
 
 @routine
 def _logsumexp_span(first, last, logits, out):
-    tops, logs = room(logits), room(FLOAT64)
+    tops, logs = stack_square(logits), stack_square(FLOAT64)
     length, inner = logits.shape[1], logits.shape[2]
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
@@ -114,7 +114,7 @@ def _softmax_jvp_span(first, last, probs, tangent, out):
         end = start + probs.shape[1] * stride
         inner = sum_strip(p, start, stride, probs.shape[1], count, _product, (p, v))
         for j in range(start, end, stride):
-            store_some(load_some(p, j, count, 0) * (load_some(v, j, count, 0) - inner), pointer(out), j, count)
+            store_masked(load_masked(p, j, count, 0) * (load_masked(v, j, count, 0) - inner), pointer(out), j, count)
 
 
 softmax_vjp_columns = softmax_jvp_columns  # J is symmetric: J^T u is J u
@@ -122,7 +122,7 @@ softmax_vjp_columns = softmax_jvp_columns  # J is symmetric: J^T u is J u
 
 @inlined
 def _product(total, j, count, p, v):
-    return fma(load_some(p, j, count, 0), load_some(v, j, count, 0), total)
+    return fma(load_masked(p, j, count, 0), load_masked(v, j, count, 0), total)
 
 
 @kernel
@@ -140,12 +140,12 @@ def _log_softmax_jvp_span(first, last, log_probs, tangent, out):
         end = start + log_probs.shape[1] * stride
         inner = sum_strip(log_p, start, stride, log_probs.shape[1], count, _product_with_exp, (log_p, v))
         for j in range(start, end, stride):
-            store_some(load_some(v, j, count, 0) - inner, pointer(out), j, count)
+            store_masked(load_masked(v, j, count, 0) - inner, pointer(out), j, count)
 
 
 @inlined
 def _product_with_exp(total, j, count, log_p, v):
-    return fma(exp(load_some(log_p, j, count, 0)), load_some(v, j, count, 0), total)
+    return fma(exp(load_masked(log_p, j, count, 0)), load_masked(v, j, count, 0), total)
 
 
 @kernel
@@ -163,13 +163,13 @@ def _log_softmax_vjp_span(first, last, log_probs, cotangent, out):
         end = start + log_probs.shape[1] * stride
         minus = splat(u, 0) - sum_strip(u, start, stride, log_probs.shape[1], count, _element, (u,))
         for j in range(start, end, stride):
-            prob = exp(load_some(log_p, j, count, 0))
-            store_some(fma(prob, minus, load_some(u, j, count, 0)), pointer(out), j, count)
+            prob = exp(load_masked(log_p, j, count, 0))
+            store_masked(fma(prob, minus, load_masked(u, j, count, 0)), pointer(out), j, count)
 
 
 @inlined
 def _element(total, j, count, u):
-    return total + load_some(u, j, count, 0)
+    return total + load_masked(u, j, count, 0)
 
 
 # Strips
@@ -199,7 +199,7 @@ def place_of(array, strip):
 def max_strip(x, start, stride, length, count):
     top = splat(x, -np.inf)
     for j in range(start, start + length * stride, stride):
-        top = larger(load_some(x, j, count, -np.inf), top)
+        top = larger(load_masked(x, j, count, -np.inf), top)
     return top
 
 
@@ -212,14 +212,14 @@ def exp_strip(x, start, stride, length, count, top, scale, apart, keep):
         part = nothing
         for c in range(first, min(first + CHUNK, length)):
             j = start + c * stride
-            e = exp(distance(load_some(x, j, count, -np.inf), top, scale))
+            e = exp(distance(load_masked(x, j, count, -np.inf), top, scale))
             if keep is not None:
-                store_some(e, keep[0], keep[1] + c * keep[2], count)
+                store_masked(e, keep[0], keep[1] + c * keep[2], count)
             if apart is None:
                 part = part + e
             else:
                 is_one = equal(e, one)
-                ones, part = ones + choose(is_one, one, nothing), part + choose(is_one, nothing, e)
+                ones, part = ones + select(is_one, one, nothing), part + select(is_one, nothing, e)
         if first == 0:
             total = part
         else:
@@ -238,7 +238,7 @@ def exp_tile(x, length, top, scale, apart, tile, sums):
             part = nothing
             for j in range(c, length, width):
                 e = load(tile, j * width)
-                part = part + (e if apart is None else choose(equal(e, one), nothing, e))
+                part = part + (e if apart is None else select(equal(e, one), nothing, e))
             store(part, sums, c * width)
         n_parts = width // 2
         while n_parts > 0:
@@ -258,7 +258,7 @@ def sum_strip(like, start, stride, length, count, added, arguments):
         for c in range(first, min(first + CHUNK, length)):
             part = added(part, start + c * stride, count, *arguments)
         total, lost = add(total, lost, part)
-    return total + choose(equal(lost, lost), lost, splat(like, 0))  # NaN where the sum is infinite
+    return total + select(equal(lost, lost), lost, splat(like, 0))  # NaN where the sum is infinite
 
 
 @inlined

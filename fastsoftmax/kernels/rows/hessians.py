@@ -18,7 +18,7 @@ from fastsoftmax.kernels.rows.losses import (
     zero_row,
 )
 from fastsoftmax.kernels.rows.vecmath import dot_row, exp_row, fill_row, max_row, sum_values
-from fastsoftmax.kernels.simd import below, choose, fma, load_some, one_hot, pointer, splat
+from fastsoftmax.kernels.simd import below, fma, load_masked, one_hot, pointer, select, splat
 from fastsoftmax.kernels.threads import share
 
 LEAST_HESS = 1e-6  # for boosting: of XGBoost's demo of a custom objective; its own code has 1e-16
@@ -46,7 +46,7 @@ def cross_entropy_hvp_rows(probs, tangent, labels, distribution, sample_weight, 
 
 @inlined
 def _scaled_jvp_at(j, count, p, v, start, inner, factor):
-    return factor * load_some(p, start + j, count, 0) * (load_some(v, start + j, count, 0) - inner)
+    return factor * load_masked(p, start + j, count, 0) * (load_masked(v, start + j, count, 0) - inner)
 
 
 @kernel
@@ -73,8 +73,8 @@ def squared_error_hvp_rows(probs, tangent, labels, distribution, sample_weight, 
 @inlined
 def _moves_at(j, count, p, v, start, inner, label, share, target):
     # p_j, q_j and d_j
-    prob = load_some(p, start + j, count, 0)
-    q = prob * (load_some(v, start + j, count, 0) - inner)
+    prob = load_masked(p, start + j, count, 0)
+    q = prob * (load_masked(v, start + j, count, 0) - inner)
     return prob, q, prob - target_at(j, count, p, *target) - one_hot(p, label - j, share)
 
 
@@ -126,12 +126,12 @@ def _softmax_grad_hess_span(first, last, raw, labels, distribution, sample_weigh
 
 @inlined
 def _boosting_grad_at(j, count, e, to_probs, weight, mass, label, target):
-    prob = load_some(e, j, count, 0) * to_probs
+    prob = load_masked(e, j, count, 0) * to_probs
     return weight * (fma(mass, prob, one_hot(e, label - j, -1.0)) - target_at(j, count, e, *target))
 
 
 @inlined
 def _boosting_hess_at(j, count, e, to_probs, factor):
-    prob = load_some(e, j, count, 0) * to_probs
+    prob = load_masked(e, j, count, 0) * to_probs
     value, least = factor * prob * (splat(e, 1) - prob), splat(e, LEAST_HESS)
-    return choose(below(value, least), least, value)  # NaN stays
+    return select(below(value, least), least, value)  # NaN stays

@@ -8,15 +8,15 @@ AVX2 1.8 ns a row against 3.9, AVX-512 1.5 against 3.5). out may be either input
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.rows.vecmath import AHEAD, exp, fetch_ahead, fill_row, streams, sum_values
 from fastsoftmax.kernels.simd import (
-    drain,
     fma,
     lanes,
-    load_some,
+    load_masked,
     pointer,
     prefetch,
     splat,
     store,
-    store_some,
+    store_fence,
+    store_masked,
     sum_of,
 )
 from fastsoftmax.kernels.threads import share
@@ -35,7 +35,7 @@ def _softmax_jvp_span(first, last, probs, tangent, out, streaming):
 
 @inlined
 def _product_added(total, j, count, start, p, v, streaming):
-    return fma(load_some(p, start + j, count, 0), load_some(v, start + j, count, 0), total)
+    return fma(load_masked(p, start + j, count, 0), load_masked(v, start + j, count, 0), total)
 
 
 @inlined
@@ -43,7 +43,7 @@ def _softmax_jvp_at(j, count, start, inner, p, v, streaming):
     if streaming:
         prefetch(p, start + j + AHEAD * lanes(p))
         prefetch(v, start + j + AHEAD * lanes(p))
-    return load_some(p, start + j, count, 0) * (load_some(v, start + j, count, 0) - inner)
+    return load_masked(p, start + j, count, 0) * (load_masked(v, start + j, count, 0) - inner)
 
 
 softmax_vjp_rows = softmax_jvp_rows  # J is symmetric: J^T u is J u
@@ -62,12 +62,12 @@ def _log_softmax_jvp_span(first, last, log_probs, tangent, out, streaming):
 
 @inlined
 def _prob_times_added(total, j, count, start, log_p, v, streaming):
-    return fma(exp(load_some(log_p, start + j, count, 0)), load_some(v, start + j, count, 0), total)
+    return fma(exp(load_masked(log_p, start + j, count, 0)), load_masked(v, start + j, count, 0), total)
 
 
 @inlined
 def _less(j, count, start, inner, log_p, v, streaming):
-    return load_some(v, start + j, count, 0) - inner
+    return load_masked(v, start + j, count, 0) - inner
 
 
 @kernel
@@ -85,13 +85,13 @@ def _log_softmax_vjp_span(first, last, log_probs, cotangent, out, streaming):
 
 @inlined
 def _cotangent_added(total, j, count, start, log_p, u, streaming):
-    return total + load_some(u, start + j, count, 0)
+    return total + load_masked(u, start + j, count, 0)
 
 
 @inlined
 def _less_share(j, count, start, total, log_p, u, streaming):
-    minus_prob = splat(u, 0) - exp(load_some(log_p, start + j, count, 0))
-    return fma(minus_prob, total, load_some(u, start + j, count, 0))
+    minus_prob = splat(u, 0) - exp(load_masked(log_p, start + j, count, 0))
+    return fma(minus_prob, total, load_masked(u, start + j, count, 0))
 
 
 @inlined
@@ -103,7 +103,7 @@ def _fill_by_sums(first, last, x, y, out, streaming, added, value):
             start = n * n_columns
             total = splat(out, sum_values(out, n_columns, added, (start, a, b, True)))
             fill_row(target, start, n_columns, True, value, (start, total, a, b, True))
-        drain()
+        store_fence()
     elif n_columns > 2 * width:
         for n in range(first, last):
             start = n * n_columns
@@ -128,8 +128,8 @@ def _fill_by_sums(first, last, x, y, out, streaming, added, value):
                 if n < last_spill:
                     store(end, target, start + width)
                 else:
-                    store_some(end, target, start + width, high)
+                    store_masked(end, target, start + width, high)
             elif n < last_spill:
                 store(low, target, start)
             else:
-                store_some(low, target, start, n_columns)
+                store_masked(low, target, start, n_columns)

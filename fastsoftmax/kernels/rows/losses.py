@@ -30,21 +30,21 @@ from fastsoftmax.kernels.rows.vecmath import (
 )
 from fastsoftmax.kernels.simd import (
     below,
-    choose,
-    drain,
     either,
     equal,
     first_lanes,
     fma,
     lanes,
     load,
-    load_some,
+    load_masked,
     one_hot,
     pointer,
-    room,
+    select,
     splat,
+    stack_square,
+    stack_tile,
     store,
-    tile_room,
+    store_fence,
 )
 from fastsoftmax.kernels.threads import share
 from fastsoftmax.kernels.views import matrix, part
@@ -67,9 +67,9 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
     # Labels, a row a lane (AVX-512, 10 classes: 8 ns a row against 17; 2 classes: 5 against 17). The label of each lane
     # is a float, -1 for a row that is left out.
     width, (n_rows, n_columns) = lanes(logits), logits.shape
-    tile, sums, tops, lane = tile_room(logits), room(logits), room(logits), room(logits)
-    label_of, factor_of = room(logits), room(logits)
-    shares, logs = room(FLOAT64), room(FLOAT64)
+    tile, sums, tops, lane = stack_tile(logits), stack_square(logits), stack_square(logits), stack_square(logits)
+    label_of, factor_of = stack_square(logits), stack_square(logits)
+    shares, logs = stack_square(FLOAT64), stack_square(FLOAT64)
     label_at, weight_at, class_at, loss_at = (
         pointer(labels),
         pointer(sample_weight),
@@ -105,8 +105,8 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
             label, by_label, nothing = load(label_of, 0), load(factor_of, 0), splat(tile, 0)
             factor, absent = by_label / (ones + others), below(label, nothing)
             for c in range(n_columns):
-                minus = choose(equal(label, splat(tile, c)), nothing - by_label, nothing)
-                store(choose(absent, nothing, fma(load(tile, c * width), factor, minus)), tile, c * width)
+                minus = select(equal(label, splat(tile, c)), nothing - by_label, nothing)
+                store(select(absent, nothing, fma(load(tile, c * width), factor, minus)), tile, c * width)
             put_tile(tile, n_columns, n, count, free, pointer(grad))
 
 
@@ -161,12 +161,12 @@ def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, strea
             # sum_c t_c (log sum_k exp z_k - z_c) = M log sum_k exp(z_k - max z) + sum_c t_c (max z - z_c)
             losses[begin + r] = weights[r] * (masses[r] * logs[r] + gaps[r])
     if streaming:
-        drain()
+        store_fence()
 
 
 @inlined
 def _grad_by_label(j, count, e, at, factor, label, share):
-    return fma(load_some(e, at + j, count, 0), factor, one_hot(e, label - j, -share))
+    return fma(load_masked(e, at + j, count, 0), factor, one_hot(e, label - j, -share))
 
 
 @inlined
@@ -177,8 +177,8 @@ def _grad_by_target(j, count, by_label, minus_weight, target):
 @inlined
 def _gap_added(total, j, count, z, start, top, *target):
     share = target_at(j, count, z, *target)  # 0 hides an infinite gap
-    gap = top - load_some(z, start + j, count, 0)
-    return choose(equal(share, splat(z, 0)), total, fma(share, gap, total))
+    gap = top - load_masked(z, start + j, count, 0)
+    return select(equal(share, splat(z, 0)), total, fma(share, gap, total))
 
 
 @kernel
@@ -215,14 +215,14 @@ def _squared_error_span(first, last, logits, targets, scale, losses, grad, strea
             arguments = (splat(z, 2.0 * scale * weight), inner, difference)
             fill_row(pointer(grad), n * n_columns, n_columns, streaming, _squared_error_grad_at, arguments)
     if streaming:
-        drain()
+        store_fence()
 
 
 @inlined
 def _difference_at(j, count, e, factor, label, share, target):
     # p_j - t_j
     at_label = one_hot(e, label - j, -share)
-    return fma(load_some(e, j, count, 0), factor, at_label) - target_at(j, count, e, *target)
+    return fma(load_masked(e, j, count, 0), factor, at_label) - target_at(j, count, e, *target)
 
 
 @inlined
@@ -233,12 +233,12 @@ def _square_added(total, j, count, *difference):
 
 @inlined
 def _difference_times_prob(total, j, count, e, factor, *rest):
-    return fma(_difference_at(j, count, e, factor, *rest), load_some(e, j, count, 0) * factor, total)
+    return fma(_difference_at(j, count, e, factor, *rest), load_masked(e, j, count, 0) * factor, total)
 
 
 @inlined
 def _squared_error_grad_at(j, count, scale, inner, difference):
-    prob = load_some(difference[0], j, count, 0) * difference[1]
+    prob = load_masked(difference[0], j, count, 0) * difference[1]
     return scale * prob * (_difference_at(j, count, *difference) - inner)
 
 
@@ -260,9 +260,9 @@ def target_at(j, count, like, distribution, counts, start, class_weight, n_weigh
     # t_j but for the label's own share, then zeros
     value = spread
     if counts:
-        value = fma(load_some(distribution, start + j, count, 0), keep, spread)
-    value = value * load_some(class_weight, j, min(count, n_weights), 1)
-    return choose(first_lanes(like, count), value, splat(like, 0))
+        value = fma(load_masked(distribution, start + j, count, 0), keep, spread)
+    value = value * load_masked(class_weight, j, min(count, n_weights), 1)
+    return select(first_lanes(like, count), value, splat(like, 0))
 
 
 @kernel

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastsoftmax.kernels.jit import kernel, routine
-from fastsoftmax.kernels.simd import choose, lanes, load_mask, load_some, pointer, splat, store_some
+from fastsoftmax.kernels.simd import lanes, load_mask, load_masked, pointer, select, splat, store_masked
 from fastsoftmax.kernels.threads import share
 
 
@@ -19,4 +19,4 @@ def _hide_span(first, last, x, shown, value, out):
     for j in range(first, last, lanes(out)):
         some = min(lanes(out), last - j)
         mask = load_mask(pointer(shown), j, some, out)
-        store_some(choose(mask, load_some(pointer(x), j, some, 0), instead), pointer(out), j, some)
+        store_masked(select(mask, load_masked(pointer(x), j, some, 0), instead), pointer(out), j, some)

@@ -27,22 +27,22 @@ from fastsoftmax.kernels.rows.vecmath import (
     streams,
 )
 from fastsoftmax.kernels.simd import (
-    drain,
     either,
     gather,
     lanes,
     load,
-    load_some,
+    load_masked,
     pointer,
-    room,
     scatter,
     splat,
+    stack_square,
+    stack_tile,
     store,
-    tile_room,
+    store_fence,
 )
 from fastsoftmax.kernels.threads import share
 
-TILE = 3  # vectors of a row; a tile_room has TILE_VECTORS
+TILE = 3  # vectors of a row; a stack_tile has TILE_VECTORS
 LOGS = 64  # log1p of so many rows at once vectorises (17 classes: 15 ns a row against 25)
 IN_CACHE = 8192  # elements that one row after another may take before the first is read again
 
@@ -59,7 +59,7 @@ def softmax_rows(logits, temperature, out, team):
 @routine
 def _softmax_tiles(first, last, logits, temperature, out):
     width, n_columns = lanes(logits), logits.shape[1]
-    tile, sums = tile_room(logits), room(logits)
+    tile, sums = stack_tile(logits), stack_square(logits)
     free = free_until(last, logits, out)
     for n in range(first, last, width):
         count = min(width, last - n)
@@ -88,12 +88,12 @@ def _softmax_long(first, last, logits, temperature, out, streaming):
         _, total = exp_row(z, start, n_columns, splat(z, top), scale, None, e, at)
         fill_row(pointer(out), start, n_columns, streaming, _scaled, (e, at, splat(z, 1.0 / total)))
     if streaming:
-        drain()
+        store_fence()
 
 
 @inlined
 def _scaled(j, count, e, at, factor):
-    return load_some(e, at + j, count, 0) * factor
+    return load_masked(e, at + j, count, 0) * factor
 
 
 @kernel
@@ -108,8 +108,8 @@ def log_softmax_rows(logits, temperature, out, team):
 @routine
 def _log_softmax_tiles(first, last, logits, temperature, out):
     width, n_columns = lanes(logits), logits.shape[1]
-    tile, e, sums = tile_room(logits), tile_room(logits), room(logits)
-    lane, logs, scale = room(logits), room(FLOAT64), scaling(tile, temperature)
+    tile, e, sums = stack_tile(logits), stack_tile(logits), stack_square(logits)
+    lane, logs, scale = stack_square(logits), stack_square(FLOAT64), scaling(tile, temperature)
     free = free_until(last, logits, out)
     for n in range(first, last, width):
         count = min(width, last - n)
@@ -141,12 +141,12 @@ def _log_softmax_long(first, last, logits, temperature, out, streaming):
             start, top, log_sum = n * n_columns, splat(z, tops[n - begin]), splat(z, logs[n - begin])
             fill_row(pointer(out), start, n_columns, streaming, _log_prob, (z, start, top, scale, log_sum))
     if streaming:
-        drain()
+        store_fence()
 
 
 @inlined
 def _log_prob(j, count, z, start, top, scale, log_sum):
-    return distance(load_some(z, start + j, count, 0), top, scale) - log_sum
+    return distance(load_masked(z, start + j, count, 0), top, scale) - log_sum
 
 
 @kernel
@@ -161,8 +161,8 @@ def logsumexp_rows(logits, out, team):
 @routine
 def _logsumexp_tiles(first, last, logits, out):
     width, n_columns = lanes(logits), logits.shape[1]
-    tile, sums = tile_room(logits), room(logits)
-    tops, logs = room(logits), room(FLOAT64)
+    tile, sums = stack_tile(logits), stack_square(logits)
+    tops, logs = stack_square(logits), stack_square(FLOAT64)
     for n in range(first, last, width):
         count = min(width, last - n)
         take_tile(pointer(logits), logits.shape[0], n_columns, n, count, tile)

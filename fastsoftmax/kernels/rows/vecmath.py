@@ -14,21 +14,21 @@ from fastsoftmax.kernels.simd import (
     as_power,
     as_power_in_eighths,
     below,
-    choose,
     equal,
     fma,
-    how_many,
     lanes,
     larger,
-    load_some,
+    load_masked,
     max_of,
     misaligned,
     pointer,
+    popcount,
     prefetch,
+    select,
     splat,
     store,
-    store_some,
-    stream,
+    store_masked,
+    store_nontemporal,
     sum_of,
 )
 
@@ -66,7 +66,7 @@ def _exp_32(x):
     q = fma(fma(_Q2_32, r, _Q1_32), r, _Q0_32)
     power = as_power_in_eighths(shifted)
     y = fma(fma(q, r * r, r), power, power) * _UNLIFT_32
-    return choose(below(x, _LOWEST_32), _F32(0), y)  # NaN is not below
+    return select(below(x, _LOWEST_32), _F32(0), y)  # NaN is not below
 
 
 @inlined
@@ -79,7 +79,7 @@ def _exp_64(x):
     q = fma(fma(fma(q, r, _Q_64[2]), r, _Q_64[1]), r, _Q_64[0])
     power = as_power(shifted)
     y = fma(fma(q, r * r, r), power, power) * _UNLIFT_64
-    return choose(below(x, _LOWEST_64), 0.0, y)
+    return select(below(x, _LOWEST_64), 0.0, y)
 
 
 def exp(x):
@@ -140,13 +140,13 @@ def max_row(x, start, count):
     for j in range(
         start, start + paired, 2 * width
     ):  # two that need not wait for each other: 1024 x 32000 in 8.2 ms, not 9.6
-        top = larger(load_some(x, j, width, -np.inf), top)
-        second = larger(load_some(x, j + width, width, -np.inf), second)
+        top = larger(load_masked(x, j, width, -np.inf), top)
+        second = larger(load_masked(x, j + width, width, -np.inf), second)
     for j in range(start + paired, start + full, width):
-        top = larger(load_some(x, j, width, -np.inf), top)
+        top = larger(load_masked(x, j, width, -np.inf), top)
     top = larger(top, second)
     if full < count:
-        top = larger(load_some(x, start + full, count - full, -np.inf), top)
+        top = larger(load_masked(x, start + full, count - full, -np.inf), top)
     return max_of(top)
 
 
@@ -178,14 +178,14 @@ def _exp_chunk(x, start, count, top, scale, apart, out, at, ahead):
     ones, total = 0, splat(x, 0)
     for j in range(0, full, width):
         prefetch(x, start + j + ahead)
-        e = exp(distance(load_some(x, start + j, width, -np.inf), top, scale))
+        e = exp(distance(load_masked(x, start + j, width, -np.inf), top, scale))
         if out is not None:
             store(e, out, at + j)
         ones, total = _count_apart(e, ones, total, apart)
     if full < count:
-        e = exp(distance(load_some(x, start + full, count - full, -np.inf), top, scale))
+        e = exp(distance(load_masked(x, start + full, count - full, -np.inf), top, scale))
         if out is not None:
-            store_some(e, out, at + full, count - full)
+            store_masked(e, out, at + full, count - full)
         ones, total = _count_apart(e, ones, total, apart)
     return ones, total
 
@@ -224,7 +224,7 @@ def _count_apart(e, ones, total, apart):
     if apart is None:
         return ones, total + e
     is_one = equal(e, splat(e, 1))
-    return ones + how_many(is_one), total + choose(is_one, splat(e, 0), e)
+    return ones + popcount(is_one), total + select(is_one, splat(e, 0), e)
 
 
 @kernel
@@ -241,12 +241,12 @@ def dot_row(x, x_start, y, y_start, count):
 
 @inlined
 def element(total, j, count, x, start):
-    return total + load_some(x, start + j, count, 0)
+    return total + load_masked(x, start + j, count, 0)
 
 
 @inlined
 def _product(total, j, count, x, x_start, y, y_start):
-    return fma(load_some(x, x_start + j, count, 0), load_some(y, y_start + j, count, 0), total)
+    return fma(load_masked(x, x_start + j, count, 0), load_masked(y, y_start + j, count, 0), total)
 
 
 @inlined
@@ -298,15 +298,15 @@ def fill_row(out, start, count, streaming, value, arguments):
     if streaming:
         head = min((width - misaligned(out, start)) % width, count)
         if head > 0:
-            store_some(value(0, head, *arguments), out, start, head)
+            store_masked(value(0, head, *arguments), out, start, head)
     stop = count - (count - head) % width
     for j in range(head, stop, width):
         if streaming:
-            stream(value(j, width, *arguments), out, start + j)
+            store_nontemporal(value(j, width, *arguments), out, start + j)
         else:
             store(value(j, width, *arguments), out, start + j)
     if stop < count:
-        store_some(value(stop, count - stop, *arguments), out, start + stop, count - stop)
+        store_masked(value(stop, count - stop, *arguments), out, start + stop, count - stop)
 
 
 @inlined

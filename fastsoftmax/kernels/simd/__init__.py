@@ -2,7 +2,7 @@
 
 A vector is 64 bytes on every machine (16 float32 or 8 float64). LLVM cuts it into the registers that the target has, so
 numbers are added up in the same order whatever their width. Numba's own vectoriser would leave the end of a row that
-does not fill a vector to a scalar loop; here `load_some` takes any count.
+does not fill a vector to a scalar loop; here `load_masked` takes any count.
 
 Kernels hand `pointer(array)` of C-contiguous arrays around, which costs no reference counting; a position counts
 elements in memory order. The array must outlive its pointers: a kernel's arguments do, and a scratch array does if its
@@ -30,12 +30,12 @@ def either(condition, a, b):
     return None if b is None else (a if condition else b)
 
 
-def room(like):
+def stack_square(like):
     """A pointer to room for `lanes` vectors, on the stack of the kernel that asks."""
     return np.empty(lanes(like) ** 2, like.dtype)
 
 
-def tile_room(like):
+def stack_tile(like):
     """A pointer to room for TILE_VECTORS vectors, on the stack of the kernel that asks."""
     return np.empty(TILE_VECTORS * lanes(like), like.dtype)
 
@@ -50,7 +50,7 @@ def load(array, position):
     return array[position : position + lanes(array)].copy()
 
 
-def load_some(array, position, count, fill):
+def load_masked(array, position, count, fill):
     """The `count` elements from the position on, then `fill`."""
     vector = np.full(lanes(array), fill, array.dtype)
     vector[:count] = array[position : position + count]
@@ -69,12 +69,12 @@ def store(vector, array, position):
     array[position : position + len(vector)] = vector
 
 
-def store_some(vector, array, position, count):
+def store_masked(vector, array, position, count):
     """Put the first `count` elements at the position."""
     array[position : position + count] = vector[:count]
 
 
-def stream(vector, array, position):
+def store_nontemporal(vector, array, position):
     """Put the vector at the position, whose address is a multiple of 64, past the caches."""
     store(vector, array, position)
 
@@ -88,7 +88,7 @@ def misaligned(array, position):
     return (array.ctypes.data + position * array.itemsize) % VECTOR_BYTES // array.itemsize
 
 
-def drain():
+def store_fence():
     """Wait for what was streamed: only then may another thread read it."""
 
 
@@ -112,7 +112,7 @@ def fma(a, b, c):
     return a * b + c
 
 
-def root(vector):
+def sqrt(vector):
     """The square root of each element."""
     return np.sqrt(vector)
 
@@ -132,12 +132,12 @@ def equal(a, b):
     return a == b
 
 
-def how_many(mask):
+def popcount(mask):
     """The number of lanes where the mask holds."""
     return int(mask.sum())
 
 
-def choose(mask, a, b):
+def select(mask, a, b):
     """A where the mask holds, else b."""
     return np.where(mask, a, b)
 
@@ -169,7 +169,7 @@ def max_of(vector):
 
 
 def gather(source, position, rows, columns, ahead, tile):
-    """Put packed rows, `lanes` at most, side by side into a `tile_room`: element c of row r is lane r of vector c.
+    """Put packed rows, `lanes` at most, side by side into a `stack_tile`: element c of row r is lane r of vector c.
 
     So many elements behind the rows may be read (`ahead`). In lanes without a row is what some row has there, or junk.
     """

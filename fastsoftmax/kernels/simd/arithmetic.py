@@ -30,16 +30,16 @@ __all__ = [
     "as_power",
     "as_power_in_eighths",
     "below",
-    "choose",
     "equal",
     "first_lanes",
     "fma",
-    "how_many",
     "larger",
     "max_of",
     "one_hot",
-    "root",
+    "popcount",
+    "select",
     "splat",
+    "sqrt",
     "sum_of",
 ]
 
@@ -97,7 +97,7 @@ def _fma_of_floats(context, builder, signature, args):
 
 
 @intrinsic
-def root(typingctx, vector):
+def sqrt(typingctx, vector):
     def codegen(context, builder, signature, args):
         return call_in(builder, f"llvm.sqrt.{vector.suffix}", vector.llvm, args)
 
@@ -149,7 +149,7 @@ equal = _comparison("==", None)
 
 
 @intrinsic
-def choose(typingctx, mask, a, b):
+def select(typingctx, mask, a, b):
     vector = Vector(mask.kind)
 
     def codegen(context, builder, signature, args):
@@ -159,7 +159,7 @@ def choose(typingctx, mask, a, b):
 
 
 @intrinsic
-def how_many(typingctx, mask):
+def popcount(typingctx, mask):
     def codegen(context, builder, signature, args):
         bits = ir.IntType(mask.count)
         counted = call_in(builder, f"llvm.ctpop.i{mask.count}", bits, [builder.bitcast(args[0], bits)])

@@ -23,20 +23,20 @@ from fastsoftmax.kernels.simd.types import (
 )
 
 __all__ = [
-    "drain",
     "either",
     "lanes",
     "load",
     "load_mask",
-    "load_some",
+    "load_masked",
     "misaligned",
     "pointer",
     "prefetch",
-    "room",
+    "stack_square",
+    "stack_tile",
     "store",
-    "store_some",
-    "stream",
-    "tile_room",
+    "store_fence",
+    "store_masked",
+    "store_nontemporal",
 ]
 
 
@@ -55,7 +55,7 @@ def pointer(typingctx, array):
 
 
 @intrinsic
-def room(typingctx, like):
+def stack_square(typingctx, like):
     vector = Vector(like.dtype)
 
     def codegen(context, builder, signature, args):
@@ -66,7 +66,7 @@ def room(typingctx, like):
 
 
 @intrinsic
-def tile_room(typingctx, like):
+def stack_tile(typingctx, like):
     vector = Vector(like.dtype)
 
     def codegen(context, builder, signature, args):
@@ -110,7 +110,7 @@ def load(typingctx, array, position):
 
 
 @intrinsic
-def load_some(typingctx, array, position, count, fill):
+def load_masked(typingctx, array, position, count, fill):
     if not is_pointer_to_floats(array):
         return None
     vector = Vector(array.dtype)
@@ -151,7 +151,7 @@ def store(typingctx, vector, array, position):
 
 
 @intrinsic
-def store_some(typingctx, vector, array, position, count):
+def store_masked(typingctx, vector, array, position, count):
     check_writable(array)
 
     def codegen(context, builder, signature, args):
@@ -163,7 +163,7 @@ def store_some(typingctx, vector, array, position, count):
 
 
 @intrinsic
-def stream(typingctx, vector, array, position):
+def store_nontemporal(typingctx, vector, array, position):
     check_writable(array)
 
     def codegen(context, builder, signature, args):
@@ -196,7 +196,7 @@ def misaligned(typingctx, array, position):
 
 
 @intrinsic
-def drain(typingctx):
+def store_fence(typingctx):
     def codegen(context, builder, signature, args):
         builder.fence("seq_cst")
         return context.get_dummy_value()

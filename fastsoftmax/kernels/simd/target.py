@@ -1,4 +1,4 @@
-"""What the CPU is like that code is compiled for: the only room that asks for its features.
+"""What the CPU is like that code is compiled for: the only file that asks for its features.
 
 Each question is asked of a Numba target context while code is written; a vector is 64 bytes on every machine.
 """
