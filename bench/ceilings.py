@@ -9,7 +9,18 @@ import numpy as np
 
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.rows.vecmath import AHEAD, STREAM_BYTES, exp
-from fastsoftmax.kernels.simd import lanes, larger, load, max_of, pointer, prefetch, splat, store, store_fence
+from fastsoftmax.kernels.simd import (
+    lanes,
+    larger,
+    load,
+    max_of,
+    pointer,
+    prefetch,
+    splat,
+    store,
+    store_fence,
+    store_nontemporal,
+)
 from fastsoftmax.kernels.threads import share
 
 jit = numba.njit(error_model="numpy", nogil=True)
