@@ -77,30 +77,44 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
         pointer(losses),
     )
     by_row, by_class, with_grad = sample_weight.size > 0, class_weight.size > 0, grad.size > 0
+    weighs = by_row or by_class
     free = free_until(last, logits, grad) if with_grad else last
     for n in range(first, last, width):
         count, z = min(width, last - n), pointer(logits)
-        for r in range(width):  # long before they are read as vectors: a load waits for the stores that it spans
-            shares[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
-        for r in range(count):
-            label = label_at[n + r]
-            weight = weight_at[n + r] if by_row else 1.0
-            if label >= 0 and weight != 0.0:
-                weight *= np.float64(class_at[label]) if by_class else 1.0
-                shares[r], label_of[r], factor_of[r] = weight, label, scale * weight
+        # long before they are read as vectors: a load waits for the stores that it spans
+        if weighs or count < width:
+            for r in range(width):
+                shares[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
+        if weighs:
+            for r in range(count):
+                label = label_at[n + r]
+                weight = weight_at[n + r] if by_row else 1.0
+                if label >= 0 and weight != 0.0:
+                    weight *= np.float64(class_at[label]) if by_class else 1.0
+                    shares[r], label_of[r], factor_of[r] = weight, label, scale * weight
+        else:  # no branch, so that LLVM makes vectors of both loops
+            for r in range(count):
+                label = np.int32(label_at[n + r])
+                label_of[r], factor_of[r] = label, scale if label >= 0 else 0.0
         take_tile(z, n_rows, n_columns, n, count, tile)
         top = max_strip(tile, 0, width, n_columns, width)
         store(top, tops, 0)
         ones, others = exp_tile(tile, n_columns, top, None, True, tile, sums)
         log_sums(ones, others, lane, logs)
-        for r in range(count):
-            loss = 0.0
-            if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
-                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + label_at[n + r]])
-                loss = shares[r] * (logs[r] + gap)
-            elif label_of[r] >= 0:
-                loss = shares[r] * logs[r]
-            loss_at[n + r] = loss
+        if weighs:
+            for r in range(count):
+                loss = 0.0
+                if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
+                    gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + label_at[n + r]])
+                    loss = shares[r] * (logs[r] + gap)
+                elif label_of[r] >= 0:
+                    loss = shares[r] * logs[r]
+                loss_at[n + r] = loss
+        else:
+            for r in range(count):
+                label = label_at[n + r]
+                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + max(label, 0)])
+                loss_at[n + r] = logs[r] + gap if label >= 0 else 0.0
         if with_grad:
             label, by_label, nothing = load(label_of, 0), load(factor_of, 0), splat(tile, 0)
             factor, absent = by_label / (ones + others), below(label, nothing)

@@ -98,16 +98,18 @@ _L_64 = (
     0.66666666666667364183, 0.39999999999404346638, 0.2857142874431536638, 0.22222198399655023501,
     0.18183572470135385936, 0.15313858533348901814, 0.14797746947610200058,
 )  # fmt: skip
-_SQRT_HALF_BITS_64 = np.int64(0x3FE6A09E667F3BCD)
+_SQRT_HALF_BITS_64, _MANTISSA_64 = np.uint64(0x3FE6A09E667F3BCD), np.uint64(52)
+_TO_FLOAT_64 = np.uint64(0x4330000000000000)  # 2^52, whose last bits are a small integer's when that is put there
 
 
 @inlined
 def log1p(x):
     """log(1 + x) of a float64 of at least 0 and below infinity, or NaN; error below 1.1 ULP (tests/test_vecmath.py)."""
     y = 1.0 + x
-    bits = np.float64(y).view(np.int64)
-    k = (bits - _SQRT_HALF_BITS_64) >> 52
-    f = np.int64(bits - (k << 52)).view(np.float64) - 1.0
+    bits = np.float64(y).view(np.uint64)
+    whole = np.uint64((bits - _SQRT_HALF_BITS_64) >> _MANTISSA_64)  # y is at least 1, so this is not below 0
+    k = np.uint64(whole | _TO_FLOAT_64).view(np.float64) - 4503599627370496.0  # AVX2 has no conversion of int64
+    f = np.uint64(bits - (whole << _MANTISSA_64)).view(np.float64) - 1.0
     s = f / (2.0 + f)
     z = s * s
     tail = _L_64[6]
@@ -118,7 +120,7 @@ def log1p(x):
     tail = fma(tail, z, _L_64[1])
     tail = fma(tail, z, _L_64[0])
     half_square = 0.5 * f * f
-    low = fma(np.float64(k), _LN2_LOW_64, (x - (y - 1.0)) / y)
+    low = fma(k, _LN2_LOW_64, (x - (y - 1.0)) / y)
     return k * _LN2_HIGH_64 - ((half_square - fma(s, fma(z, tail, half_square), low)) - f)
 
 
