@@ -303,5 +303,17 @@ def _product(name: str, rows: Rows, out: Array | None) -> Any:
 
 
 def _kernel(name: str, rows: Rows) -> Callable[..., None]:
-    kernel: Callable[..., None] = getattr(kernels, f"{name}_{rows.along}")
-    return kernel
+    by_rows, by_columns = KERNELS[name]
+    return by_rows if rows.along == "rows" else by_columns
+
+
+# Of each operation, for an axis that is the last, and for another one
+KERNELS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
+    "softmax": (kernels.softmax_rows, kernels.softmax_columns),
+    "log_softmax": (kernels.log_softmax_rows, kernels.log_softmax_columns),
+    "logsumexp": (kernels.logsumexp_rows, kernels.logsumexp_columns),
+    "softmax_jvp": (kernels.softmax_jvp_rows, kernels.softmax_jvp_columns),
+    "softmax_vjp": (kernels.softmax_vjp_rows, kernels.softmax_vjp_columns),
+    "log_softmax_jvp": (kernels.log_softmax_jvp_rows, kernels.log_softmax_jvp_columns),
+    "log_softmax_vjp": (kernels.log_softmax_vjp_rows, kernels.log_softmax_vjp_columns),
+}
