@@ -1,8 +1,8 @@
 """Rows over threads: when it pays, how many, and safely.
 
 `run` calls a kernel, with a team of helpers where there is enough to do. The helpers are threads in compiled code
-(kernels/threads.py), not Python's; they start at the first such call, watch for the next job a moment after each, and
-then sleep. One call at a time has the team: another Python thread that calls meanwhile does its rows alone. A forked
+(kernels/threads.py), not Python's; they start at the first such call, watch for a job for a moment after each, and then
+sleep. One call at a time has the team: another Python thread that calls meanwhile does its rows alone. A forked
 child starts with helpers of its own. Where the system has no more threads to give, fewer work, or the caller alone;
 after the interpreter's exit handlers, the caller alone. Results are the same for any number of threads, because rows
 are.
@@ -109,9 +109,10 @@ def run(kernel: Callable[..., Any], n_elements: int, *arguments: Any) -> Any:
     try:
         return kernel(*arguments, team.summon(threads - 1))
     finally:
-        if team.moved:
+        try:
             team.move_back()
-        team.free.append(None)
+        finally:
+            team.free.append(None)
 
 
 class _Team:
@@ -122,13 +123,13 @@ class _Team:
     free : list
         Holds something while no call has the team: a lock that is taken with pop, which is atomic, and is no lock of
         Python's, which libraries of green threads replace.
-    moved : list of int
-        Helpers that may not run on every core of the caller's at the moment.
+    moved : list of (int, set of int)
+        Helpers that may run on fewer cores at the moment, and those on which they may else.
     """
 
     def __init__(self) -> None:
         self.free: list[None] = [None]
-        self.moved: list[int] = []
+        self.moved: list[tuple[int, set[int]]] = []
         self._board = team_board.new_board()  # type: ignore[no-untyped-call]
         self._board[team_board.SIGNALS] = _SIGNALS
         self._address = int(self._board.ctypes.data)
@@ -155,15 +156,17 @@ class _Team:
         for part in self._parts[:helpers]:
             if part[team_board.ASLEEP]:
                 thread = int(part[team_board.TID])
-                if _send_to_another_core(thread):
-                    self.moved.append(thread)
+                before = _send_to_another_core(thread)
+                if before:
+                    self.moved.append((thread, before))
         return self._address
 
     def move_back(self) -> None:
-        """Let helpers run on every core of the caller's again."""
+        """Let helpers run where they did before."""
         while self.moved:
+            thread, cores = self.moved.pop()
             with contextlib.suppress(OSError):  # it ends at this moment
-                os.sched_setaffinity(self.moved.pop(), os.sched_getaffinity(0))
+                os.sched_setaffinity(thread, cores)
 
     def _start(self, helpers: int) -> None:
         """Start what is missing, unless the system had no thread to give a moment ago."""
@@ -193,8 +196,8 @@ _FAULTS = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGFPE", "SIGILL
 _SIGNALS = np.int64(sum(1 << (number - 1) for number in signal.valid_signals() - _FAULTS if number < 64))
 
 
-def _send_to_another_core(thread: int) -> bool:
-    """Let a sleeping helper wake on any core but ours; whether it had to be told so.
+def _send_to_another_core(thread: int) -> set[int]:
+    """Let a sleeping helper wake on any core but ours; where it could before, or nothing if that was not possible.
 
     Left to itself it may wake on the core that it last had; if that is the leader's by now, the two take turns of
     4 ms there, the other core idle (300 x 5000, two threads: 280 us a call against 150).
@@ -203,9 +206,10 @@ def _send_to_another_core(thread: int) -> bool:
         others = os.sched_getaffinity(0) - {_core_of_caller()}
         if others:
             with contextlib.suppress(OSError):  # it ends at this moment, or the system forbids it
+                before = os.sched_getaffinity(thread)
                 os.sched_setaffinity(thread, others)
-                return True
-    return False
+                return before
+    return set()
 
 
 _core_of_caller = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None

@@ -17,14 +17,16 @@ from fastsoftmax import functional, kernels
 from fastsoftmax.kernels.jit.numba_internals import as_dtype, from_dtype
 
 NONE = np.intp(0)  # no team: a user's threads are the user's
+EXACT = {"fastmath": False}  # said, or that of the user's function would be handed down: NaN and inf would mean nothing
+jitable = register_jitable(**EXACT)
 
 
-@overload(functional.softmax)
+@overload(functional.softmax, jit_options=EXACT)
 def _softmax(logits, axis=-1, temperature=1.0, where=None, out=None):
     return _softmax_like(kernels.softmax_rows, logits, temperature, where, out, 0.0)
 
 
-@overload(functional.log_softmax)
+@overload(functional.log_softmax, jit_options=EXACT)
 def _log_softmax(logits, axis=-1, temperature=1.0, where=None, out=None):
     return _softmax_like(kernels.log_softmax_rows, logits, temperature, where, out, -np.inf)
 
@@ -51,7 +53,7 @@ def _softmax_like(kernel, logits, temperature, where, out, hidden):
     return implementation
 
 
-@overload(functional.logsumexp, prefer_literal=True)
+@overload(functional.logsumexp, jit_options=EXACT, prefer_literal=True)
 def _logsumexp(logits, axis=-1, keepdims=False, where=None):
     dtype = _float_of(logits)
     keeps = not _absent(keepdims) and getattr(keepdims, "literal_value", True)
@@ -69,13 +71,13 @@ def _logsumexp(logits, axis=-1, keepdims=False, where=None):
     return implementation
 
 
-@overload(functional.softmax_jvp)
+@overload(functional.softmax_jvp, jit_options=EXACT)
 def _softmax_jvp(probs, tangent, axis=-1, out=None):
     product = _product(kernels.softmax_jvp_rows, probs, tangent, out)
     return product and (lambda probs, tangent, axis=-1, out=None: product(probs, tangent, axis))
 
 
-@overload(functional.softmax_vjp)
+@overload(functional.softmax_vjp, jit_options=EXACT)
 def _softmax_vjp(probs, cotangent, axis=-1, out=None):
     product = _product(kernels.softmax_vjp_rows, probs, cotangent, out)
     return product and (lambda probs, cotangent, axis=-1, out=None: product(probs, cotangent, axis))
@@ -87,7 +89,7 @@ def _product(kernel, probs, vector, out):
         return None
     read_probs, read_vector = _reader(probs, dtype), _reader(vector, dtype)
 
-    @register_jitable
+    @jitable
     def product(probs, vector, axis):
         _check_last_axis(axis, probs.ndim)
         if probs.shape != vector.shape:
@@ -100,7 +102,7 @@ def _product(kernel, probs, vector, out):
     return product
 
 
-@overload(functional.cross_entropy, prefer_literal=True)
+@overload(functional.cross_entropy, jit_options=EXACT, prefer_literal=True)
 def _cross_entropy(
     logits, targets, sample_weight=None, class_weight=None, label_smoothing=0.0, ignore_index=None, reduction="mean"
 ):
@@ -168,21 +170,21 @@ def _is_mask(where):
 def _reader(array, dtype):
     """A jitted function from an array of this Numba type to the C-contiguous matrix that kernels take."""
     if array.dtype == from_dtype(np.dtype(dtype)):
-        clean = register_jitable(lambda array: np.ascontiguousarray(array))
+        clean = jitable(lambda array: np.ascontiguousarray(array))
     else:
-        clean = register_jitable(lambda array: np.ascontiguousarray(array).astype(dtype))
+        clean = jitable(lambda array: np.ascontiguousarray(array).astype(dtype))
     if array.ndim == 1:
-        return register_jitable(lambda array: clean(array).reshape((1, array.shape[0])))
+        return jitable(lambda array: clean(array).reshape((1, array.shape[0])))
     return clean
 
 
 def _hider(where):
     """A jitted function: rows, a copy of logits' or the result, with the value where `where` is False."""
     if _absent(where):
-        return register_jitable(lambda rows, where, logits, value: rows)
+        return jitable(lambda rows, where, logits, value: rows)
     read = _reader(where, np.bool_)
 
-    @register_jitable
+    @jitable
     def hide(rows, where, logits, value):
         if where.shape != logits.shape:
             raise ValueError("where must have the shape of logits in @njit code")
@@ -196,7 +198,7 @@ def _hider(where):
 def _distribution_reader(targets, dtype):
     read = _reader(targets, dtype)
 
-    @register_jitable
+    @jitable
     def read_distributions(targets, rows, ignore_index):
         matrix = read(targets)
         if matrix.shape != rows.shape:
@@ -209,11 +211,11 @@ def _distribution_reader(targets, dtype):
 def _label_reader(targets, ignore_index):
     ignores = not _absent(ignore_index)
     if not isinstance(targets, types.Array):
-        as_array = register_jitable(lambda targets: np.array([targets], np.int64))
+        as_array = jitable(lambda targets: np.array([targets], np.int64))
     else:
-        as_array = register_jitable(lambda targets: targets.astype(np.int64))
+        as_array = jitable(lambda targets: targets.astype(np.int64))
 
-    @register_jitable
+    @jitable
     def read_labels(targets, rows, ignore_index):
         labels = as_array(targets)
         if labels.shape[0] != rows.shape[0]:
@@ -229,9 +231,9 @@ def _label_reader(targets, ignore_index):
 
 def _weight_reader(weight, dtype, mean):
     if _absent(weight):
-        return register_jitable(lambda weight, length: np.empty(0, dtype))
+        return jitable(lambda weight, length: np.empty(0, dtype))
 
-    @register_jitable
+    @jitable
     def read_weight(weight, length):
         if weight.shape[0] != length:
             raise ValueError("sample_weight must have one entry for each row of logits, class_weight for each column")
@@ -249,15 +251,15 @@ def _row_values(array):
     """From one value a row to what the caller gets: a scalar for a 1-D array."""
     dtype = _float_of(array)
     if array.ndim == 1:
-        return register_jitable(lambda values, scale: dtype(values[0]))
-    return register_jitable(lambda values, scale: values.astype(dtype))
+        return jitable(lambda values, scale: dtype(values[0]))
+    return jitable(lambda values, scale: values.astype(dtype))
 
 
 def _summed(dtype):
-    return register_jitable(lambda values, scale: dtype(kernels.sum_row(values) * scale))
+    return jitable(lambda values, scale: dtype(kernels.sum_row(values) * scale))
 
 
-@register_jitable
+@jitable
 def _one_over_weight(taking_part):
     present, total = taking_part
     if present > 0 and total == 0.0:
@@ -265,7 +267,7 @@ def _one_over_weight(taking_part):
     return 1.0 / total if present > 0 else np.nan
 
 
-@register_jitable
+@jitable
 def _check_last_axis(axis, ndim):
     if axis != -1 and axis != ndim - 1:
         raise ValueError("axis must be the last one in @njit code")

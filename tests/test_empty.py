@@ -137,3 +137,8 @@ def test_junk_does_not_come_through_in_larger_results(junk, dtype):
             results = [fs.softmax(x, axis), fs.log_softmax(x, axis), fs.logsumexp(x, axis), fs.softmax_vjp(x, x, axis)]
         assert not any((result == dtype(JUNK)).any() for result in results)
         assert same_bits(results[0], fs.softmax(x, axis, out=np.zeros_like(x)))
+
+
+@pytest.mark.parametrize("function", [fs.cross_entropy, fs.squared_error])
+def test_rows_of_no_classes_that_are_all_left_out(function):
+    assert function(np.zeros((3, 0)), [-1] * 3, ignore_index=-1, reduction="sum") == 0.0

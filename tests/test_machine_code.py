@@ -1,6 +1,8 @@
 """The cache of machine code: filled once and used, never stale, never another user's, and never in the way."""
 
+import compileall
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -145,6 +147,38 @@ def test_a_change_in_a_file_that_is_not_imported_asks_for_no_other_code(copy):
     assert first_call(copy) == (RIGHT, 1, 0)
 
 
+def test_a_changed_callee_is_never_run_stale_where_there_is_no_source(copy):
+    """Compiled files alone, as some installers leave them."""
+    package = copy / "site" / "fastsoftmax"
+    text = (package / "kernels" / "rows" / "vecmath.py").read_text()
+
+    def compiled(text):
+        (package / "kernels" / "rows" / "vecmath.py").write_text(text)
+        assert compileall.compile_dir(package, quiet=2, legacy=True, force=True)
+
+    compiled(text)
+    sources = {path: path.read_text() for path in package.rglob("*.py")}
+    for path in sources:
+        path.unlink()
+    assert first_call(copy) == (RIGHT, 0, 1)
+    assert first_call(copy) == (RIGHT, 1, 0)
+    for path, source in sources.items():
+        path.write_text(source)
+    compiled(text.replace("_LOWEST_64), 0.0, y)", "_LOWEST_64), 0.0, n)"))
+    for path in sources:
+        path.unlink()
+    probability, hits, misses = first_call(copy)
+    assert probability != RIGHT
+    assert (hits, misses) == (0, 1)
+
+
+def test_kernels_import_from_modules_by_their_whole_names():
+    """What a file imports is found in its text by the names of modules."""
+    kernels = Path(fastsoftmax.__file__).parent / "kernels"
+    packages = r"from fastsoftmax(\.kernels(\.(rows|layer|fit))?)? import"
+    assert [file for file in kernels.glob("*/*.py") if re.search(packages, file.read_text())] == []
+
+
 # A kernel that calls others by their symbols, and a user's function that Numba keeps
 ROWS = """
 import numpy as np
@@ -249,8 +283,9 @@ def _make(step):
     return add
 one, two = _make(1), _make(2)
 """
+    text += "@kernel\ndef three(x):\n    return one(x) + 2\n"
     (copy / "site" / "fastsoftmax" / "kernels" / "toy.py").write_text(text)
-    check = "from fastsoftmax.kernels import toy; assert (toy.one(1), toy.two(1)) == (2, 3)"
+    check = "from fastsoftmax.kernels import toy; assert (toy.one(1), toy.two(1)) == (2, 3); assert toy.three(1) == 4"
     for _ in range(2):
         first_call(copy, between=check)
         first_call(copy, between=check.replace("(toy.one(1), toy.two(1)) == (2, 3)", "toy.two(1) == 3"))

@@ -1,5 +1,9 @@
 """The public functions inside a user's @njit code: the same bits as from Python, with parallel off and on."""
 
+import os
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -193,3 +197,28 @@ def not_keeping(logits):
 
 def test_keepdims_false_written_out():
     assert same_bits(not_keeping(np.zeros((2, 3))), fs.logsumexp(np.zeros((2, 3))))
+
+
+FAST_MATH = """
+import numba, numpy as np, fastsoftmax as fs
+
+@numba.njit(fastmath=True)
+def probs_and_losses(logits, labels, weights):
+    return fs.softmax(logits), fs.cross_entropy(logits, labels, sample_weight=weights, reduction="none")
+
+logits = np.array([[np.nan, 0.0, 1.0], [np.inf, 0.0, 1.0], [-np.inf, 0.0, 0.0]])
+probs, losses = probs_and_losses(logits, np.zeros(3, int), np.ones(3))
+assert np.isnan(probs[:2]).all() and (probs[2] == [0, 0.5, 0.5]).all(), probs
+assert np.isnan(losses[:2]).all() and losses[2] == np.inf, losses
+try:
+    probs_and_losses(logits, np.zeros(3, int), np.array([1.0, np.inf, 1.0]))
+except ValueError:
+    print("exact")
+"""
+
+
+def test_fast_math_of_a_users_function_does_not_reach_ours(tmp_path):
+    """In a process that compiles our kernels for it for the first time."""
+    settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", FAST_MATH], env=settings, capture_output=True, text=True)
+    assert done.stdout == "exact\n", done.stderr[-2000:]

@@ -196,16 +196,3 @@ def _hold_out(
         return float(np.average(logits.argmax(axis=1) == apart.labels.hard, weights=weight))
 
     return data.take(rows), accuracy
-
-
-def attributes(network: Network, params: Array) -> dict[str, Any]:
-    """What a classifier with these parameters has."""
-    layers = [(weight.copy(), bias.copy()) for weight, bias in network.layers(params)]
-    if len(layers[-1][0]) == 2:
-        layers[-1] = layers[-1][0][1:], layers[-1][1][1:]
-    return {
-        "coefs_": [weight.T for weight, _ in layers],
-        "intercepts_": [bias for _, bias in layers],
-        "n_layers_": len(layers) + 1,
-        "n_outputs_": len(layers[-1][0]),
-    }

@@ -38,7 +38,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-OURS = ("fastsoftmax", "sklearn")
+OURS = ("fastsoftmax", "sklearn", "joblib")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -55,24 +56,34 @@ def warm_up(
     ----------
     dtypes : of the arrays
     progress : told what is ready, how many parts of the work are done, and how many there are
-    jobs : processes; 1: this one
+    jobs : processes; 1, or where the system has no more to give: this one. More begin as the main module does, so that
+        a script that calls this needs ``if __name__ == "__main__":``
     beside : whether machine code is kept beside the package
     """
     start = time.perf_counter()
     parts = [(calls, dtype) for calls in CALLS for dtype in dtypes]
     with beside_package() if beside else nullcontext():
-        if min(jobs, len(parts)) == 1:
+        if min(jobs, len(parts)) == 1 or not _in_processes(parts, progress, min(jobs, len(parts)), beside):
             for done, (calls, dtype) in enumerate(parts, 1):
                 progress(_make(calls, dtype), done, len(parts))
-        else:
-            with ProcessPoolExecutor(min(jobs, len(parts)), get_context("spawn")) as pool:
-                running = [pool.submit(_make, calls, dtype, beside) for calls, dtype in parts]
-                for done, future in enumerate(as_completed(running), 1):
-                    progress(future.result(), done, len(parts))
         with num_threads(2):
             fs.softmax(np.zeros((2, SMALL), dtypes[0]))
         folder, n_files, n_bytes = kept()  # type: ignore[no-untyped-call]
     return Warmth(time.perf_counter() - start, folder, n_files, n_bytes)
+
+
+def _in_processes(
+    parts: list[tuple[Calls, str]], progress: Callable[[str, int, int], None], jobs: int, beside: bool
+) -> bool:
+    """Whether there were processes for the work; what is ready when they end before it is, is kept."""
+    try:
+        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+            running = [pool.submit(_make, calls, dtype, beside) for calls, dtype in parts]
+            for done, future in enumerate(as_completed(running), 1):
+                progress(future.result(), done, len(parts))
+    except (NotImplementedError, OSError, BrokenProcessPool):  # no semaphores, no memory
+        return False
+    return True
 
 
 def default_jobs() -> int:

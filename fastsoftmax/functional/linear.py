@@ -1,6 +1,6 @@
 """A dense layer and a loss on its softmax in one pass over X: the loss, its gradients, and its Hessian times a vector.
 
-Six functions are one computation for two losses: `evaluate` for value and gradient, `hvp` for the Hessian (layer.py).
+Six functions are one computation for two losses: `evaluate` for value and gradient, `hvp` for the Hessian (_layer.py).
 """
 
 from typing import Any

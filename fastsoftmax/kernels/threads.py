@@ -97,9 +97,7 @@ def share(team, n_rows, n_columns, span, arguments):
     if team == 0:
         span(ZERO, n_rows, *arguments)
     else:
-        elements = max(LEAST_TURN, min(TURN, n_rows * n_columns // (2 * team_size(team))))
-        rows = 16 * max(1, elements // (16 * max(1, n_columns)))
-        raise_status(_lead(team, bind(span, arguments, (ZERO, ZERO)), n_rows, rows, team_size(team)))
+        _share_rows(team, bind(span, arguments, (ZERO, ZERO)), n_rows, n_columns)
         keep(arguments)
 
 
@@ -109,8 +107,19 @@ def share_each(team, n_pieces, span, arguments):
     if team == 0:
         span(ZERO, n_pieces, *arguments)
     else:
-        raise_status(_lead(team, bind(span, arguments, (ZERO, ZERO)), n_pieces, ONE, ONE))
+        _share_pieces(team, bind(span, arguments, (ZERO, ZERO)), n_pieces)
         keep(arguments)
+
+
+@routine
+def _share_rows(team, job, n_rows, n_columns):
+    elements = max(LEAST_TURN, min(TURN, n_rows * n_columns // (2 * team_size(team))))
+    raise_status(_lead(team, job, n_rows, 16 * max(1, elements // (16 * max(1, n_columns))), team_size(team)))
+
+
+@routine
+def _share_pieces(team, job, n_pieces):
+    raise_status(_lead(team, job, n_pieces, ONE, ONE))
 
 
 @inlined

@@ -1,6 +1,6 @@
 """Coordinates of a linear model's parameters in which its Hessian is about the identity, from how features are spread.
 
-`Coordinates` leads there and back; kernels/coordinates.py has the loops. Whatever unit a feature is measured in, and
+`Coordinates` leads there and back; kernels/fit/coordinates.py has the loops. Whatever unit a feature has, and
 however far from 0, it counts as much as the others.
 """
 

@@ -26,7 +26,7 @@ LEAST_RATE = 1e-6  # of an adaptive learning rate
 
 
 class DescentState(NamedTuple):
-    """What goes on from one call of sgd or adam to the next; see kernels/optimizers.py."""
+    """What goes on from one call of sgd or adam to the next; see kernels/fit/optimizers.py."""
 
     moment: Array
     squares: Array

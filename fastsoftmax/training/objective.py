@@ -227,7 +227,7 @@ class Objective:
     def epoch(
         self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
     ) -> float:
-        """Every row once, a step after each batch: F as it was met. descent: moment, squares, rule (optimizers.py)."""
+        """Every row once, a step after each batch: F as it was met. descent: see DescentState."""
         if self.backward != "fused":
             lost, weighed = self._epoch_by_logits(params, order, shuffling, batch_size, descent)
         else:

@@ -1,7 +1,7 @@
 """One step of gradient descent, and the order of the samples: what an epoch needs besides loss and gradient.
 
-Shapes: params, grad and the moments (P,), all parameters of a network one after another (network.py), in one dtype.
-`rule` is a float64 array that tells how to step; see RULE. t, the steps taken so far, is counted in it.
+Shapes: params, grad and the moments (P,), all parameters of a network one after another (layer/network.py), in one
+dtype. `rule` is a float64 array that tells how to step; see RULE. t, the steps taken so far, is counted in it.
 """
 
 import math

@@ -22,7 +22,7 @@ from fastsoftmax.kernels.jit.machine_code import MachineCode
 from fastsoftmax.kernels.jit.numba_internals import config
 
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_OPTIONS = {"error_model": "numpy", "nogil": True}
+_OPTIONS = {"error_model": "numpy", "nogil": True, "fastmath": False}  # said, or a caller's would be handed down
 _LINKED = {"forceinline": False, "pipeline_class": InlinedCompiler, **_NO_WRAPPERS}
 _INLINED = {**_LINKED, "forceinline": True}
 

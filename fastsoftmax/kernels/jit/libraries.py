@@ -12,7 +12,9 @@ Whoever is no kernel, such as a user's @njit function, gets a kernel with all th
 other library of Numba's: so its own cache on disk holds all that it needs.
 """
 
+import contextlib
 import gc
+import os
 import zlib
 
 from llvmlite import binding
@@ -134,13 +136,19 @@ class _WithoutEnvironment:
         pass
 
 
+def has_a_name(function):
+    """Whether its name means it alone: not if it is one of several that another function makes."""
+    return "<locals>" not in function.__qualname__
+
+
 class KernelCompiler(compiler.Compiler):
     """Numba's compiler, into a Kernel whose symbol is the same in every process."""
 
     def compile_extra(self, func):
         """Compile a Python function."""
         func_id = bytecode.FunctionIdentity.from_function(func)
-        func_id.unique_id = 0
+        if has_a_name(func):
+            func_id.unique_id = 0
         identity = (func.__module__, func.__qualname__, self.state.args)
         return _compile(self, func_id, Kernel(self.state.targetctx.codegen(), func_id.func_qualname, identity))
 
@@ -159,13 +167,35 @@ def _compile(pipeline, func_id, library):
     state.func_id, state.library = func_id, library
     untyped_passes.ExtractByteCode().run_pass(state)
     state.lifted, state.lifted_from = (), None
-    collects = gc.isenabled()
-    gc.disable()  # a tenth of the time, for garbage that there hardly is
-    try:
+    with _without_collector():
         return pipeline._compile_bytecode()
+
+
+_pausing = []  # not empty while we have the collector stopped
+
+
+@contextlib.contextmanager
+def _without_collector():
+    """Collect no garbage, of which there is hardly any in a compilation: a tenth of its time."""
+    if not gc.isenabled():
+        yield
+        return
+    _pausing.append(None)
+    gc.disable()
+    try:
+        yield
     finally:
-        if collects:
-            gc.enable()
+        _collect_again()
+
+
+def _collect_again():
+    if _pausing:
+        _pausing.clear()
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_collect_again)  # the thread that compiles is not there
 
 
 def pack(result):

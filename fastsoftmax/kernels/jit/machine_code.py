@@ -37,7 +37,7 @@ import llvmlite
 import numba
 import platformdirs
 
-from fastsoftmax.kernels.jit.libraries import pack, unpack
+from fastsoftmax.kernels.jit.libraries import has_a_name, pack, unpack
 from fastsoftmax.kernels.jit.numba_internals import caching, config, rtsys, serialize
 
 KERNELS = "fastsoftmax.kernels"
@@ -58,8 +58,8 @@ class MachineCode(caching._Cache):
 
     @staticmethod
     def keeps(function):
-        """Whether its text is known, and its name means one function: not of what one function makes of several."""
-        return function.__module__.startswith(f"{KERNELS}.") and "<locals>" not in function.__qualname__
+        """Whether its text is known, and its name means one function."""
+        return function.__module__.startswith(f"{KERNELS}.") and has_a_name(function)
 
     @property
     def cache_path(self):
@@ -80,17 +80,18 @@ class MachineCode(caching._Cache):
 
     def save_overload(self, sig, data):
         with contextlib.suppress(Exception):
-            if data.library.has_dynamic_globals:
+            called = [kernel.identity for kernel in data.library.called]
+            if data.library.has_dynamic_globals or any(each[:2] not in _DISPATCHERS for each in called):
                 return
             folder = _to_write(self._module)
             if folder is not None:
-                called = [kernel.identity for kernel in data.library.called]
                 _write(
                     folder / self._file_name(sig, data.codegen), zlib.compress(serialize.dumps((called, pack(data))))
                 )
 
     def _file_name(self, sig, codegen):
-        settings = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
+        vectorize = config.LOOP_VECTORIZE, config.SLP_VECTORIZE
+        settings = (config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT, *vectorize)
         key = (self._module, self._name, sig, codegen.magic_tuple(), settings)
         return f"{self._name}-{_digest(key)}.nbc"
 
@@ -154,19 +155,17 @@ def _texts():
 # Taken at import, because that is the text that is compiled, whatever the files hold by then.
 _TEXTS = _texts()
 _VERSIONS = _digest(numba.__version__, llvmlite.__version__, sys.version)
-_MENTIONED = re.compile(rb"fastsoftmax\.kernels(?:\.\w+)+")
 
 
 @functools.cache
 def _sources(module):
-    """A digest of the texts of a module and of all kernel modules that it imports, directly or not."""
+    """A digest of the texts of a module and of all that they name, directly or not: at least what it imports."""
     found, waiting = {}, [module]
     while waiting:
         name = waiting.pop()
         if name in _TEXTS and name not in found:
             found[name] = _TEXTS[name]
-            waiting += {mention.decode() for mention in _MENTIONED.findall(_TEXTS[name])}
-            waiting += [name.rpartition(".")[0]] if name.count(".") > 2 else []  # the package's own file
+            waiting += [other for other in _TEXTS if other != KERNELS and other.encode() in _TEXTS[name]]
     return _digest(sorted(found.items()))
 
 

@@ -5,10 +5,12 @@ USED has what is called or overridden besides, as paths from this module; tests/
 
 from numba.core import bytecode as bytecode
 from numba.core import caching as caching
+from numba.core import callconv as callconv
 from numba.core import cgutils as cgutils
 from numba.core import codegen as codegen
 from numba.core import compiler as compiler
 from numba.core import config as config
+from numba.core import cpu as cpu
 from numba.core import errors as errors
 from numba.core import event as event
 from numba.core import serialize as serialize
@@ -41,6 +43,15 @@ USED = (
     "codegen.CodeLibrary._set_compiled_object",
     "codegen.CodeLibrary.has_dynamic_globals",
     "codegen.CPUCodegen._function_pass_manager",
+    "codegen.CPUCodegen.magic_tuple",
+    "codegen.JITCPUCodegen.set_env",
+    "callconv.CPUCallConv.get_arguments",
+    "callconv.CPUCallConv.get_function_type",
+    "callconv.CPUCallConv.return_status_propagate",
+    "callconv.CPUCallConv._get_return_status",
+    "cpu.CPUContext.call_conv",
+    "cpu.CPUContext.get_arg_packer",
+    "cpu.CPUContext.get_executable",
     "codegen.CPUCodeLibrary._finalize_final_module",
     "codegen.CPUCodeLibrary._optimize_functions",
     "codegen.JITCodeLibrary._get_module_for_linking",

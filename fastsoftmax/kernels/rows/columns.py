@@ -205,7 +205,8 @@ def max_strip(x, start, stride, length, count):
 
 @inlined
 def exp_strip(x, start, stride, length, count, top, scale, apart, keep):
-    # ones, others as exp_row gives them, but a vector each: one sum a lane. keep: where e goes (as e_place), or None
+    # ones, others as exp_row gives them, but a vector each: one sum a lane. keep: where e goes, (pointer, position,
+    # stride), or None
     nothing, one = splat(x, 0), splat(x, 1)
     ones, total, lost = nothing, nothing, nothing
     for first in range(0, length, CHUNK):

@@ -54,7 +54,7 @@ from fastsoftmax.kernels.views import matrix, part
 def cross_entropy_rows(logits, labels, distribution, sample_weight, class_weight, smoothing, scale, losses, grad, team):
     # logits (N, C), labels (N,) or distribution (N, C) -> losses (N,), grad (N, C) or empty
     n_rows, n_columns = logits.shape
-    if labels.size > 0 and smoothing == 0.0 and in_tiles(logits):
+    if labels.size > 0 and n_columns > 0 and smoothing == 0.0 and in_tiles(logits):
         arguments = (logits, labels, sample_weight, class_weight, scale, losses, grad)
         share(team, n_rows, n_columns, _cross_entropy_tiles, arguments)
     else:

@@ -1,4 +1,4 @@
-"""What the names of simd.py that compute are in compiled code: Numba intrinsics, a few LLVM instructions each.
+"""What the names of simd/__init__.py that compute are in compiled code: Numba intrinsics, a few LLVM instructions each.
 
 No fast-math flag is set here: an operation does what its name says, NaN and infinity included. llvm.fmuladd is fused on
 every CPU that has the instruction.

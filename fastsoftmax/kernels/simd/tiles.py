@@ -1,4 +1,4 @@
-"""What the names of simd.py that multiply matrices are in compiled code: tiles of sums that stay in registers.
+"""What the names of simd/__init__.py that multiply matrices are in compiled code: tiles of sums that stay in registers.
 
 A function that holds tiles is not copied into its callers: it is large, and called for thousands of numbers at a time.
 A tile keeps as many sums as the target has registers for while it goes through its factors; each of its heights is a

@@ -1,4 +1,4 @@
-"""What the names of simd.py that swap rows and columns are in compiled code.
+"""What the names of simd/__init__.py that swap rows and columns are in compiled code.
 
 Packed rows come side by side into a tile and go back by blocks: BLOCK columns of as many rows as a register of 32 bytes
 has elements, a part of BLOCK elements a row, swapped within those parts; the tile's side is a whole register (with

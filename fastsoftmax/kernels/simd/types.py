@@ -10,7 +10,7 @@ from fastsoftmax.kernels.jit.numba_internals import cgutils, errors, models, reg
 from fastsoftmax.kernels.simd.target import has_mask_registers, has_masked_loads
 
 VECTOR_BITS = 512
-TILE_VECTORS = 48  # of a tile of rows side by side, an element of each in a vector: TILE (softmax.py) times 16
+TILE_VECTORS = 48  # of a tile of rows side by side, an element of each in a vector: TILE (rows/softmax.py) times 16
 INT32 = ir.IntType(32)
 # What is added to (8 E + j) << 20 gives the bits of 2^(E - 127 + j/8)
 EIGHTHS = [
