@@ -7,8 +7,9 @@ fill a vector become strips as well (softmax.py).
 """
 
 import numpy as np
+from numba import types
 
-from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel, routine
 from fastsoftmax.kernels.rows.vecmath import CHUNK, add, distance, exp, log1p_each, scaling
 from fastsoftmax.kernels.simd import (
     either,
@@ -262,9 +263,32 @@ def sum_strip(like, start, stride, length, count, added, arguments):
     return total + select(equal(lost, lost), lost, splat(like, 0))  # NaN where the sum is infinite
 
 
-@inlined
 def log_sums(ones, others, lane, logs):
-    # logs: log(ones + others) of each lane
+    """logs: log(ones + others) of each lane, in float64. lane: scratch of the dtype of ones."""
+    (_log_sums_32 if lane.dtype == np.float32 else _log_sums_64)(ones, others, lane, logs)
+
+
+def log_sums_of_lanes(ones, others, lane, logs):
+    """The same as a vector of the dtype of ones."""
+    return (_log_sums_of_lanes_32 if lane.dtype == np.float32 else _log_sums_of_lanes_64)(ones, others, lane, logs)
+
+
+@inlined_overload(log_sums)
+def _log_sums_jitted(ones, others, lane, logs):
+    if ones.kind == types.float32:
+        return lambda ones, others, lane, logs: _log_sums_32(ones, others, lane, logs)
+    return lambda ones, others, lane, logs: _log_sums_64(ones, others, lane, logs)
+
+
+@inlined_overload(log_sums_of_lanes)
+def _log_sums_of_lanes_jitted(ones, others, lane, logs):
+    if ones.kind == types.float32:
+        return lambda ones, others, lane, logs: _log_sums_of_lanes_32(ones, others, lane, logs)
+    return lambda ones, others, lane, logs: _log_sums_of_lanes_64(ones, others, lane, logs)
+
+
+@inlined
+def _log_sums_32(ones, others, lane, logs):
     width = lanes(lane)
     store(ones, lane, 0)
     for r in range(width):
@@ -276,12 +300,23 @@ def log_sums(ones, others, lane, logs):
 
 
 @inlined
-def log_sums_of_lanes(ones, others, lane, logs):
-    # the same as a vector of the dtype of ones
-    log_sums(ones, others, lane, logs)
+def _log_sums_64(ones, others, lane, logs):
+    store((ones - splat(lane, 1)) + others, logs, 0)
+    log1p_each(logs, lanes(lane))
+
+
+@inlined
+def _log_sums_of_lanes_32(ones, others, lane, logs):
+    _log_sums_32(ones, others, lane, logs)
     for r in range(lanes(lane)):
         lane[r] = logs[r]
     return load(lane, 0)
+
+
+@inlined
+def _log_sums_of_lanes_64(ones, others, lane, logs):
+    _log_sums_64(ones, others, lane, logs)
+    return load(logs, 0)
 
 
 @inlined

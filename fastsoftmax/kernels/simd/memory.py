@@ -1,4 +1,4 @@
-"""What the names of simd/__init__.py that touch memory are in compiled code: intrinsics, a few LLVM instructions each."""
+"""What the names of simd/__init__.py that touch memory are in compiled code: a few LLVM instructions each."""
 
 from llvmlite import ir
 from numba import types
