@@ -10,6 +10,6 @@ MANY = 1000  # tests: fewer do not need all kernels
 def pytest_collection_finish(session):
     if JIT and len(session.items) > MANY and not session.config.option.collectonly:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        warmth = warm_up(DTYPES, lambda what, done, of: None, default_jobs())
+        report = warm_up(DTYPES, lambda what, done, of: None, default_jobs())
         if reporter is not None:
-            reporter.write_line(f"kernels are compiled after {warmth.seconds:.0f} s: {warmth.n_files} files")
+            reporter.write_line(f"kernels are compiled after {report.seconds:.0f} s: {report.n_files} files")

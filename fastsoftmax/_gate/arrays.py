@@ -76,8 +76,8 @@ def check_dense(name: str, value: Any) -> None:
 
 
 @functools.cache
-def answer_dtypes(*dtypes: np.dtype[Any]) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """The dtype of the answer to arguments of these dtypes, and the dtype that kernels compute it in.
+def result_dtypes(*dtypes: np.dtype[Any]) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The dtype of the result to arguments of these dtypes, and the dtype that kernels compute it in.
 
     The answer has the widest float of the arguments, an integer or bool counting as float64. float16 is computed in
     float32.
@@ -124,7 +124,7 @@ def check_shape(name: str, array: Array, shape: Shape) -> None:
 def check_out(
     out: Array | None, shape: Shape, dtype: np.dtype[Any], inputs: dict[str, Array], name: str = "out"
 ) -> None:
-    """Raise unless `out` can take the answer: shape, dtype, writable, and no input itself or apart from all of them."""
+    """Raise unless `out` can take the result: shape, dtype, writable, and no input itself or apart from all of them."""
     if out is None:
         return
     if not isinstance(out, np.ndarray):
@@ -147,7 +147,7 @@ def kernel_target(out: Array | None, shape: Shape, dtype: np.dtype[Any]) -> Arra
 
 
 def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Array:
-    """What a kernel filled, C-contiguous in the dtype of the answer, or in `out`."""
+    """What a kernel filled, C-contiguous in the dtype of the result, or in `out`."""
     if out is None:
         return contiguous(filled, dtype) if dtype != np.float16 else to_half(filled)
     if filled is not out and not _same_elements(filled, out):
@@ -203,7 +203,7 @@ class Rows:
 
     Attributes
     ----------
-    shape, dtype : of the answer
+    shape, dtype : of the result
     compute : the dtype of the inputs
     n_rows, n_columns : how many rows (or columns), and how many elements each
     along : "rows" or "columns", which names the kernel
@@ -217,7 +217,7 @@ class Rows:
         if len(arrays) > 1:
             for name, array in self._arrays.items():
                 check_shape(name, array, self.shape)
-        self.dtype, self.compute = answer_dtypes(*[array.dtype for array in self._arrays.values()])
+        self.dtype, self.compute = result_dtypes(*[array.dtype for array in self._arrays.values()])
         ndim = first.ndim
         self._axes = (ndim - 1,) if type(axis) is int and axis == -1 and ndim else normalize_axis(axis, ndim)
         self._work_shape, self._moved = self._plan()

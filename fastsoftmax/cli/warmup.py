@@ -34,7 +34,7 @@ DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
-class Warmth:
+class WarmupReport:
     """What a warm-up took and left: seconds, and files of machine code in a folder (None: no place to keep them)."""
 
     seconds: float
@@ -49,7 +49,7 @@ Calls = Callable[[str], Iterator[Call]]
 
 def warm_up(
     dtypes: Sequence[str], progress: Callable[[str, int, int], None], jobs: int = 1, beside: bool = False
-) -> Warmth:
+) -> WarmupReport:
     """Call every public function with every kind of arguments; other processes find the machine code of that.
 
     Parameters
@@ -69,7 +69,7 @@ def warm_up(
         with num_threads(2):
             fs.softmax(np.zeros((2, SMALL), dtypes[0]))
         folder, n_files, n_bytes = kept()  # type: ignore[no-untyped-call]
-    return Warmth(time.perf_counter() - start, folder, n_files, n_bytes)
+    return WarmupReport(time.perf_counter() - start, folder, n_files, n_bytes)
 
 
 def _in_processes(
@@ -158,8 +158,8 @@ def _dense_calls(dtype: Any) -> Iterator[Call]:
 def _training_calls(dtype: Any) -> Iterator[Call]:
     """What SoftmaxClassifier trains with: a network's loss and gradient, an epoch, and a fit by both other solvers."""
     samples = np.ones((2, 3), dtype), csr_array(np.ones((2, 3), dtype))
-    answers = np.arange(2), np.eye(2, 3, dtype=dtype)
-    for X, targets, loss in itertools.product(samples, answers, LOSSES):
+    both = np.arange(2), np.eye(2, 3, dtype=dtype)
+    for X, targets, loss in itertools.product(samples, both, LOSSES):
         for hidden in ((), (2,)):
             yield partial(_train, X, targets, loss, hidden)
 

@@ -10,18 +10,18 @@ from numpy.typing import ArrayLike
 
 from fastsoftmax._gate.arrays import (
     Array,
-    answer_dtypes,
     check_out,
     check_shape,
     contiguous,
     deliver,
     kernel_target,
     real_array,
+    result_dtypes,
 )
 from fastsoftmax._gate.samples import Samples
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import Loss
-from fastsoftmax.functional.losses import Answers, read_answers
+from fastsoftmax.functional.losses import LossTargets, read_loss_targets
 
 MULTIPLICATIONS = 8  # that take as long as one element of a row
 
@@ -47,7 +47,7 @@ class Layer:
     Attributes
     ----------
     n_samples, n_features, n_classes : int
-    dtype, compute : of the answer, and of what kernels compute with
+    dtype, compute : of the result, and of what kernels compute with
     weight, bias : for kernels; a bias of None is zeros
     arrays : what the callers gave, by name: no result may partly overlap them
     work : how much there is to do, in elements of a row
@@ -69,7 +69,7 @@ class Layer:
             self.arrays["bias"] = real_array("bias", bias)
             check_shape("bias", self.arrays["bias"], (self.n_classes,))
         floats = [array.dtype for name, array in self.arrays.items() if name not in ("X.indices", "X.indptr")]
-        self.dtype, self.compute = answer_dtypes(*floats)
+        self.dtype, self.compute = result_dtypes(*floats)
         self.weight = contiguous(given, self.compute)
         self.bias = (
             contiguous(self.arrays["bias"], self.compute) if self.has_bias else np.zeros(self.n_classes, self.compute)
@@ -156,14 +156,14 @@ def evaluate(
 ) -> tuple[Any, Any]:
     """Check everything, then lead the kernel over X: (loss, LinearGrads or None). wanted: with_grad_X and out."""
     layer = Layer(X, weight, bias)
-    answers = _read_answers(loss, layer, targets, options)
+    loss_targets = _read_loss_targets(loss, layer, targets, options)
     grads = Grads(layer, *wanted) if wanted else NoGrads(layer)
     losses = np.empty(layer.n_samples)
     for rows, X_here in layer.pieces():
-        some = answers.of_rows(rows)
+        some = loss_targets.of_rows(rows)
         arguments = (*some.for_kernels, losses[rows], *grads.of_rows(rows))
         run(loss.linear_rows, layer.work, X_here, layer.weight, layer.bias, *arguments)
-    value = deliver(losses, layer.dtype) if options[-1] == "none" else answers.reduce(losses, layer.dtype)
+    value = deliver(losses, layer.dtype) if options[-1] == "none" else loss_targets.reduce(losses, layer.dtype)
     return value, grads.deliver()
 
 
@@ -186,19 +186,19 @@ def hvp(
     bias_tangent = np.zeros_like(layer.bias)
     if tangents[1] is not None:
         bias_tangent = layer.read("bias_tangent", tangents[1], layer.bias.shape)
-    answers = _read_answers(loss, layer, targets, options)
+    loss_targets = _read_loss_targets(loss, layer, targets, options)
     ready = np.empty((0, layer.n_classes), layer.compute)
     if probs is not None:
         ready = layer.read("probs", probs, (layer.n_samples, layer.n_classes))
     grads = Grads(layer, False, out)
     for rows, X_here in layer.pieces():
         point = (X_here, layer.weight, layer.bias, weight_tangent, bias_tangent)
-        some = answers.of_rows(rows)
+        some = loss_targets.of_rows(rows)
         run(loss.linear_hvp_rows, 2 * layer.work, *point, *some.for_kernels, ready[rows], *grads.of_rows(rows)[:2])
     return grads.deliver()
 
 
-def _read_answers(loss: Loss, layer: Layer, targets: ArrayLike, options: tuple[Any, ...]) -> Answers:
+def _read_loss_targets(loss: Loss, layer: Layer, targets: ArrayLike, options: tuple[Any, ...]) -> LossTargets:
     given = real_array("targets", targets)
     layer.arrays["targets"] = given
-    return read_answers(loss, given, (layer.n_samples, layer.n_classes), layer.compute, *options)
+    return read_loss_targets(loss, given, (layer.n_samples, layer.n_classes), layer.compute, *options)

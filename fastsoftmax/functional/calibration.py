@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._gate.arrays import QUIET, answer_dtypes, real_array
+from fastsoftmax._gate.arrays import QUIET, real_array, result_dtypes
 from fastsoftmax.functional.losses import cross_entropy_value_and_grad
 
 REACH = 30.0  # the temperature is looked for from exp(-REACH) to exp(REACH), times the scale of the logits
@@ -58,7 +58,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
     from scipy.optimize import brentq
 
     given = real_array("logits", logits)
-    z, limits = given.astype(np.float64), np.finfo(answer_dtypes(given.dtype)[1])
+    z, limits = given.astype(np.float64), np.finfo(result_dtypes(given.dtype)[1])
     if z.ndim != 2 or not z.size:
         raise ValueError(f"logits must have shape (n_samples, n_classes) and not be empty, got {z.shape}")
     with QUIET():
@@ -67,11 +67,11 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
         z /= scale
     if not np.isfinite(z).all():
         raise ValueError("logits must be finite, and their differences too")
-    answers = real_array("targets", targets)
+    given_targets = real_array("targets", targets)
 
     def slope(log_beta: float) -> float:
         with QUIET():
-            _, grad = cross_entropy_value_and_grad(math.exp(log_beta) * z, answers, sample_weight=sample_weight)
+            _, grad = cross_entropy_value_and_grad(math.exp(log_beta) * z, given_targets, sample_weight=sample_weight)
             return float((grad * z).sum())  # np.vdot is BLAS's, whose threads take longer to wake than this takes
 
     def temperature_at(log_beta: float) -> float:

@@ -228,18 +228,18 @@ def _evaluate(
     given = real_array("targets", targets)
     rows.note_input("targets", given)
     options = (sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    answers = read_answers(loss, given, rows.shape, rows.compute, *options)
+    loss_targets = read_loss_targets(loss, given, rows.shape, rows.compute, *options)
     grad = rows.target(out) if with_grad else rows.inputs[0][:0]
     losses = np.empty(rows.n_rows)
-    run(loss.rows, rows.inputs[0].size, rows.inputs[0], *answers.for_kernels, losses, grad)
+    run(loss.rows, rows.inputs[0].size, rows.inputs[0], *loss_targets.for_kernels, losses, grad)
     grad_logits = rows.deliver(grad, out) if with_grad else None
     if reduction == "none":
         return rows.deliver_reduced(losses, keepdims=False), grad_logits
-    return answers.reduce(losses, rows.dtype), grad_logits
+    return loss_targets.reduce(losses, rows.dtype), grad_logits
 
 
 @dataclass(frozen=True)
-class Answers:
+class LossTargets:
     """What a loss compares logits with, for kernels: labels, distributions, weights, and the scale of a sum."""
 
     labels: Array
@@ -255,7 +255,7 @@ class Answers:
         scale = 0.0 if math.isnan(self.scale) else self.scale
         return self.labels, self.distribution, self.by_row, self.by_class, self.smoothing, scale
 
-    def of_rows(self, rows: slice) -> "Answers":
+    def of_rows(self, rows: slice) -> "LossTargets":
         """Those of some rows, with the scale of all."""
         return replace(self, labels=self.labels[rows], distribution=self.distribution[rows], by_row=self.by_row[rows])
 
@@ -264,7 +264,7 @@ class Answers:
         return deliver(np.array(kernels.sum_row(losses) * self.scale), dtype)[()]
 
 
-def read_answers(
+def read_loss_targets(
     loss: Loss,
     targets: Array,
     shape: tuple[int, ...],
@@ -274,12 +274,12 @@ def read_answers(
     label_smoothing: float,
     ignore_index: int | None,
     reduction: str,
-) -> Answers:
+) -> LossTargets:
     """Check the arguments of a loss for logits of the shape."""
     if reduction not in ("none", "sum", "mean"):
         raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
     smoothing = read_smoothing(label_smoothing)
-    answers = split_targets(read_targets(targets, shape, compute, ignore_index), shape[-1], compute)
+    labels, distribution = split_targets(read_targets(targets, shape, compute, ignore_index), shape[-1], compute)
     by_row = read_weights("sample_weight", sample_weight, shape[:-1], np.float64)
     by_class = read_weights("class_weight", class_weight, shape[-1:], compute)
     scale = 1.0
@@ -287,8 +287,9 @@ def read_answers(
         for name, weight in (("sample_weight", by_row), ("class_weight", by_class)):
             if weight.size and not weight.any():
                 raise ValueError(f'{name} must not be all zero with reduction="mean"')
-        scale = _one_over_weight(*answers, by_row, by_class if len(answers[0]) or loss.weighs_rows else by_class[:0])
-    return Answers(*answers, by_row, by_class, smoothing, scale)
+        weighing = by_class if len(labels) or loss.weighs_rows else by_class[:0]
+        scale = _one_over_weight(labels, distribution, by_row, weighing)
+    return LossTargets(labels, distribution, by_row, by_class, smoothing, scale)
 
 
 def _one_over_weight(labels: Array, distribution: Array, by_row: Array, by_class: Array) -> float:

@@ -156,7 +156,7 @@ class Objective:
         return self.alpha / self.total, self.pins_first_class, self.fit_intercept
 
     @property
-    def _answers(self) -> tuple[Any, ...]:
+    def _loss_targets(self) -> tuple[Any, ...]:
         return *self._by_kind, self.sample_weight, self.class_weight, self.label_smoothing
 
     @property
@@ -179,11 +179,22 @@ class Objective:
         if self.is_linear:
             ((weight, bias),), (grads,) = self.network.layers(params), self.network.layers(grad)
             kernel = LOSSES[self.loss].linear_rows
-            run(kernel, self._work, self.rows, weight, bias, *self._answers, scale, self._losses, *grads, weight[:0])
+            run(
+                kernel,
+                self._work,
+                self.rows,
+                weight,
+                bias,
+                *self._loss_targets,
+                scale,
+                self._losses,
+                *grads,
+                weight[:0],
+            )
         else:
             kernel, activation = LOSSES[self.loss].network_rows, ACTIVATIONS[self.network.activation]
             network = (params, sizes, activation, self._order)
-            run(kernel, self._work, self.rows, *self._answers, scale, *network, self._losses, grad)
+            run(kernel, self._work, self.rows, *self._loss_targets, scale, *network, self._losses, grad)
 
     def _by_logits(self, params: Array, rows: Array, total: float) -> tuple[float, Array]:
         """The loss of some rows over `total`, and its gradient, by a way back that needs the logits."""
@@ -213,12 +224,12 @@ class Objective:
         run(kernels.dense_rows, self._work, self.rows, weight, bias, probs)
         run(kernels.softmax_rows, probs.size, probs, None, probs)
         kernel = LOSSES[self.loss].linear_hvp_rows
-        sizes, answers = self.network.sizes, (*self._answers, 1.0 / self.total, probs)
+        sizes, loss_targets = self.network.sizes, (*self._loss_targets, 1.0 / self.total, probs)
 
         def product(vector: Array) -> Array:
             result = np.zeros_like(vector)
             (tangents,), (products,) = self.network.layers(vector), self.network.layers(result)
-            run(kernel, self._work, self.rows, weight, bias, *tangents, *answers, *products)
+            run(kernel, self._work, self.rows, weight, bias, *tangents, *loss_targets, *products)
             kernels.penalise(vector, sizes, self._penalty, result)  # its gradient is linear in the parameters
             return result
 
@@ -229,13 +240,13 @@ class Objective:
     ) -> float:
         """Every row once, a step after each batch: F as it was met. descent: see DescentState."""
         if self.backward != "fused":
-            lost, weighed = self._epoch_by_logits(params, order, shuffling, batch_size, descent)
+            loss_sum, weight_sum = self._epoch_by_logits(params, order, shuffling, batch_size, descent)
         else:
             kernel, activation = LOSSES[self.loss].network_epoch, ACTIVATIONS[self.network.activation]
             network = (params, self.network.sizes, activation)
             batches = (order, shuffling, batch_size, self._penalty, np.empty_like(params))
-            lost, weighed = kernel(self.rows, *self._answers, *network, *batches, *descent)
-        return lost / weighed
+            loss_sum, weight_sum = kernel(self.rows, *self._loss_targets, *network, *batches, *descent)
+        return loss_sum / weight_sum
 
     def _epoch_by_logits(
         self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
@@ -243,7 +254,7 @@ class Objective:
         """The same, batch by batch in Python."""
         if shuffling.size:
             kernels.shuffle(order, shuffling)
-        lost = weighed = 0.0
+        loss_sum = weight_sum = 0.0
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             by_row = self.sample_weight[rows] if self.sample_weight.size else self.sample_weight
@@ -253,9 +264,9 @@ class Objective:
             if weight > 0:
                 value, grad = self._by_logits(params, rows, weight)
                 value += kernels.penalise(params, self.network.sizes, self._penalty, grad)
-                lost, weighed = lost + weight * value, weighed + weight
+                loss_sum, weight_sum = loss_sum + weight * value, weight_sum + weight
                 kernels.descend(params, grad, *descent)
-        return lost, weighed
+        return loss_sum, weight_sum
 
 
 def kernel_samples(X: Any) -> Any:

@@ -129,7 +129,7 @@ def _epoch(X, given, loss, batch, network, batches, steps):
     rows = network_block_rows(params, sizes)
     workspace, delta, packed = network_workspaces(params, sizes, rows)
     gathered = np.empty(rows * sizes[0] * is_dense(X), params.dtype)
-    lost, weighed = 0.0, 0.0
+    loss_sum, weight_sum = 0.0, 0.0
     for first in range(0, order.size, batch_size):
         count = min(batch_size, order.size - first)
         if labels.size:
@@ -150,10 +150,10 @@ def _epoch(X, given, loss, batch, network, batches, steps):
                 call(loss, (start, z))
                 backward(X, order, first + start, n, network, gathered, workspace, rows, delta, packed, grad, start > 0)
             met = sum_row(part(losses, 0, count))
-            lost += met + weight * penalise(params, sizes, penalty, grad)
-            weighed += weight
+            loss_sum += met + weight * penalise(params, sizes, penalty, grad)
+            weight_sum += weight
             descend(params, grad, moment, squares, rule)
-    return lost, weighed
+    return loss_sum, weight_sum
 
 
 # Reduction groups of rows, dealt out to threads; a group's gradient is added when it is its turn
