@@ -7,7 +7,7 @@ input.
 """
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.vecmath import AHEAD, exp, fetch_ahead, fill_row, streams, sum_values
+from fastsoftmax.kernels.rows.vecmath import AHEAD, CHUNK, exp, fetch_ahead, fill_row, streams, sum_lanes, sum_values
 from fastsoftmax.kernels.simd import (
     fma,
     lanes,
@@ -105,10 +105,17 @@ def _fill_by_sums(first, last, x, y, out, streaming, added, value):
             total = splat(out, sum_values(out, n_columns, added, (start, a, b, True)))
             fill_row(target, start, n_columns, True, value, (start, total, a, b, True))
         store_fence()
-    elif n_columns > 4 * width:
+    elif n_columns > CHUNK * width:
         for n in range(first, last):
             start = n * n_columns
             total = splat(out, sum_values(out, n_columns, added, (start, a, b, False)))
+            fill_row(target, start, n_columns, False, value, (start, total, a, b, False))
+    elif n_columns > 4 * width:
+        # one chunk, whose sum needs no compensation (256 x 100: AVX2 1.1, AVX-512 1.2 times as fast)
+        for n in range(first, last):
+            start = n * n_columns
+            total = sum_lanes(out, 0, n_columns, added, (start, a, b, False))
+            total = splat(out, sum_of(total)) + splat(out, 0)
             fill_row(target, start, n_columns, False, value, (start, total, a, b, False))
     elif n_columns > 2 * width:
         _fill_three_or_four(first, last, _last_spill(first, last, x, y, out), a, b, target, n_columns, added, value)
