@@ -12,6 +12,7 @@ from numba.core.errors import TypingError
 
 import fastsoftmax as fs
 from fastsoftmax import kernels
+from fastsoftmax.kernels.jit import kernel
 
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no @njit code")
 
@@ -222,3 +223,17 @@ def test_fast_math_of_a_users_function_does_not_reach_ours(tmp_path):
     settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", FAST_MATH], env=settings, capture_output=True, text=True)
     assert done.stdout == "exact\n", done.stderr[-2000:]
+
+
+def test_fast_math_is_not_handed_down_to_a_kernel():
+    @kernel
+    def fused_by_nobody(x):
+        return x * 3.0 + 1.0
+
+    @numba.njit(fastmath=True)
+    def user(x):
+        return fused_by_nobody(x)
+
+    assert user(2.0) == 7.0
+    (code,) = fused_by_nobody.inspect_llvm().values()
+    assert "fadd double" in code or "fmul double" in code

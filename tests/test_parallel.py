@@ -547,21 +547,25 @@ def test_what_a_row_raises_is_raised_whoever_worked_on_it(threads):
 
 @needs_jit
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no sets of cores")
-def test_helpers_may_run_on_every_core_again_after_a_call():
-    team = _threads._Team()
+def test_helpers_may_run_on_every_core_again_after_a_call(monkeypatch):
+    moved = []
+
+    def move(thread):
+        before = send(thread)
+        moved.append((thread, os.sched_getaffinity(thread) < before))
+        return before
+
+    send = _threads._send_to_another_core
+    monkeypatch.setattr(_threads, "_send_to_another_core", move)
     logits = uneven((60, 1000), np.float32)
-    try:
-        direct.softmax(logits, logits.copy(), team.summon(1))
+    with fs.num_threads(2):
+        fs.softmax(logits)
+        (part,) = _threads._team._parts[:1]
         deadline = time.monotonic() + 10
-        while not team._parts[0][board.ASLEEP] and time.monotonic() < deadline:
+        while not part[board.ASLEEP] and time.monotonic() < deadline:
             time.sleep(0.001)
-        thread = int(team._parts[0][board.TID])
-        team.summon(1)
-        if len(os.sched_getaffinity(0)) > 1:
-            assert [moved for moved, _ in team.moved] == [thread]
-            assert os.sched_getaffinity(thread) < os.sched_getaffinity(0)
-        team.move_back()
-        assert os.sched_getaffinity(thread) == os.sched_getaffinity(0)
-        assert team.moved == []
-    finally:
-        team.dismiss()
+        moved.clear()
+        fs.softmax(logits)
+    if len(os.sched_getaffinity(0)) > 1:
+        assert moved == [(int(part[board.TID]), True)]
+    assert os.sched_getaffinity(int(part[board.TID])) == os.sched_getaffinity(0)
