@@ -4,7 +4,7 @@ Numba compiles each function into a library: LLVM code, optimised, and machine c
 optimised code of all its callees into its own and optimises the whole, so that a function at the bottom of a chain of
 calls is optimised once for each function above it. That took most of the time of a first call.
 
-- `Inlined` code waits for its callers: it is not optimised, and no machine code is made of it.
+- `Inlined` code waits for its callers: each function is simplified, and no machine code is made of it.
 - A `Kernel` takes all inlined code in, optimises it once, and calls other kernels by their symbols, which the JIT's
   linker finds among the machine code that the process holds. `called` are the kernels without which it cannot run.
 
@@ -28,7 +28,8 @@ class _Library(codegen.JITCodeLibrary):
         return super()._get_module_for_linking()
 
     def _optimize_functions(self, ll_module):
-        # Numba's has a pass manager for each function, and for each declaration: four times as long
+        # For inlined code, too: without it rows side by side are 7 to 13 % slower. (Numba would make a pass manager for
+        # each function, and for each declaration, which takes a fifth more.)
         ll_module.data_layout = self._codegen._data_layout
         passes, builder = self._codegen._function_pass_manager()
         for function in ll_module.functions:

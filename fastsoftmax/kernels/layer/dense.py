@@ -52,8 +52,13 @@ def logits_pieces(first, last, X, weight, bias, rows, out):
 @inlined
 def block_rows(X):
     # as many rows as a block has
-    size = max(1, X.shape[1] * X.itemsize)
-    return ROWS * (5 if 5 * ROWS * size <= BLOCK_BYTES else 2 if 2 * ROWS * size <= BLOCK_BYTES else 1)
+    return rows_that_fit(max(1, X.shape[1] * X.itemsize))
+
+
+@inlined
+def rows_that_fit(row_bytes):
+    # into a third of a core's L2
+    return ROWS * (5 if 5 * ROWS * row_bytes <= BLOCK_BYTES else 2 if 2 * ROWS * row_bytes <= BLOCK_BYTES else 1)
 
 
 @routine

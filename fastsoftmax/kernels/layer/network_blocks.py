@@ -15,15 +15,14 @@ from numba import types
 from fastsoftmax.kernels.jit import inlined, inlined_overload, routine
 from fastsoftmax.kernels.layer.activations import activate, times_slope
 from fastsoftmax.kernels.layer.dense import (
-    BLOCK_BYTES,
     CHUNK,
     NONE,
     PACKED,
-    ROWS,
     grad_bias_block,
     grad_weight_block,
     grad_X_block,
     logits_block,
+    rows_that_fit,
 )
 from fastsoftmax.kernels.layer.sparse import csr_rows_grad_weight, csr_rows_logits
 from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
@@ -33,8 +32,7 @@ from fastsoftmax.kernels.views import matrix, part
 @routine
 def network_block_rows(params, sizes):
     # as many rows as a block has: of the tiles, and such that a third of a core's L2 holds the block
-    size = max(1, (sizes[0] + count_units(sizes)[0]) * params.itemsize)
-    return ROWS * (5 if 5 * ROWS * size <= BLOCK_BYTES else 2 if 2 * ROWS * size <= BLOCK_BYTES else 1)
+    return rows_that_fit(max(1, (sizes[0] + count_units(sizes)[0]) * params.itemsize))
 
 
 @routine
