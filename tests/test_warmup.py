@@ -1,6 +1,10 @@
 """What warm-up calls: every public function, and both kinds of each option; tests/test_cli.py runs it as a command."""
 
+import multiprocessing
+import os
+
 import numpy as np
+import pytest
 from helpers import FLOATS
 
 from fastsoftmax import functional
@@ -44,3 +48,54 @@ def test_training_is_called_with_every_kind_of_data():
     assert all(call.args[0].dtype == np.float32 for call in calls)
     calls[0]()  # what they call can be called
     calls[1]()
+
+
+made = []
+
+
+def calls_that_kill_a_helping_process(dtype):
+    yield lambda: os._exit(1) if multiprocessing.parent_process() else made.append(dtype)
+
+
+def calls_that_fail(dtype):
+    yield lambda: 1 / 0
+
+
+def no_calls(dtype):
+    return iter(())
+
+
+def no_pool(*_):
+    raise OSError("no semaphores")
+
+
+class NoProcesses(warmup.ProcessPoolExecutor):
+    def submit(self, *_):
+        raise OSError("no more processes")
+
+
+@pytest.mark.parametrize("executor", [no_pool, NoProcesses, warmup.ProcessPoolExecutor])
+def test_where_processes_cannot_do_it_this_one_does(monkeypatch, executor):
+    made.clear()
+    told = []
+    monkeypatch.setattr(warmup, "ProcessPoolExecutor", executor)
+    monkeypatch.setattr(warmup, "CALLS", (calls_that_kill_a_helping_process,))
+    warmup.warm_up(FLOATS, lambda *line: told.append(line[1:]), jobs=2)
+    assert made == list(FLOATS)
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_what_goes_wrong_in_a_call_or_in_the_telling_is_no_want_of_processes(monkeypatch):
+    told = []
+
+    def closed(*line):
+        told.append(line)
+        raise BrokenPipeError
+
+    monkeypatch.setattr(warmup, "CALLS", (calls_that_fail,))
+    with pytest.raises(ZeroDivisionError):
+        warmup.warm_up(FLOATS, lambda *_: None, jobs=2)
+    monkeypatch.setattr(warmup, "CALLS", (no_calls,))
+    with pytest.raises(BrokenPipeError):
+        warmup.warm_up(FLOATS, closed, jobs=2)
+    assert len(told) == 1  # and nothing begins anew

@@ -75,14 +75,22 @@ def warm_up(
 def _in_processes(
     parts: list[tuple[Calls, str]], progress: Callable[[str, int, int], None], jobs: int, beside: bool
 ) -> bool:
-    """Whether there were processes for the work; what is ready when they end before it is, is kept."""
+    """Whether processes did the work. False: there are none to be had, or one was killed; what they kept stays."""
     try:
-        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-            running = [pool.submit(_make, calls, dtype, beside) for calls, dtype in parts]
-            for done, future in enumerate(as_completed(running), 1):
-                progress(future.result(), done, len(parts))
-    except (NotImplementedError, OSError, BrokenProcessPool):  # no semaphores, no memory
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+    except (NotImplementedError, OSError):  # a system without semaphores
         return False
+    with pool:
+        try:
+            running = [pool.submit(_make, calls, dtype, beside) for calls, dtype in parts]
+        except OSError:  # no more processes
+            return False
+        for done, future in enumerate(as_completed(running), 1):
+            try:
+                ready = future.result()
+            except BrokenProcessPool:  # killed, for want of memory as a rule
+                return False
+            progress(ready, done, len(parts))
     return True
 
 
