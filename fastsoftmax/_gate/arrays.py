@@ -1,8 +1,8 @@
 """The gate: what users hand in becomes what kernels take, or a clear error before anything is computed.
 
 Kernels want C-contiguous, aligned, native float32 or float64 matrices whose rows lie along the axis of the operation.
-`Rows` makes such matrices of any real arrays and brings a result back into the caller's shape, dtype and `out`; the
-functions below it check targets and weights. Every error message that speaks of an array is written here.
+`Rows` makes such matrices of any real arrays and brings a result back into the caller's shape, dtype and `out`. The
+error messages that speak of arrays are written here, those of targets and weights in targets.py.
 """
 
 import functools
@@ -14,16 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsoftmax._gate.numbers import read_integer
-from fastsoftmax.kernels import first_bad_label
-
 Array = NDArray[Any]
 LAST, ONE = -1, 1.0  # the default axis and temperature, by identity
 Shape = tuple[int, ...]
 Axis = int | tuple[int, ...] | None
 
 _OVERLAP_WORK = 100_000  # np.shares_memory gives up after this much; then the arrays count as overlapping
-_NO_LABEL = np.iinfo(np.int64).min
 
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -289,57 +285,3 @@ class Rows:
         kept = self._kept
         shape = [n if a in kept else 1 for a, n in enumerate(self.shape) if keepdims or a in kept]
         return deliver(values.reshape(shape), self.dtype)[()]
-
-
-def read_targets(array: Array, shape: Shape, dtype: np.dtype[Any], ignore_index: int | None) -> Array:
-    """For logits of the shape: labels (n_rows,) as int64, ignored ones -1, or distributions (n_rows, n_classes)."""
-    soft = array.ndim == len(shape) and (array.dtype.kind == "f" or array.shape == shape)
-    check_shape("targets", array, shape if soft else shape[:-1])
-    if soft:
-        return contiguous(array, dtype).reshape(math.prod(shape[:-1]), shape[-1])
-    integers = _integers(array).reshape(-1)
-    labels, n_classes = contiguous(integers, integers.dtype), shape[-1]
-    ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
-    bad = first_bad_label(labels, n_classes, ignored or 0, ignored is not None)
-    if bad >= 0:
-        classes = f"{n_classes} classes, 0 to {n_classes - 1}" if n_classes else "no classes"
-        raise ValueError(f"{_element('targets', array, bad)} is not a class: logits have {classes}")
-    return labels if ignored is None else np.where(labels == ignored, -1, labels)
-
-
-def split_targets(targets: Array, n_classes: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """Labels and distributions, as kernels take what `read_targets` gives: one of them has no rows."""
-    if targets.ndim == 1:
-        return targets, np.empty((0, n_classes), dtype)
-    return np.empty(0, np.int64), targets
-
-
-def _integers(array: Array) -> Array:
-    """As C-contiguous int64; what is no integer of that size becomes _NO_LABEL, which is no class."""
-    if array.dtype.kind == "f":
-        wide = array.astype(np.float64, order="C")
-        return np.where((wide == np.floor(wide)) & (np.abs(wide) < 2.0**53), wide, _NO_LABEL).astype(np.int64)
-    if array.dtype == np.uint64:
-        return np.where(array > np.iinfo(np.int64).max, _NO_LABEL, array.astype(np.int64))
-    return array.astype(np.int64, order="C", copy=False)
-
-
-def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -> Array:
-    """Non-negative finite weights of the shape, as a flat array of the dtype; an empty one if none are given."""
-    if value is None:
-        return np.empty(0, dtype)
-    array = real_array(name, value)
-    check_shape(name, array, shape)
-    with QUIET():  # what is infinite in the dtype is no weight
-        flat = array.astype(dtype).reshape(-1)
-    bad = ~((flat >= 0) & (flat < np.inf))
-    if bad.any():
-        raise ValueError(
-            f"{_element(name, array, int(bad.argmax()))} is not a weight: it must be finite and at least 0"
-        )
-    return flat
-
-
-def _element(name: str, array: Array, position: int) -> str:
-    index = ", ".join(str(i) for i in np.unravel_index(position, array.shape))
-    return f"{name}[{index}] = {array.flat[position]}" if index else f"{name} = {array.flat[position]}"

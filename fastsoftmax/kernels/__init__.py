@@ -46,14 +46,10 @@ from fastsoftmax.kernels.rows.jacobians import (
     softmax_jvp_rows,
     softmax_vjp_rows,
 )
-from fastsoftmax.kernels.rows.losses import (
-    cross_entropy_rows,
-    first_bad_label,
-    squared_error_rows,
-    weight_taking_part,
-)
+from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
 from fastsoftmax.kernels.rows.masks import hide
 from fastsoftmax.kernels.rows.softmax import log_softmax_rows, logsumexp_rows, softmax_rows
+from fastsoftmax.kernels.rows.targets import first_bad_label, weight_taking_part
 from fastsoftmax.kernels.rows.vecmath import sum_row
 
 __all__ = [

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from fastsoftmax import functional, kernels, reference
-from fastsoftmax._gate.arrays import Array, contiguous, split_targets
+from fastsoftmax._gate.arrays import Array, contiguous
 from fastsoftmax._gate.samples import Samples
+from fastsoftmax._gate.targets import split_targets
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import LOSSES
 

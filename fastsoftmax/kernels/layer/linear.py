@@ -9,8 +9,9 @@ from fastsoftmax.kernels.jit import inlined, kernel
 from fastsoftmax.kernels.layer.dense import NONE, copy_to
 from fastsoftmax.kernels.layer.passes import logits_of_rows, pass_over_rows
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, squared_error_hvp_rows
-from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows, targets_of_rows, weights_of
+from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
 from fastsoftmax.kernels.rows.softmax import softmax_rows
+from fastsoftmax.kernels.rows.targets import targets_of_rows, weights_of
 from fastsoftmax.kernels.views import matrix, part
 
 

@@ -25,13 +25,8 @@ from fastsoftmax.kernels.layer.network_blocks import (
     take,
 )
 from fastsoftmax.kernels.layer.passes import GROUP
-from fastsoftmax.kernels.rows.losses import (
-    cross_entropy_rows,
-    squared_error_rows,
-    targets_of_rows,
-    weight_taking_part,
-    weights_of,
-)
+from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
+from fastsoftmax.kernels.rows.targets import targets_of_rows, weight_taking_part, weights_of
 from fastsoftmax.kernels.rows.vecmath import dot_row, sum_row
 from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size

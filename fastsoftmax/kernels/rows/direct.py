@@ -11,8 +11,9 @@ import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel
 from fastsoftmax.kernels.rows.jacobians import log_softmax_jvp_rows, log_softmax_vjp_rows, softmax_jvp_rows
-from fastsoftmax.kernels.rows.losses import cross_entropy_rows, first_bad_label, squared_error_rows
+from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
 from fastsoftmax.kernels.rows.softmax import log_softmax_rows, softmax_rows
+from fastsoftmax.kernels.rows.targets import first_bad_label
 from fastsoftmax.kernels.rows.vecmath import sum_row
 
 REFUSED = -1.0  # no loss is negative

@@ -7,7 +7,7 @@ The product of a row is multiplied by its weight and by scale. And, for boosting
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.losses import (
+from fastsoftmax.kernels.rows.targets import (
     left_out,
     target_added,
     target_at,

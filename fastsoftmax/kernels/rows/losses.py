@@ -17,10 +17,19 @@ wanted.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.columns import FLOAT64, exp_tile, log_sums, max_strip
 from fastsoftmax.kernels.rows.softmax import LOGS, free_until, in_tiles, put_tile, take_tile
+from fastsoftmax.kernels.rows.strips import FLOAT64, exp_tile, log_sums, max_strip
+from fastsoftmax.kernels.rows.targets import (
+    left_out,
+    target_added,
+    target_at,
+    target_of,
+    weight_of_class,
+    weight_of_row,
+    weight_of_target,
+    zero_row,
+)
 from fastsoftmax.kernels.rows.vecmath import (
-    dot_row,
     exp_row,
     fill_row,
     log1p_each,
@@ -32,7 +41,6 @@ from fastsoftmax.kernels.simd import (
     below,
     either,
     equal,
-    first_lanes,
     fma,
     lanes,
     load,
@@ -47,7 +55,6 @@ from fastsoftmax.kernels.simd import (
     store_fence,
 )
 from fastsoftmax.kernels.threads import share
-from fastsoftmax.kernels.views import matrix, part
 
 
 @kernel
@@ -254,94 +261,3 @@ def _difference_times_prob(total, j, count, e, factor, *rest):
 def _squared_error_grad_at(j, count, scale, inner, difference):
     prob = load_masked(difference[0], j, count, 0) * difference[1]
     return scale * prob * (_difference_at(j, count, *difference) - inner)
-
-
-@inlined
-def target_of(like, labels, distribution, n, n_columns, class_weight, smoothing):
-    # what target_at needs for row n: the distribution, whether it counts, where it starts, class weights, keep, spread
-    keep, spread = splat(like, 1.0 - smoothing), splat(like, smoothing / max(1, n_columns))
-    counts = labels.size == 0
-    return pointer(distribution), counts, n * n_columns, pointer(class_weight), class_weight.size, keep, spread
-
-
-@inlined
-def target_added(total, j, count, like, *target):
-    return total + target_at(j, count, like, *target)
-
-
-@inlined
-def target_at(j, count, like, distribution, counts, start, class_weight, n_weights, keep, spread):
-    # t_j but for the label's own share, then zeros
-    value = spread
-    if counts:
-        value = fma(load_masked(distribution, start + j, count, 0), keep, spread)
-    value = value * load_masked(class_weight, j, min(count, n_weights), 1)
-    return select(first_lanes(like, count), value, splat(like, 0))
-
-
-@kernel
-def weight_taking_part(labels, distribution, sample_weight, class_weight):
-    # targets -> how many rows are not left out by their label, and the sum of their weights
-    present, total = 0, 0.0
-    for n in range(max(labels.shape[0], distribution.shape[0])):
-        if not left_out(labels, n, 1.0):
-            weight = weight_of_row(sample_weight, n) * weight_of_target(labels, distribution, n, class_weight)
-            present, total = present + 1, total + weight
-    return present, total
-
-
-@kernel
-def first_bad_label(labels, n_classes, ignored, ignores):
-    # labels (N,) int64 -> the first index of a label outside 0 .. n_classes - 1, or -1; `ignored` is right if `ignores`
-    for n in range(labels.shape[0]):
-        if labels[n] < 0 or labels[n] >= n_classes:
-            if not (ignores and labels[n] == ignored):
-                return n
-    return -1
-
-
-@inlined
-def left_out(labels, n, weight):
-    if weight == 0.0:
-        return True
-    return labels.size > 0 and labels[n] < 0
-
-
-@inlined
-def targets_of_rows(labels, distribution, first, count):
-    # labels and distribution of these rows; what has no rows has none
-    n_columns = distribution.shape[1]
-    some = matrix(distribution, first * n_columns, count if labels.size == 0 else 0, n_columns)
-    return part(labels, first if labels.size else 0, count if labels.size else 0), some
-
-
-@inlined
-def weights_of(sample_weight, first, count):
-    return part(sample_weight, first, count) if sample_weight.size else part(sample_weight, 0, 0)
-
-
-@inlined
-def weight_of_row(sample_weight, n):
-    return 1.0 if sample_weight.size == 0 else sample_weight[n]
-
-
-@inlined
-def weight_of_class(class_weight, label):
-    return 1.0 if class_weight.size == 0 else np.float64(class_weight[label])
-
-
-@inlined
-def weight_of_target(labels, distribution, n, class_weight):
-    if class_weight.size == 0:
-        return 1.0
-    if labels.size > 0:
-        return np.float64(class_weight[labels[n]])
-    n_columns = distribution.shape[1]
-    return dot_row(pointer(distribution), n * n_columns, pointer(class_weight), 0, n_columns)
-
-
-@inlined
-def zero_row(out, n, n_columns, wanted):
-    if wanted:
-        for j in range(n * n_columns, (n + 1) * n_columns):
-            out[j] = 0

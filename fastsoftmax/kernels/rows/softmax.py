@@ -15,7 +15,7 @@ out may be the input itself.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.columns import FLOAT64, exp_tile, log_sums, log_sums_of_lanes, max_strip, not_finite
+from fastsoftmax.kernels.rows.strips import FLOAT64, exp_tile, log_sums, log_sums_of_lanes, max_strip, not_finite
 from fastsoftmax.kernels.rows.vecmath import (
     distance,
     exp_row,

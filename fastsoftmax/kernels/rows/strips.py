@@ -1,0 +1,156 @@
+"""Rows side by side, one a lane: the maximum, exp, sums and their logarithms of a strip.
+
+A strip of x starts at a position and goes down in strides of `stride`; `count` lanes of it are used. Along an axis that
+is not the last arrays lie like this (columns.py); short rows are transposed into a tile that does (softmax.py).
+"""
+
+import numpy as np
+from numba import types
+
+from fastsoftmax.kernels.jit import inlined, inlined_overload
+from fastsoftmax.kernels.rows.vecmath import CHUNK, add, distance, exp, log1p_each
+from fastsoftmax.kernels.simd import (
+    equal,
+    lanes,
+    larger,
+    load,
+    load_masked,
+    select,
+    splat,
+    store,
+    store_masked,
+)
+
+FLOAT64 = np.empty(0)  # room for float64, whatever the dtype of the logits
+
+
+@inlined
+def max_strip(x, start, stride, length, count):
+    top = splat(x, -np.inf)
+    for j in range(start, start + length * stride, stride):
+        top = larger(load_masked(x, j, count, -np.inf), top)
+    return top
+
+
+@inlined
+def exp_strip(x, start, stride, length, count, top, scale, apart, keep):
+    # ones, others as exp_row gives them, but a vector each: one sum a lane. keep: where e goes, (pointer, position,
+    # stride), or None
+    nothing, one = splat(x, 0), splat(x, 1)
+    ones, total, lost = nothing, nothing, nothing
+    for first in range(0, length, CHUNK):
+        part = nothing
+        for c in range(first, min(first + CHUNK, length)):
+            j = start + c * stride
+            e = exp(distance(load_masked(x, j, count, -np.inf), top, scale))
+            if keep is not None:
+                store_masked(e, keep[0], keep[1] + c * keep[2], count)
+            if apart is None:
+                part = part + e
+            else:
+                is_one = equal(e, one)
+                ones, part = ones + select(is_one, one, nothing), part + select(is_one, nothing, e)
+        if first == 0:
+            total = part
+        else:
+            total, lost = add(total, lost, part)
+    return ones, total + lost
+
+
+@inlined
+def exp_tile(x, length, top, scale, apart, tile, sums):
+    # exp_strip for rows side by side in a tile, whose e go into another (or the same), and with the sums that exp_row
+    # gives: of a row that is longer than a vector in as many parts as a vector has lanes. sums: room for them
+    width, nothing, one = lanes(x), splat(x, 0), splat(x, 1)
+    ones, total = exp_strip(x, 0, width, length, width, top, scale, apart, (tile, 0, width))
+    if length > width:
+        for c in range(width):
+            part = nothing
+            for j in range(c, length, width):
+                e = load(tile, j * width)
+                part = part + (e if apart is None else select(equal(e, one), nothing, e))
+            store(part, sums, c * width)
+        n_parts = width // 2
+        while n_parts > 0:
+            for c in range(n_parts):
+                store(load(sums, c * width) + load(sums, (c + n_parts) * width), sums, c * width)
+            n_parts //= 2
+        total = load(sums, 0)
+    return ones, total
+
+
+@inlined
+def sum_strip(like, start, stride, length, count, added, arguments):
+    # the sum of a value at each position j of a strip, one a lane: added(total, j, count, *arguments) is total + value
+    total, lost = splat(like, 0), splat(like, 0)
+    for first in range(0, length, CHUNK):
+        part = splat(like, 0)
+        for c in range(first, min(first + CHUNK, length)):
+            part = added(part, start + c * stride, count, *arguments)
+        total, lost = add(total, lost, part)
+    return total + select(equal(lost, lost), lost, splat(like, 0))  # NaN where the sum is infinite
+
+
+def log_sums(ones, others, lane, logs):
+    """logs: log(ones + others) of each lane, in float64. lane: scratch of the dtype of ones."""
+    (_log_sums_32 if lane.dtype == np.float32 else _log_sums_64)(ones, others, lane, logs)
+
+
+def log_sums_of_lanes(ones, others, lane, logs):
+    """The same as a vector of the dtype of ones."""
+    return (_log_sums_of_lanes_32 if lane.dtype == np.float32 else _log_sums_of_lanes_64)(ones, others, lane, logs)
+
+
+@inlined_overload(log_sums)
+def _log_sums_jitted(ones, others, lane, logs):
+    if ones.kind == types.float32:
+        return lambda ones, others, lane, logs: _log_sums_32(ones, others, lane, logs)
+    return lambda ones, others, lane, logs: _log_sums_64(ones, others, lane, logs)
+
+
+@inlined_overload(log_sums_of_lanes)
+def _log_sums_of_lanes_jitted(ones, others, lane, logs):
+    if ones.kind == types.float32:
+        return lambda ones, others, lane, logs: _log_sums_of_lanes_32(ones, others, lane, logs)
+    return lambda ones, others, lane, logs: _log_sums_of_lanes_64(ones, others, lane, logs)
+
+
+@inlined
+def _log_sums_32(ones, others, lane, logs):
+    width = lanes(lane)
+    store(ones, lane, 0)
+    for r in range(width):
+        logs[r] = np.float64(lane[r]) - 1.0
+    store(others, lane, 0)
+    for r in range(width):
+        logs[r] += np.float64(lane[r])
+    log1p_each(logs, width)
+
+
+@inlined
+def _log_sums_64(ones, others, lane, logs):
+    store((ones - splat(lane, 1)) + others, logs, 0)
+    log1p_each(logs, lanes(lane))
+
+
+@inlined
+def _log_sums_of_lanes_32(ones, others, lane, logs):
+    _log_sums_32(ones, others, lane, logs)
+    for r in range(lanes(lane)):
+        lane[r] = logs[r]
+    return load(lane, 0)
+
+
+@inlined
+def _log_sums_of_lanes_64(ones, others, lane, logs):
+    _log_sums_64(ones, others, lane, logs)
+    return load(logs, 0)
+
+
+@inlined
+def not_finite(x, start, stride, length, top):
+    # An infinite maximum is the logsumexp itself, unless a NaN, which `larger` passes over, is beside it.
+    for j in range(start, start + length * stride, stride):
+        if np.isnan(x[j]):
+            return x[j]
+    return top
