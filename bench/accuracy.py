@@ -10,7 +10,7 @@ a part of these floats.
 import numpy as np
 
 from fastsoftmax.kernels.jit import kernel
-from fastsoftmax.kernels.rows.vecmath import exp
+from fastsoftmax.kernels.rows.elementary import exp
 from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
 
 CHUNK = 2**22

@@ -8,7 +8,8 @@ import numba
 import numpy as np
 
 from fastsoftmax._threads import run
-from fastsoftmax.kernels.rows.vecmath import AHEAD, STREAM_BYTES, exp
+from fastsoftmax.kernels.rows.elementary import exp
+from fastsoftmax.kernels.rows.vecmath import AHEAD, STREAM_BYTES
 from fastsoftmax.kernels.simd import (
     lanes,
     larger,

@@ -117,14 +117,14 @@ def test_a_package_in_a_zip_file_keeps_its_code(copy):
     assert first_call(copy) == (RIGHT, 1, 0)  # the text is the same
 
 
-@pytest.mark.parametrize("file", ["rows/vecmath.py", "layer/activations.py"])
+@pytest.mark.parametrize("file", ["rows/elementary.py", "layer/activations.py"])
 def test_a_changed_callee_is_never_run_stale(copy, file):
     """Exp is inlined into the machine code of activate, which stands in another file."""
     assert first_call(copy) == (RIGHT, 0, 1)
     path = copy / "site" / "fastsoftmax" / "kernels" / file
     before = path.stat()
     text = path.read_text()
-    if file == "rows/vecmath.py":
+    if file == "rows/elementary.py":
         changed = text.replace("_LOWEST_64), 0.0, y)", "_LOWEST_64), 0.0, n)")
     else:
         changed = text.replace("one) / (e + one)", "one) / (e - one)")
@@ -150,10 +150,10 @@ def test_a_change_in_a_file_that_is_not_imported_asks_for_no_other_code(copy):
 def test_a_changed_callee_is_never_run_stale_where_there_is_no_source(copy):
     """Compiled files alone, as some installers leave them."""
     package = copy / "site" / "fastsoftmax"
-    text = (package / "kernels" / "rows" / "vecmath.py").read_text()
+    text = (package / "kernels" / "rows" / "elementary.py").read_text()
 
     def compiled(text):
-        (package / "kernels" / "rows" / "vecmath.py").write_text(text)
+        (package / "kernels" / "rows" / "elementary.py").write_text(text)
         assert compileall.compile_dir(package, quiet=2, legacy=True, force=True)
 
     compiled(text)

@@ -1,7 +1,7 @@
 """The activations of hidden layers, and their derivatives written with their value a; in place, element by element."""
 
 from fastsoftmax.kernels.jit import inlined, kernel
-from fastsoftmax.kernels.rows.vecmath import exp
+from fastsoftmax.kernels.rows.elementary import exp
 from fastsoftmax.kernels.simd import below, fma, lanes, load_masked, pointer, select, splat, store_masked
 
 IDENTITY, LOGISTIC, TANH, RELU = range(4)

@@ -8,6 +8,7 @@ done to one strip is in strips.py.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.rows.elementary import exp
 from fastsoftmax.kernels.rows.strips import (
     FLOAT64,
     exp_strip,
@@ -17,7 +18,7 @@ from fastsoftmax.kernels.rows.strips import (
     not_finite,
     sum_strip,
 )
-from fastsoftmax.kernels.rows.vecmath import distance, exp, scaling
+from fastsoftmax.kernels.rows.vecmath import distance, scaling
 from fastsoftmax.kernels.simd import (
     either,
     fma,

@@ -7,7 +7,8 @@ input.
 """
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.vecmath import AHEAD, CHUNK, exp, fetch_ahead, fill_row, streams, sum_lanes, sum_values
+from fastsoftmax.kernels.rows.elementary import exp
+from fastsoftmax.kernels.rows.vecmath import AHEAD, CHUNK, fetch_ahead, fill_row, streams, sum_lanes, sum_values
 from fastsoftmax.kernels.simd import (
     fma,
     lanes,

@@ -17,6 +17,7 @@ wanted.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.rows.elementary import log1p_each
 from fastsoftmax.kernels.rows.softmax import LOGS, free_until, in_tiles, put_tile, take_tile
 from fastsoftmax.kernels.rows.strips import FLOAT64, exp_tile, log_sums, max_strip
 from fastsoftmax.kernels.rows.targets import (
@@ -29,14 +30,7 @@ from fastsoftmax.kernels.rows.targets import (
     weight_of_target,
     zero_row,
 )
-from fastsoftmax.kernels.rows.vecmath import (
-    exp_row,
-    fill_row,
-    log1p_each,
-    max_row,
-    streams,
-    sum_values,
-)
+from fastsoftmax.kernels.rows.vecmath import exp_row, fill_row, max_row, streams, sum_values
 from fastsoftmax.kernels.simd import (
     below,
     either,

@@ -15,17 +15,9 @@ out may be the input itself.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.rows.elementary import log1p_each
 from fastsoftmax.kernels.rows.strips import FLOAT64, exp_tile, log_sums, log_sums_of_lanes, max_strip, not_finite
-from fastsoftmax.kernels.rows.vecmath import (
-    distance,
-    exp_row,
-    fetch_ahead,
-    fill_row,
-    log1p_each,
-    max_row,
-    scaling,
-    streams,
-)
+from fastsoftmax.kernels.rows.vecmath import distance, exp_row, fetch_ahead, fill_row, max_row, scaling, streams
 from fastsoftmax.kernels.simd import (
     either,
     gather,

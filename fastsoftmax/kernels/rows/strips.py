@@ -8,7 +8,8 @@ import numpy as np
 from numba import types
 
 from fastsoftmax.kernels.jit import inlined, inlined_overload
-from fastsoftmax.kernels.rows.vecmath import CHUNK, add, distance, exp, log1p_each
+from fastsoftmax.kernels.rows.elementary import exp, log1p_each
+from fastsoftmax.kernels.rows.vecmath import CHUNK, add, distance
 from fastsoftmax.kernels.simd import (
     equal,
     lanes,
