@@ -1,1 +1,1 @@
-"""Minimise an objective: the loss of a network on data, by gradient descent or a quasi-Newton method."""
+"""Minimise an objective: the loss of a network on data, by gradient descent, L-BFGS or Newton's method."""
