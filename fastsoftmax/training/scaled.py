@@ -97,7 +97,7 @@ class Scaled:
         if not self.objective.is_linear:
             return bool(np.abs(self.grad).max(initial=0.0) <= tol)
         limit = SLACK * tol * math.sqrt(max(self.value, 0.0) + tol)
-        return product(self.grad, self.grad) <= limit**2
+        return product(self.grad, self.grad) <= limit * limit
 
     def is_lost_in_rounding(self) -> bool:
         """Whether what is left to gain is lost in the rounding of F: then it is fine if no step goes down."""

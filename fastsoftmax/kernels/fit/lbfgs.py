@@ -11,9 +11,8 @@ products (2 m, 2 m) holds the products of the memory's rows, by_grad (2 m,) thos
 
 import numpy as np
 
-from fastsoftmax.kernels.fit.vectors import BLOCK, n_blocks, total_of
+from fastsoftmax.kernels.fit.vectors import BLOCK, block_product, n_blocks, total_of
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.vecmath import dot_row
 from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import share_each
 
@@ -56,9 +55,9 @@ def _remember_span(first, last, memory, place, n_pairs, step, grad, sums):
         for i in range(2 * m):
             if i % m < n_pairs:
                 row = i * size + start
-                sums[block, i, 0] = dot_row(rows, row, rows, s + start, end - start)
-                sums[block, i, 1] = dot_row(rows, row, rows, y + start, end - start)
-                sums[block, i, 2] = dot_row(rows, row, g, start, end - start)
+                sums[block, i, 0] = block_product(rows, row, rows, s + start, end - start)
+                sums[block, i, 1] = block_product(rows, row, rows, y + start, end - start)
+                sums[block, i, 2] = block_product(rows, row, g, start, end - start)
 
 
 @kernel
@@ -119,4 +118,4 @@ def _direction_span(first, last, memory, place, n_pairs, grad, coefficients, by_
                 total = fma(splat(grad, coefficients[k]), step, total)
                 total = fma(splat(grad, coefficients[m + k]), change, total)
             store_masked(total, rows, out + j, some)
-        sums[block] = dot_row(rows, out + start, g, start, end - start)
+        sums[block] = block_product(rows, out + start, g, start, end - start)

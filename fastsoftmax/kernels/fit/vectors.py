@@ -32,7 +32,13 @@ def vector_product(x, y, team):
 def _product_span(first, last, x, y, sums):
     for block in range(first, last):
         start = block * BLOCK
-        sums[block] = dot_row(pointer(x), start, pointer(y), start, min(BLOCK, x.size - start))
+        sums[block] = block_product(pointer(x), start, pointer(y), start, min(BLOCK, x.size - start))
+
+
+@routine
+def block_product(x, x_start, y, y_start, count):
+    # dot_row, compiled once for all that is made of it
+    return dot_row(x, x_start, y, y_start, count)
 
 
 @inlined
@@ -78,4 +84,4 @@ def _conjugate_span(first, last, step, direction, product, solution, residual, s
             x, r = load_masked(pointer(solution), j, some, 0), load_masked(pointer(residual), j, some, 0)
             store_masked(fma(forth, d, x), pointer(solution), j, some)
             store_masked(fma(back, hd, r), pointer(residual), j, some)
-        sums[block] = dot_row(pointer(residual), start, pointer(residual), start, end - start)
+        sums[block] = block_product(pointer(residual), start, pointer(residual), start, end - start)
