@@ -28,9 +28,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 import fastsoftmax as fs
+from fastsoftmax.classifier.options import DETERMINISTIC
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network, Objective
-from fastsoftmax.training.quasi_newton import QuasiNewton
 
 GOAL = 1e-3  # of the best objective: how far above it a fit may end
 TOLERANCES = tuple(float(f"{digit}e-{power}") for power in range(1, 10) for digit in (3, 1))
@@ -151,11 +151,11 @@ def estimators(case: FitCase) -> dict[str, Callable[..., Any]]:
 def solver_alone(case: FitCase, solver: str, tol: float) -> Call:
     """Ours without the classifier around it, from arrays known to be fit: the rest of `fit` is mostly validation."""
     X, y = case.data
-    network, method = Network(np.array([X.shape[1], y.max() + 1])), QuasiNewton(solver, tol, ENOUGH)
+    network, method = Network(np.array([X.shape[1], y.max() + 1])), DETERMINISTIC[solver](tol, ENOUGH)
 
     def call() -> Layers:
         params = np.zeros(network.n_params, X.dtype)
-        problem = Objective(X, y, network, np.empty(0), np.empty(0, X.dtype), alpha=case.alpha)
+        problem = Objective(X, y, network, np.empty(0), alpha=case.alpha)
         train(problem, params, method)
         return [(weight.T, bias) for weight, bias in network.layers(params)]
 

@@ -192,10 +192,10 @@ def test_moments_are_those_of_all_rows(dtype, sparse, with_bias):
     X[:, 4] = 7
     weights = rng(2).random(2500) * (rng(3).random(2500) < 0.8)
     X[weights == 0] = 1e30 if dtype == np.float32 else 1e200  # rows of weight 0 count as absent
-    network, none = Network(np.array([5, 3])), np.empty(0, dtype)
+    network = Network(np.array([5, 3]))
     for by_row in (weights, 1e200 * weights):
         objective = Objective(
-            csr_array(X) if sparse else X, np.zeros(2500, np.int64), network, by_row, none, fit_intercept=with_bias
+            csr_array(X) if sparse else X, np.zeros(2500, np.int64), network, by_row, fit_intercept=with_bias
         )
         mean, deviation = _moments(objective, _row_shares(objective))
         exact, w = X.astype(np.longdouble), (weights / weights.sum()).astype(np.longdouble)
@@ -216,7 +216,7 @@ y = (X[:, 200] > 0).astype(int)
 print(fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ == fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ < 0.2)
 from fastsoftmax.training.coordinates import Coordinates, _moments, _row_shares
 from fastsoftmax.training.objective import Network, Objective
-objective = Objective(X, y, Network(np.array([400, 2])), np.empty(0), np.empty(0))
+objective = Objective(X, y, Network(np.array([400, 2])), np.empty(0))
 mean, deviation = _moments(objective, _row_shares(objective))
 print(np.allclose(deviation, X.std(axis=0), rtol=1e-9, atol=0))
 """
@@ -240,7 +240,7 @@ def test_an_interrupt_before_the_first_iteration(monkeypatch):
 def test_no_features_scale_depends_on_another():
     y, none = np.zeros(N, np.int64), np.empty(0)
     alone, beside = (
-        Coordinates(Objective(X, y, Network(np.array([X.shape[1], 3])), none, none, alpha=1.0))._how[0]
+        Coordinates(Objective(X, y, Network(np.array([X.shape[1], 3])), none, alpha=1.0))._how[0]
         for X in (BASE[:, :1].copy(), np.column_stack([BASE[:, 0], 1e12 * BASE[:, 1], 1e-12 * BASE[:, 2]]))
     )
     assert alone[0] == beside[0]

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+from fastsoftmax.classifier.options import DETERMINISTIC
 from fastsoftmax.training.descent import Descent, start_descent
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network, Objective
-from fastsoftmax.training.quasi_newton import QuasiNewton
 
 
 def of(load=load_iris, alpha=1.0, dtype=np.float64):
     X, y = load(return_X_y=True)
     network = Network(np.array([X.shape[1], 3]))
-    return Objective(X.astype(dtype), y, network, np.empty(0), np.empty(0, dtype), alpha=alpha)
+    return Objective(X.astype(dtype), y, network, np.empty(0), alpha=alpha)
 
 
 def descent(params, **options):
@@ -34,7 +34,9 @@ def descent(params, **options):
 def test_max_iter_is_kept_and_told(method):
     objective = of()
     params = np.zeros(objective.network.n_params)
-    solver = descent(params, solver=method, max_iter=3) if method in ("sgd", "adam") else QuasiNewton(method, 1e-12, 3)
+    solver = (
+        descent(params, solver=method, max_iter=3) if method in ("sgd", "adam") else DETERMINISTIC[method](1e-12, 3)
+    )
     training = train(objective, params, solver)
     assert len(training.loss_curve) == 3
     assert not training.converged
@@ -49,7 +51,7 @@ def test_a_report_can_stop_it(method):
         seen.append(now.copy())
         return len(seen) == 2
 
-    solver = descent(params) if method == "sgd" else QuasiNewton(method, 1e-12, 50)
+    solver = descent(params) if method == "sgd" else DETERMINISTIC[method](1e-12, 50)
     training = train(objective, params, solver, report)
     assert training.stopped
     assert len(training.loss_curve) == len(seen) == 2
@@ -68,7 +70,7 @@ def test_an_interrupt_leaves_the_last_good_weights(method):
             raise KeyboardInterrupt
         return False
 
-    solver = descent(params) if method == "sgd" else QuasiNewton(method, 1e-12, 50)
+    solver = descent(params) if method == "sgd" else DETERMINISTIC[method](1e-12, 50)
     training = train(objective, params, solver, report)
     assert training.interrupted
     assert np.array_equal(params, seen[1])

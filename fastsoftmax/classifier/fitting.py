@@ -20,7 +20,6 @@ from fastsoftmax.classifier.reports import Report, warn
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
 from fastsoftmax.training.objective import Network, Objective, layer_inputs
-from fastsoftmax.training.quasi_newton import QuasiNewton
 
 CURE = "features of a like scale (StandardScaler)"
 FEW = 5  # features that a warning names
@@ -70,7 +69,7 @@ class Outcome:
     network: Network
     params: Array
     training: Training
-    is_quasi_newton: bool
+    is_stochastic: bool
     seen: int | None
     scores: list[float] | None
     left_out: Array
@@ -80,7 +79,7 @@ class Outcome:
     def n_iter(self) -> Any:
         """As LogisticRegression has it, and for a network or a stochastic solver as MLPClassifier."""
         n_iter = len(self.training.loss_curve)
-        as_array = self.is_quasi_newton and len(self.network.sizes) == 2
+        as_array = not self.is_stochastic and len(self.network.sizes) == 2
         return np.array([n_iter], np.int32) if as_array else n_iter
 
 
@@ -100,7 +99,7 @@ def pose(
     if descent is not None and options.early_stopping:
         data, validate = _hold_out(options, network, data, rng)
     labels, by_row = weigh(options.loss, data.labels, data.by_row, class_weight)
-    objective = _objective(options, network, Data(data.X, labels, by_row), params.dtype)
+    objective = _objective(options, network, Data(data.X, labels, by_row))
     solver = solver_of(options, data.X.shape[0], descent, seen, validate, max_iter or 1)
     return Problem(options, network, params, objective, solver, max_iter)
 
@@ -109,13 +108,13 @@ def solve(problem: Problem, report: Report) -> Outcome:
     """Train; report is told of each iteration, and may ask to stop."""
     training, solver = train(problem.objective, problem.params, problem.solver, report), problem.solver
     seen, scores = (solver.seen, solver.scores or None) if isinstance(solver, Descent) else (None, None)
-    coordinates = solver.coordinates if isinstance(solver, QuasiNewton) else None
+    coordinates = getattr(solver, "coordinates", None)
     none = np.empty(0, np.intp)
     return Outcome(
         problem.network,
         problem.params,
         training,
-        is_quasi_newton=isinstance(solver, QuasiNewton),
+        is_stochastic=isinstance(solver, Descent),
         seen=seen,
         scores=scores,
         left_out=coordinates.out_of_range if coordinates else none,
@@ -156,13 +155,12 @@ def _names(known: Array | None, features: Array) -> str:
     return ", ".join(named) + (f" and {len(features) - FEW} more" if len(features) > FEW else "")
 
 
-def _objective(options: Options, network: Network, data: Data, dtype: Any) -> Objective:
+def _objective(options: Options, network: Network, data: Data) -> Objective:
     objective = Objective(
         data.X,
         data.labels.targets,
         network,
         data.by_row,
-        np.empty(0, dtype),
         loss=options.loss,
         alpha=options.alpha,
         label_smoothing=options.label_smoothing,

@@ -15,12 +15,14 @@ from fastsoftmax.classifier.reports import warn
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
 from fastsoftmax.training.descent import Descent, DescentState, start_descent
+from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import Solver
+from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network
-from fastsoftmax.training.quasi_newton import QuasiNewton
 
 STOCHASTIC = ("sgd", "adam")
-SOLVERS = ("lbfgs", "newton-cg", *STOCHASTIC)
+DETERMINISTIC = {"lbfgs": LBFGS, "newton-cg": NewtonCG}
+SOLVERS = (*DETERMINISTIC, *STOCHASTIC)
 SCHEDULES = ("constant", "invscaling", "adaptive")
 AUTO_BATCH = 200
 
@@ -195,7 +197,7 @@ def solver_of(
 ) -> Solver:
     """The solver that the options name. descent, seen: where a stochastic one goes on from."""
     if descent is None:
-        return QuasiNewton(options.solver, options.tol, max_iter)
+        return DETERMINISTIC[options.solver](options.tol, max_iter)
     if options.batch_size is not None and options.batch_size > n_samples:
         warn(f"batch_size={options.batch_size} is larger than the number of samples, {n_samples}")
     return Descent(

@@ -26,9 +26,10 @@ from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
+from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
+from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.objective import Network, Objective
-from fastsoftmax.training.quasi_newton import QuasiNewton
 
 DTYPES = ("float32", "float64")
 
@@ -173,10 +174,10 @@ def _training_calls(dtype: Any) -> Iterator[Call]:
 
 
 def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> None:
-    network, weights = Network(np.array([3, *hidden, 3])), (np.empty(0), np.empty(0, X.dtype))
-    objective, params = Objective(X, targets, network, *weights, loss=loss), np.zeros(network.n_params, X.dtype)
-    for method in ("lbfgs", *(("newton-cg",) if objective.is_linear else ())):
-        train(objective, params, QuasiNewton(method, 1e-3, 2))
+    network = Network(np.array([3, *hidden, 3]))
+    objective, params = Objective(X, targets, network, np.empty(0), loss=loss), np.zeros(network.n_params, X.dtype)
+    for solver in (LBFGS, NewtonCG) if objective.is_linear else (LBFGS,):
+        train(objective, params, solver(1e-3, 2))
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 

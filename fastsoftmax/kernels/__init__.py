@@ -12,7 +12,9 @@ from fastsoftmax.kernels.fit.coordinates import (
     feature_sums,
     params_of,
 )
+from fastsoftmax.kernels.fit.lbfgs import lbfgs_direction, remember_pair
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
+from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
 from fastsoftmax.kernels.layer.linear import (
     dense_rows,
@@ -54,6 +56,8 @@ from fastsoftmax.kernels.rows.vecmath import sum_row
 
 __all__ = [
     "activate",
+    "add_multiple",
+    "conjugate_step",
     "coordinates_grad_of",
     "coordinates_of",
     "cross_entropy_hvp_rows",
@@ -67,6 +71,7 @@ __all__ = [
     "feature_sums",
     "first_bad_label",
     "hide",
+    "lbfgs_direction",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
     "linear_squared_error_hvp_rows",
@@ -86,6 +91,7 @@ __all__ = [
     "params_of",
     "penalise",
     "range_and_order",
+    "remember_pair",
     "shuffle",
     "softmax_columns",
     "softmax_grad_hess_rows",
@@ -98,5 +104,6 @@ __all__ = [
     "squared_error_rows",
     "sum_row",
     "times_slope",
+    "vector_product",
     "weight_taking_part",
 ]

@@ -5,7 +5,6 @@ however far from 0, it counts as much as the others.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the 
 
 
 class Coordinates:
-    """Other coordinates u of the parameters of a linear model, in float64; a network's are its parameters.
+    """Other coordinates u of the parameters of a linear model; a network's are its parameters.
 
     W = U T diag(s), b = r u_b - W m: with m the mean and v the variance of the features, s = 1 / sqrt(h v + alpha / S)
     and r = 1 / sqrt(h), where h is of the size of the Hessian of a loss in its logits. Without biases m = 0, and
@@ -37,6 +36,7 @@ class Coordinates:
 
     Attributes
     ----------
+    dtype : of vectors in u: that of the parameters, or float64 where T is not the identity
     out_of_range : ndarray of int
         Features that are left out though they are not constant, because the dtype could not hold their weights.
     far_from_zero : ndarray of int
@@ -46,7 +46,7 @@ class Coordinates:
     def __init__(self, objective: Objective) -> None:
         self._linear = objective.is_linear
         self.out_of_range = self.far_from_zero = np.empty(0, np.intp)
-        self._whitener: tuple[Array, Array] | None = None  # T and its inverse
+        self._whitener: Array | None = None  # T
         if self._linear:
             curvature, ridge = CURVATURE / int(objective.network.sizes[1]), objective.alpha / objective.total
             weight = _row_shares(objective)
@@ -62,36 +62,44 @@ class Coordinates:
             self._how = scale, mean, 1.0 / math.sqrt(curvature)
             if 1 < len(scale) <= WHITENED:
                 self._whitener = _whitening(objective, weight, scale, mean, curvature, ridge)
+        self.dtype = np.dtype(np.float64) if self._whitener is not None else objective.X.dtype
 
-    def params(self, u: Array, dtype: Any) -> Array:
-        """The parameters at u."""
-        if not self._linear:
-            return u.astype(dtype)
-        params = np.empty(u.size, dtype)
-        kernels.params_of(u if self._whitener is None else self._multiplied(u, self._whitener[0]), *self._how, params)
-        return params
-
-    def back(self, params: Array) -> Array:
-        """The u of the parameters."""
-        u = params.astype(np.float64)
+    def params(self, u: Array, out: Array) -> Array:
+        """The parameters at u: a linear map, which takes a direction, too. out may be u where the dtypes are one."""
         if self._linear:
-            kernels.coordinates_of(params, *self._how, u)
-        return u if self._whitener is None else self._multiplied(u, self._whitener[1])
+            run(kernels.params_of, u.size, self._whitened(u), *self._how, out)
+        elif out is not u:
+            out[:] = u
+        return out
 
-    def grad(self, grad: Array) -> Array:
-        """The gradient in u of the one in the parameters."""
-        if not self._linear:
-            return grad.astype(np.float64)
-        out = np.empty(grad.size)
-        kernels.coordinates_grad_of(grad, *self._how, out)
-        return out if self._whitener is None else self._multiplied(out, self._whitener[0])
+    def grad(self, grad: Array, out: Array) -> Array:
+        """The gradient in u of the one in the parameters. out may be grad."""
+        if self._linear:
+            run(kernels.coordinates_grad_of, grad.size, grad, *self._how, out)
+            if self._whitener is not None:
+                out[:] = self._whitened(out)
+        elif out is not grad:
+            out[:] = grad
+        return out
 
-    def _multiplied(self, u: Array, matrix: Array) -> Array:
-        """U times the matrix (which is symmetric), for U and the biases behind it."""
-        n_features = len(matrix)
+    def leave_out(self, params: Array) -> None:
+        """Take the weights of features that are left out from the parameters; the biases do what they did."""
+        if self._linear and not self._how[0].all():
+            n_features = len(self._how[0])
+            n_classes = params.size // (n_features + 1)
+            if params[: n_classes * n_features].reshape(n_classes, n_features)[:, self._how[0] == 0].any():
+                u = np.empty(params.size)
+                kernels.coordinates_of(params, *self._how, u)
+                run(kernels.params_of, u.size, u, *self._how, params)
+
+    def _whitened(self, u: Array) -> Array:
+        """(U T, u_b): T is symmetric."""
+        if self._whitener is None:
+            return u
+        n_features = len(self._whitener)
         n_weights = u.size // (n_features + 1) * n_features
         result = u.copy()
-        result[:n_weights] = (u[:n_weights].reshape(-1, n_features) @ matrix).ravel()
+        result[:n_weights] = (u[:n_weights].reshape(-1, n_features) @ self._whitener).ravel()
         return result
 
 
@@ -104,8 +112,8 @@ def _row_shares(objective: Objective) -> Array:
 
 def _whitening(
     objective: Objective, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
-) -> tuple[Array, Array] | None:
-    """T and its inverse, both symmetric, or None where the features are far from combinations of one another.
+) -> Array | None:
+    """T, or None where the features are far from combinations of one another.
 
     They only tell the way to the minimum, so that SAMPLED rows taken at random are enough.
     """
@@ -131,7 +139,8 @@ def _whitening(
     if hidden.all() or not (values[~hidden][-1] ** 2 <= DEPENDENT * values[0] ** 2):
         return None
     values = np.where(hidden, 1.0, values)
-    return (vectors.T / values) @ vectors, (vectors.T * values) @ vectors
+    whitener: Array = (vectors.T / values) @ vectors
+    return whitener
 
 
 def _moments(objective: Objective, weight: Array) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -48,6 +48,7 @@ class Descent:
     seen : samples so far, by which an "invscaling" rate falls
     """
 
+    goes_through_bad: ClassVar[bool] = True
     state: DescentState
     batch_size: int
     max_iter: int

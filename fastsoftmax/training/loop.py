@@ -1,14 +1,14 @@
 """The training loop: a solver changes the parameters, and nothing that went well is lost.
 
-A solver (quasi_newton.py, descent.py) is called with an objective, the parameters, and a function to call after each
-iteration with the parameters and the loss; that function says whether to stop, and keeps the last good parameters, for
-an interrupt, or a loss that is not finite.
+A solver (lbfgs.py, newton_cg.py, descent.py) is called with an objective, the parameters, and a function to call after
+each iteration with the parameters and the loss; that function says whether to stop, and keeps the last good parameters,
+for an interrupt, or a loss that is not finite, unless the solver only ever gives good ones to `params`.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -20,7 +20,14 @@ AfterIteration = Callable[[Array, float], bool]
 
 
 class Solver(Protocol):
-    """Changes the parameters in place, and says whether it ended because they are as good as was asked for."""
+    """Changes the parameters in place, and says whether it ended because they are as good as was asked for.
+
+    Attributes
+    ----------
+    goes_through_bad : whether the parameters may be no good ones for a while, or the loss that is told that of others
+    """
+
+    goes_through_bad: ClassVar[bool]
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
@@ -54,7 +61,9 @@ def train(
     objective: Objective, params: Array, solver: Solver, report: Callable[[Array, float], bool] = lambda *_: False
 ) -> Training:
     """Let the solver change the parameters, which end as the last good ones; report is told of each iteration."""
-    training, good, earlier = Training(), params.copy(), params.copy()
+    training, good, earlier = Training(), params, params
+    if solver.goes_through_bad:
+        good, earlier = params.copy(), params.copy()
 
     def after_iteration(now: Array, loss: float) -> bool:
         nonlocal good, earlier
@@ -62,8 +71,9 @@ def train(
             training.failed = True
             raise _Stop
         training.loss_curve.append(loss)
-        good, earlier = earlier, good
-        good[:] = now
+        if good is not params:
+            good, earlier = earlier, good
+            good[:] = now
         training.stopped = report(good, loss)
         return training.stopped
 
@@ -78,7 +88,7 @@ def train(
     except KeyboardInterrupt:
         training.interrupted = True
     with QUIET():
-        if training.failed and not math.isfinite(objective.value_and_grad(good)[0]):
+        if training.failed and good is not earlier and not math.isfinite(objective.value_and_grad(good)[0]):
             good = earlier  # the loss of an epoch is that of weights before its last step, which was no good one
             del training.loss_curve[-1:]
     params[:] = good

@@ -120,8 +120,7 @@ class Objective:
     X : ndarray (N, D), C-contiguous float32 or float64, or scipy.sparse CSR of that dtype
     targets : ndarray (N,) of int64, or (N, C) of X's dtype
     network : Network
-    sample_weight : ndarray (N,) of float64, or empty
-    class_weight : ndarray (C,) of X's dtype, or empty
+    sample_weight : ndarray (N,) of float64, or empty: all 1. Class weights have gone into it
     pins_first_class : whether the first class has logits 0
     rows : X as kernels take it
     """
@@ -130,7 +129,6 @@ class Objective:
     targets: Array
     network: Network
     sample_weight: Array
-    class_weight: Array
     loss: str = "cross_entropy"
     alpha: float = 0.0
     label_smoothing: float = 0.0
@@ -145,9 +143,9 @@ class Objective:
         # arrays of a caller's may be read-only: kernels would be compiled once more for those
         self.targets = contiguous(self.targets, self.targets.dtype)
         self.sample_weight = contiguous(self.sample_weight, self.sample_weight.dtype)
-        self.class_weight = contiguous(self.class_weight, self.class_weight.dtype)
+        self._no_class_weight = np.empty(0, self.X.dtype)
         self._by_kind = split_targets(self.targets, int(self.network.sizes[-1]), self.X.dtype)
-        self.total = kernels.weight_taking_part(*self._by_kind, self.sample_weight, self.class_weight)[1]
+        self.total = kernels.weight_taking_part(*self._by_kind, self.sample_weight, self._no_class_weight)[1]
         self._losses = np.empty(len(self.targets))
         self._order = np.arange(len(self.targets))
         self._work = int(self.X.size) * int(self.network.sizes[1]) // MULTIPLICATIONS
@@ -158,18 +156,19 @@ class Objective:
 
     @property
     def _loss_targets(self) -> tuple[Any, ...]:
-        return *self._by_kind, self.sample_weight, self.class_weight, self.label_smoothing
+        return *self._by_kind, self.sample_weight, self._no_class_weight, self.label_smoothing
 
     @property
     def is_linear(self) -> bool:
         """Whether there is no hidden layer."""
         return len(self.network.sizes) == 2
 
-    def value_and_grad(self, params: Array) -> tuple[float, Array]:
-        """F and dF/dparams."""
-        grad = np.zeros_like(params)
+    def value_and_grad(self, params: Array, out: Array | None = None) -> tuple[float, Array]:
+        """F and dF/dparams, which is put into `out` if that is given."""
+        grad = np.empty_like(params) if out is None else out
+        grad.fill(0)
         if self.backward != "fused":
-            value, grad = self._by_logits(params, self._order, self.total)
+            value = self._by_logits(params, self._order, self.total, grad)
         else:
             self._fused(params, grad)
             value = kernels.sum_row(self._losses) / self.total
@@ -197,18 +196,15 @@ class Objective:
             network = (params, sizes, activation, self._order)
             run(kernel, self._work, self.rows, *self._loss_targets, scale, *network, self._losses, grad)
 
-    def _by_logits(self, params: Array, rows: Array, total: float) -> tuple[float, Array]:
-        """The loss of some rows over `total`, and its gradient, by a way back that needs the logits."""
+    def _by_logits(self, params: Array, rows: Array, total: float, grad: Array) -> float:
+        """The loss of some rows over `total`; its gradient, by a way back that needs the logits, goes into grad."""
         way, layers = BACKWARD[self.backward], self.network.layers(params)
         options: Options = {"label_smoothing": self.label_smoothing}
-        if self.class_weight.size:
-            options["class_weight"] = self.class_weight
         if self.sample_weight.size:
             options["sample_weight"] = self.sample_weight[rows]
         inputs = layer_inputs(self.X[rows], layers, self.network.activation)
         value, cotangent = way(self.loss, functional.dense(inputs[-1], *layers[-1]), self.targets[rows], options)
         cotangent = cotangent / params.dtype.type(total)
-        grad = np.zeros_like(params)
         for k, (grad_weight, grad_bias) in reversed(list(enumerate(self.network.layers(grad)))):
             grad_X, grad_weight[:], grad_bias[:] = functional.dense_vjp(
                 inputs[k], layers[k][0], cotangent, with_grad_X=k > 0
@@ -216,10 +212,13 @@ class Objective:
             if grad_X is not None:
                 kernels.times_slope(grad_X, inputs[k], ACTIVATIONS[self.network.activation])
                 cotangent = inputs[k]
-        return float(value) / total, grad
+        return float(value) / total
 
-    def hvp(self, params: Array) -> Callable[[Array], Array]:
-        """The function v -> H v, H the Hessian of F at the parameters of a linear model; probs are computed once."""
+    def hvp(self, params: Array) -> Callable[[Array, Array], Array]:
+        """The function (v, out) -> H v, H the Hessian of F at the parameters of a linear model.
+
+        The probabilities are computed once.
+        """
         ((weight, bias),) = self.network.layers(params)
         probs = np.empty((len(self.targets), len(weight)), params.dtype)
         run(kernels.dense_rows, self._work, self.rows, weight, bias, probs)
@@ -227,12 +226,12 @@ class Objective:
         kernel = LOSSES[self.loss].linear_hvp_rows
         sizes, loss_targets = self.network.sizes, (*self._loss_targets, 1.0 / self.total, probs)
 
-        def product(vector: Array) -> Array:
-            result = np.zeros_like(vector)
-            (tangents,), (products,) = self.network.layers(vector), self.network.layers(result)
+        def product(vector: Array, out: Array) -> Array:
+            out.fill(0)
+            (tangents,), (products,) = self.network.layers(vector), self.network.layers(out)
             run(kernel, self._work, self.rows, weight, bias, *tangents, *loss_targets, *products)
-            kernels.penalise(vector, sizes, self._penalty, result)  # its gradient is linear in the parameters
-            return result
+            kernels.penalise(vector, sizes, self._penalty, out)  # its gradient is linear in the parameters
+            return out
 
         return product
 
@@ -255,15 +254,15 @@ class Objective:
         """The same, batch by batch in Python."""
         if shuffling.size:
             kernels.shuffle(order, shuffling)
-        loss_sum = weight_sum = 0.0
+        loss_sum, weight_sum, grad = 0.0, 0.0, np.empty_like(params)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             by_row = self.sample_weight[rows] if self.sample_weight.size else self.sample_weight
             labels, distribution = self._by_kind
             some = (labels[rows], distribution) if len(labels) else (labels, distribution[rows])
-            weight = kernels.weight_taking_part(*some, by_row, self.class_weight)[1]
+            weight = kernels.weight_taking_part(*some, by_row, self._no_class_weight)[1]
             if weight > 0:
-                value, grad = self._by_logits(params, rows, weight)
+                value = self._by_logits(params, rows, weight, grad)
                 value += kernels.penalise(params, self.network.sizes, self._penalty, grad)
                 loss_sum, weight_sum = loss_sum + weight * value, weight_sum + weight
                 kernels.descend(params, grad, *descent)

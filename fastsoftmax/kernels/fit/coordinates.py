@@ -1,7 +1,7 @@
 """The parameters of a linear model in other coordinates u, in which features are standardised, and how features are
 spread, which tells the coordinates (fastsoftmax/training/coordinates.py).
 
-params = (W (C, D), b (C,)) in the dtype of the data, u = (U, u_b) and all else in float64:
+params = (W (C, D), b (C,)) and u = (U, u_b), computed in float64:
 
     W_cd = U_cd scale_d        b_c = bias_scale u_b_c - sum_d W_cd mean_d        mean (D,), or empty for zeros
 
@@ -12,7 +12,7 @@ Sums over rows go by blocks of BLOCK rows, one row of `sums` each, so that threa
 
 import numpy as np
 
-from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.simd import pointer
 from fastsoftmax.kernels.threads import share_each
 
@@ -20,20 +20,39 @@ BLOCK = 1024
 
 
 @kernel
-def params_of(u, scale, mean, bias_scale, params):
-    # the params at u
+def params_of(u, scale, mean, bias_scale, params, team):
+    # the params at u, which is a linear map: so it takes a direction in u to the one in the params, too
+    n_classes = u.shape[0] // (scale.shape[0] + 1)
+    share_each(team, n_classes, _params_span, (u, scale, mean, bias_scale, params))
+
+
+@routine
+def _params_span(first, last, u, scale, mean, bias_scale, params):
     n_features = scale.shape[0]
     n_classes = u.shape[0] // (n_features + 1)
     from_u, to, factor, offset = pointer(u), pointer(params), pointer(scale), pointer(mean)
-    for c in range(n_classes):
-        start, shift = c * n_features, 0.0
+    for c in range(first, last):
+        start, at, shift = c * n_features, n_classes * n_features + c, 0.0
         for d in range(n_features):
             to[start + d] = from_u[start + d] * factor[d]
         if mean.shape[0] > 0:
-            for d in range(n_features):
-                shift += from_u[start + d] * factor[d] * offset[d]
-        at = n_classes * n_features + c
+            shift = _shift(from_u, start, factor, offset, n_features)
         to[at] = bias_scale * from_u[at] - shift
+
+
+@inlined
+def _shift(u, start, scale, mean, n_features):
+    # sum_d u_d scale_d mean_d, in four sums that need not wait for one another
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    full = n_features - n_features % 4
+    for k in range(0, full, 4):
+        a += u[start + k] * scale[k] * mean[k]
+        b += u[start + k + 1] * scale[k + 1] * mean[k + 1]
+        c += u[start + k + 2] * scale[k + 2] * mean[k + 2]
+        d += u[start + k + 3] * scale[k + 3] * mean[k + 3]
+    for k in range(full, n_features):
+        a += u[start + k] * scale[k] * mean[k]
+    return (a + b) + (c + d)
 
 
 @kernel
@@ -52,12 +71,18 @@ def coordinates_of(params, scale, mean, bias_scale, u):
 
 
 @kernel
-def coordinates_grad_of(grad, scale, mean, bias_scale, out):
-    # dF/du of dF/dparams
+def coordinates_grad_of(grad, scale, mean, bias_scale, out, team):
+    # dF/du of dF/dparams; out may be grad
+    n_classes = grad.shape[0] // (scale.shape[0] + 1)
+    share_each(team, n_classes, _grad_span, (grad, scale, mean, bias_scale, out))
+
+
+@routine
+def _grad_span(first, last, grad, scale, mean, bias_scale, out):
     n_features = scale.shape[0]
-    n_classes = out.shape[0] // (n_features + 1)
+    n_classes = grad.shape[0] // (n_features + 1)
     g, to, factor, offset = pointer(grad), pointer(out), pointer(scale), pointer(mean)
-    for c in range(n_classes):
+    for c in range(first, last):
         start, at = c * n_features, n_classes * n_features + c
         bias = np.float64(g[at])
         to[at] = bias * bias_scale

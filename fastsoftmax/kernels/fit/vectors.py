@@ -1,0 +1,81 @@
+"""What solvers do with vectors of all parameters: products, sums of multiples, a step of conjugate gradients.
+
+Shapes: vectors (P,), C-contiguous, of one dtype; numbers that come out are float64. Sums go by blocks of BLOCK
+elements, folded in their order, so that threads do not change a bit.
+"""
+
+import numpy as np
+
+from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.rows.vecmath import dot_row
+from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
+from fastsoftmax.kernels.threads import share_each
+
+BLOCK = 8192
+
+
+@inlined
+def n_blocks(x):
+    # how many blocks a vector has
+    return -(-x.size // BLOCK)
+
+
+@kernel
+def vector_product(x, y, team):
+    # -> sum_j x_j y_j
+    sums = np.empty(n_blocks(x))
+    share_each(team, sums.size, _product_span, (x, y, sums))
+    return total_of(sums)
+
+
+@routine
+def _product_span(first, last, x, y, sums):
+    for block in range(first, last):
+        start = block * BLOCK
+        sums[block] = dot_row(pointer(x), start, pointer(y), start, min(BLOCK, x.size - start))
+
+
+@inlined
+def total_of(sums):
+    total = 0.0
+    for block in range(sums.size):
+        total += sums[block]
+    return total
+
+
+@kernel
+def add_multiple(x, factor, y, out, team):
+    # out_j = x_j + factor y_j; out may be x or y
+    share_each(team, n_blocks(x), _multiple_span, (x, factor, y, out))
+
+
+@routine
+def _multiple_span(first, last, x, factor, y, out):
+    by = splat(x, factor)
+    for j in range(first * BLOCK, min(last * BLOCK, x.size), lanes(x)):
+        some = min(lanes(x), x.size - j)
+        value = fma(by, load_masked(pointer(y), j, some, 0), load_masked(pointer(x), j, some, 0))
+        store_masked(value, pointer(out), j, some)
+
+
+@kernel
+def conjugate_step(step, direction, product, solution, residual, team):
+    # of conjugate gradients (Nocedal & Wright, algorithm 5.2): solution += step direction, residual -= step product;
+    # -> the square of the residual
+    sums = np.empty(n_blocks(residual))
+    share_each(team, sums.size, _conjugate_span, (step, direction, product, solution, residual, sums))
+    return total_of(sums)
+
+
+@routine
+def _conjugate_span(first, last, step, direction, product, solution, residual, sums):
+    forth, back = splat(residual, step), splat(residual, -step)
+    for block in range(first, last):
+        start, end = block * BLOCK, min((block + 1) * BLOCK, residual.size)
+        for j in range(start, end, lanes(residual)):
+            some = min(lanes(residual), end - j)
+            d, hd = load_masked(pointer(direction), j, some, 0), load_masked(pointer(product), j, some, 0)
+            x, r = load_masked(pointer(solution), j, some, 0), load_masked(pointer(residual), j, some, 0)
+            store_masked(fma(forth, d, x), pointer(solution), j, some)
+            store_masked(fma(back, hd, r), pointer(residual), j, some)
+        sums[block] = dot_row(pointer(residual), start, pointer(residual), start, end - start)
