@@ -19,6 +19,7 @@ from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.classifier.reports import Report, warn
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
+from fastsoftmax.training.newton_cholesky import NewtonCholesky
 from fastsoftmax.training.objective import Network, Objective, layer_inputs
 from fastsoftmax.training.quasi_newton import QuasiNewton
 
@@ -109,13 +110,13 @@ def solve(problem: Problem, report: Report) -> Outcome:
     """Train; report is told of each iteration, and may ask to stop."""
     training, solver = train(problem.objective, problem.params, problem.solver, report), problem.solver
     seen, scores = (solver.seen, solver.scores or None) if isinstance(solver, Descent) else (None, None)
-    coordinates = solver.coordinates if isinstance(solver, QuasiNewton) else None
+    coordinates = solver.coordinates if isinstance(solver, QuasiNewton | NewtonCholesky) else None
     none = np.empty(0, np.intp)
     return Outcome(
         problem.network,
         problem.params,
         training,
-        is_quasi_newton=isinstance(solver, QuasiNewton),
+        is_quasi_newton=isinstance(solver, QuasiNewton | NewtonCholesky),
         seen=seen,
         scores=scores,
         left_out=coordinates.out_of_range if coordinates else none,

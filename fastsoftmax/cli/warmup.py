@@ -27,6 +27,7 @@ from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.training.loop import train
+from fastsoftmax.training.newton_cholesky import NewtonCholesky
 from fastsoftmax.training.objective import Network, Objective
 from fastsoftmax.training.quasi_newton import QuasiNewton
 
@@ -177,6 +178,8 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
     objective, params = Objective(X, targets, network, *weights, loss=loss), np.zeros(network.n_params, X.dtype)
     for method in ("lbfgs", *(("newton-cg",) if objective.is_linear else ())):
         train(objective, params, QuasiNewton(method, 1e-3, 2))
+    if objective.is_linear and loss == "cross_entropy":
+        train(objective, params, NewtonCholesky(1e-3, 2))
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 

@@ -14,6 +14,7 @@ from fastsoftmax.kernels.fit.coordinates import (
 )
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.layer.activations import activate, times_slope
+from fastsoftmax.kernels.layer.hessian import linear_cross_entropy_hessian_rows
 from fastsoftmax.kernels.layer.linear import (
     dense_rows,
     dense_vjp_rows,
@@ -67,6 +68,7 @@ __all__ = [
     "feature_sums",
     "first_bad_label",
     "hide",
+    "linear_cross_entropy_hessian_rows",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
     "linear_squared_error_hvp_rows",

@@ -43,7 +43,7 @@ class Coordinates:
         Features so far from 0, for their deviation, that rounding hides some of what they say.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, whitens: bool = True) -> None:
         self._linear = objective.is_linear
         self.out_of_range = self.far_from_zero = np.empty(0, np.intp)
         self._whitener: tuple[Array, Array] | None = None  # T and its inverse
@@ -60,7 +60,7 @@ class Coordinates:
                 noise = FAR * float(np.finfo(objective.X.dtype).eps) * np.abs(mean)
                 self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
             self._how = scale, mean, 1.0 / math.sqrt(curvature)
-            if 1 < len(scale) <= WHITENED:
+            if whitens and 1 < len(scale) <= WHITENED:
                 self._whitener = _whitening(objective, weight, scale, mean, curvature, ridge)
 
     def params(self, u: Array, dtype: Any) -> Array:
