@@ -104,10 +104,11 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         lbfgs and newton-cg end when the norm of the gradient of the objective F is at most 25 tol sqrt(F + tol), in
         coordinates in which features are standardised, those that are nearly combinations of one another are made
         independent (up to 256 features), and the Hessian at the start is about the identity; newton-cg if besides
-        conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. newton-cholesky ends when half of
-        the square of Newton's decrement, about what is left to gain, is at most (25 tol)^2 (F + tol) / 2. By default F is then within about a
-        thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient exceeds tol, or F falls by
-        less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not improve by tol.
+        conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain; newton-cholesky when half of the
+        square of Newton's decrement, about what is left to gain, is at most (25 tol)^2 (F + tol) / 2. By default F is
+        then within about a thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient
+        exceeds tol, or F falls by less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not
+        improve by tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False

@@ -4,9 +4,10 @@ F depends on what the logits of the classes differ by from those of the first on
 least, for given differences, where the weights of a feature add up to 0 over the classes. So it is the differences
 V = (V_c - V_0), (C - 1, D + 1), that are searched for, and the Hessian in them has no null space that is there always:
 
-    F(V) = L(V) + alpha/2S sum_d (sum_c V_cd^2 - (sum_c V_cd)^2 / C)        (two classes: the first is 0, and alpha/2S V^2)
+    F(V) = L(V) + alpha/2S sum_d (sum_c V_cd^2 - (sum_c V_cd)^2 / C)
 
-L is the mean loss; features are standardised (coordinates.py), because far from 0 they would say what the bias says.
+or, of two classes, the first of which has logits 0, alpha/2S sum_d V_d^2. L is the mean loss; features are standardised
+(coordinates.py), because far from 0 they would say what the bias says.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +21,10 @@ from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
 
 SLACK = 25.0
-ENOUGH, HALVINGS = 2.0**-11, 20  # of a step: the share of the descent that its slope promises, and how often it is halved
+ENOUGH, HALVINGS = (
+    2.0**-11,
+    20,
+)  # of a step: the share of the descent that its slope promises, and how often it is halved
 EPS = float(np.finfo(float).eps)
 ROUNDING = 16 * EPS  # of F
 NO_HESSIAN = np.empty((0, 0))
@@ -111,8 +115,9 @@ def _solve(factor: Array, vector: Array) -> Array:
 class NewtonCholesky:
     """Newton's method with a line search, until about as little is left to gain as lbfgs leaves for the same tol.
 
-    What is left, g^T H^-1 g / 2, half of the square of Newton's decrement, is at the end at most (25 tol)^2 (F + tol) / 2,
-    with the gradient after a step and the Hessian before it, which hardly differs near the minimum.
+    What is left, g^T H^-1 g / 2, half of the square of Newton's decrement, is at the end at most
+    (25 tol)^2 (F + tol) / 2 or lost in the rounding of F: with the gradient after a step and the Hessian before it,
+    which hardly differs there.
 
     Attributes
     ----------
@@ -150,7 +155,7 @@ class NewtonCholesky:
         return False
 
     def _is_little(self, left: float, value: float) -> bool:
-        return left <= 0.5 * (SLACK * self.tol) ** 2 * (max(value, 0.0) + self.tol)
+        return left <= max(0.5 * (SLACK * self.tol) ** 2, EPS) * (max(value, 0.0) + self.tol)
 
 
 def _search(problem: _InDifferences, point: _Point, step: Array) -> _Point | None:

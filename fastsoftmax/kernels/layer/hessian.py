@@ -1,9 +1,9 @@
 """The cross-entropy of a linear model with its gradient and its whole Hessian, in one pass over X.
 
 Shapes: X (N, D), or the (data, indices, indptr) of a CSR matrix, float32 or float64; all else is float64, because the
-least eigenvalues of a Hessian are lost in float32. A row counts as x' (E,), E = D + 1, with x'_d = (x_d - mean_d) scale_d
+least eigenvalues of a Hessian are lost in float32. A row counts as x' (E,), E = D + 1, with x'_d = (x_d - mean_d) s_d
 and x'_D = bias_scale; weight V (C, E), logits z = V x', targets as in rows/losses.py. With w_n the weight of a row and
-M_n = sum_c t_nc the gradient G is that of the logits, and the Hessian (Boehning 1992)
+M_n = sum_c t_nc the gradient is (w_n (M_n p_n - t_n))^T x', and the Hessian (Boehning 1992)
 
     H_(c,d)(k,e) = sum_n h_nck x'_nd x'_ne        h_nck = w_n M_n p_nc (delta_ck - p_nk)
 
@@ -22,7 +22,14 @@ from fastsoftmax.kernels.layer.dense import NONE, ROWS, add_to, logits_block, ou
 from fastsoftmax.kernels.layer.passes import GROUP
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows
 from fastsoftmax.kernels.rows.softmax import softmax_rows
-from fastsoftmax.kernels.rows.targets import left_out, target_added, target_of, targets_of_rows, weight_of_row, weights_of
+from fastsoftmax.kernels.rows.targets import (
+    left_out,
+    target_added,
+    target_of,
+    targets_of_rows,
+    weight_of_row,
+    weights_of,
+)
 from fastsoftmax.kernels.rows.vecmath import sum_values
 from fastsoftmax.kernels.simd import lanes, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size
@@ -45,7 +52,19 @@ def linear_cross_entropy_hessian_rows(
     grad[:] = 0
     hessian[:] = 0
     targets = (labels, distribution, sample_weight, smoothing, factor, losses)
-    arguments = (team, ticket, workspace, size, group_rows, X, (mean, scale, bias_scale), weight, targets, grad, hessian)
+    arguments = (
+        team,
+        ticket,
+        workspace,
+        size,
+        group_rows,
+        X,
+        (mean, scale, bias_scale),
+        weight,
+        targets,
+        grad,
+        hessian,
+    )
     share_each(team, -(-n_rows // group_rows), _groups, arguments)
     if hessian.size:
         _mirror(hessian, n_features)
@@ -165,7 +184,7 @@ def _mirror(hessian, n_features):
 
 
 def take_features(X, start, labels, sample_weight, features, out):
-    """x' of the rows from `start` on, into out; zeros for rows that are left out, whatever stands in X there."""
+    """The x' of rows from `start` on, into out; zeros for rows that are left out, whatever stands in X there."""
     way = _take_csr if isinstance(X, tuple) else _take_dense
     way(X, start, labels, sample_weight, features, out)
 
