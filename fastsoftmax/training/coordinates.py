@@ -63,6 +63,11 @@ class Coordinates:
             if whitens and 1 < len(scale) <= WHITENED:
                 self._whitener = _whitening(objective, weight, scale, mean, curvature, ridge)
 
+    @property
+    def scaling(self) -> tuple[Array, Array, float]:
+        """s, m (empty: 0) and r of a linear model."""
+        return self._how
+
     def params(self, u: Array, dtype: Any) -> Array:
         """The parameters at u."""
         if not self._linear:

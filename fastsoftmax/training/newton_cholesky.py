@@ -43,7 +43,7 @@ class _InDifferences:
 
     def __init__(self, objective: Objective, dtype: Any) -> None:
         self.coordinates, self._objective, self._dtype = Coordinates(objective, whitens=False), objective, dtype
-        scale, mean, bias_scale = self.coordinates._how
+        scale, mean, bias_scale = self.coordinates.scaling
         n_features, n_classes = map(int, objective.network.sizes)
         with_bias = objective.fit_intercept
         self._features = mean if with_bias else np.zeros(n_features), scale, bias_scale if with_bias else 0.0
