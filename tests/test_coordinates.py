@@ -1,4 +1,4 @@
-"""lbfgs and Newton's methods on features of any spread and offset: the minimum to a thousandth, or a ConvergenceWarning.
+"""lbfgs and Newton's methods on features of any spread and offset: a minimum to a thousandth, or a ConvergenceWarning.
 
 The minimum is that of a dense Newton iteration on standardised features, which shares nothing with the package.
 """
