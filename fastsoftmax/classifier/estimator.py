@@ -64,7 +64,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Minimises :math:`\frac1S (\sum_n s_n L_n + \frac{\alpha}{2} \sum_k \|W_k\|^2)`, where :math:`L_n` is the loss of a
     sample, :math:`s_n` its weight and :math:`S = \sum_n s_n`; intercepts are not penalised. Without hidden layers
     this is LogisticRegression's objective with :math:`C = 1/\alpha`, and the minimum is the same. Of two classes the
-    first has logits 0, so that there is one logit a sample, as in LogisticRegression and MLPClassifier.
+    first has logits 0, so that there is one logit a sample, as in LogisticRegression and MLPClassifier. With l1_ratio
+    :math:`\rho` the penalty is :math:`\alpha (\frac{1 - \rho}{2} \sum_k \|W_k\|^2 + \rho \sum_k |W_k|_1)`.
 
     Parameters
     ----------
@@ -74,10 +75,14 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Of the hidden layers.
     loss : {"cross_entropy", "squared_error"}
         Of the probabilities; squared_error is :math:`\sum_c (p_c - t_c)^2` (the Brier score), and not convex.
-    solver : {"lbfgs", "newton-cg", "sgd", "adam"}
-        newton-cg takes the fewest iterations, and is for linear models. sgd and adam take mini-batches.
+    solver : {"lbfgs", "newton-cg", "coordinate-descent", "sgd", "adam"}
+        newton-cg takes the fewest iterations, and is for linear models. coordinate-descent is for L1: a linear model
+        with cross_entropy and alpha > 0; of dense X it has a copy in float64. sgd and adam take mini-batches.
     alpha : float, default 1.0
-        Strength of the L2 penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
+        Strength of the penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
+    l1_ratio : float, default 0.0
+        Between 0 and 1: the part of L1 in the penalty, as LogisticRegression has it. Above 0 for coordinate-descent
+        only. With L1 alone and an even number of classes the minimum may be taken at more than one place.
     fit_intercept : bool, default True
         Whether layers have biases.
     class_weight : dict {class: weight} or "balanced", optional
@@ -104,7 +109,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         independent (up to 256 features), and the Hessian at the start is about the identity; newton-cg if besides
         conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then within about a
         thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient exceeds tol, or F falls by
-        less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not improve by tol.
+        less than tol / 1000 of itself. coordinate-descent ends when the duality gap is at most tol (F + tol). sgd and
+        adam end when n_iter_no_change epochs do not improve by tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False
@@ -129,7 +135,9 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Without hidden layers only.
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
-    n_iter_ : int; of a linear model by lbfgs or newton-cg an ndarray (1,), as LogisticRegression has it
+    dual_gap_ : float or None
+        Of coordinate-descent: F is above its minimum by no more.
+    n_iter_ : int; of a linear model by a solver other than sgd and adam an ndarray (1,), as LogisticRegression has it
         Iterations of the last fit.
     t_ : int
         Samples seen by sgd and adam.
@@ -165,6 +173,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         loss: str = "cross_entropy",
         solver: str = "lbfgs",
         alpha: float = 1.0,
+        l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
         label_smoothing: float = 0.0,
@@ -194,6 +203,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.loss = loss
         self.solver = solver
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
@@ -344,7 +354,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _keep(self, outcome: Outcome) -> None:
         for name, value in _attributes(outcome.network, outcome.params).items():
             setattr(self, name, value)
-        self.n_iter_ = outcome.n_iter
+        self.n_iter_, self.dual_gap_ = outcome.n_iter, outcome.dual_gap
         self.loss_curve_ = [*self.loss_curve_, *outcome.training.loss_curve]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
         self.t_, scores = self.t_ if outcome.seen is None else outcome.seen, outcome.scores

@@ -20,6 +20,7 @@ from fastsoftmax.classifier.reports import Report, warn
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
 from fastsoftmax.training.objective import Network, Objective, layer_inputs
+from fastsoftmax.training.proximal import ProximalNewton
 from fastsoftmax.training.quasi_newton import QuasiNewton
 
 CURE = "features of a like scale (StandardScaler)"
@@ -64,13 +65,15 @@ class Outcome:
     ----------
     params : the last good ones
     training : its loss curve, and how it ended
+    dual_gap : of coordinate-descent, else None
     seen, scores : of sgd and adam, samples so far (else None) and validation scores
     """
 
     network: Network
     params: Array
     training: Training
-    is_quasi_newton: bool
+    is_deterministic: bool
+    dual_gap: float | None
     seen: int | None
     scores: list[float] | None
     left_out: Array
@@ -80,7 +83,7 @@ class Outcome:
     def n_iter(self) -> Any:
         """As LogisticRegression has it, and for a network or a stochastic solver as MLPClassifier."""
         n_iter = len(self.training.loss_curve)
-        as_array = self.is_quasi_newton and len(self.network.sizes) == 2
+        as_array = self.is_deterministic and len(self.network.sizes) == 2
         return np.array([n_iter], np.int32) if as_array else n_iter
 
 
@@ -115,7 +118,8 @@ def solve(problem: Problem, report: Report) -> Outcome:
         problem.network,
         problem.params,
         training,
-        is_quasi_newton=isinstance(solver, QuasiNewton),
+        is_deterministic=not isinstance(solver, Descent),
+        dual_gap=solver.dual_gap if isinstance(solver, ProximalNewton) else None,
         seen=seen,
         scores=scores,
         left_out=coordinates.out_of_range if coordinates else none,
@@ -164,7 +168,8 @@ def _objective(options: Options, network: Network, data: Data, dtype: Any) -> Ob
         data.by_row,
         np.empty(0, dtype),
         loss=options.loss,
-        alpha=options.alpha,
+        alpha=options.alpha * (1 - options.l1_ratio),
+        l1=options.alpha * options.l1_ratio,
         label_smoothing=options.label_smoothing,
         fit_intercept=options.fit_intercept,
         pins_first_class=len(data.labels.classes) == 2,

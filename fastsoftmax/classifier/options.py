@@ -17,10 +17,12 @@ from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
 from fastsoftmax.training.descent import Descent, DescentState, start_descent
 from fastsoftmax.training.loop import Solver
 from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network
+from fastsoftmax.training.proximal import ProximalNewton
 from fastsoftmax.training.quasi_newton import QuasiNewton
 
 STOCHASTIC = ("sgd", "adam")
-SOLVERS = ("lbfgs", "newton-cg", *STOCHASTIC)
+COORDINATE_DESCENT = "coordinate-descent"
+SOLVERS = ("lbfgs", "newton-cg", COORDINATE_DESCENT, *STOCHASTIC)
 SCHEDULES = ("constant", "invscaling", "adaptive")
 AUTO_BATCH = 200
 
@@ -42,6 +44,7 @@ class Options:
     loss: str
     solver: str
     alpha: float
+    l1_ratio: float
     fit_intercept: bool
     class_weight: Any
     label_smoothing: float
@@ -98,12 +101,32 @@ def read_options(given: Mapping[str, Any]) -> Options:
     numbers["epsilon"] = read_number("epsilon", given["epsilon"], above=0)
     for name in ("beta_1", "beta_2"):
         numbers[name] = read_number(name, given[name], least=0, below=1)
+    numbers["l1_ratio"] = read_number("l1_ratio", given["l1_ratio"], least=0, below=1 + np.finfo(float).eps)
+    _check_penalty(given, hidden, numbers)
     numbers["momentum"] = read_number("momentum", given["momentum"], least=0, below=1 + np.finfo(float).eps)
     numbers["validation_fraction"] = read_number("validation_fraction", given["validation_fraction"], above=0, below=1)
     numbers["label_smoothing"] = read_smoothing(given["label_smoothing"])
     known = {name: given[name] for name in Options.__dataclass_fields__ if name in given}
     resolved = {"hidden": hidden, "batch_size": batch_size, "learning_rate_init": rate, **numbers}
     return Options(**{**known, **resolved, "verbose": bool(given["verbose"])})
+
+
+def _check_penalty(given: Mapping[str, Any], hidden: tuple[int, ...], numbers: Mapping[str, float]) -> None:
+    """Raise unless the solver can do with the penalty, and coordinate-descent with all else."""
+    solver = given["solver"]
+    if solver != COORDINATE_DESCENT:
+        if numbers["l1_ratio"] > 0:
+            raise ValueError(f"l1_ratio={given['l1_ratio']} needs solver={COORDINATE_DESCENT!r}, got {solver!r}")
+        return
+    needs = (
+        (hidden, "hidden_layer_sizes=()"),
+        (given["backward"] != "fused", 'backward="fused"'),
+        (given["loss"] != "cross_entropy", 'loss="cross_entropy"'),
+        (numbers["alpha"] == 0, "alpha > 0"),
+    )
+    for wrong, need in needs:
+        if wrong:
+            raise ValueError(f"solver={solver!r} needs {need}: choose 'lbfgs' with l1_ratio=0")
 
 
 def network_of(options: Options, n_features: int, n_classes: int) -> Network:
@@ -194,6 +217,8 @@ def solver_of(
     max_iter: int,
 ) -> Solver:
     """The solver that the options name. descent, seen: where a stochastic one goes on from."""
+    if options.solver == COORDINATE_DESCENT:
+        return ProximalNewton(options.tol, max_iter)
     if descent is None:
         return QuasiNewton(options.solver, options.tol, max_iter)
     if options.batch_size is not None and options.batch_size > n_samples:

@@ -28,6 +28,7 @@ from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.proximal import ProximalNewton
 from fastsoftmax.training.quasi_newton import QuasiNewton
 
 DTYPES = ("float32", "float64")
@@ -177,6 +178,9 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
     objective, params = Objective(X, targets, network, *weights, loss=loss), np.zeros(network.n_params, X.dtype)
     for method in ("lbfgs", *(("newton-cg",) if objective.is_linear else ())):
         train(objective, params, QuasiNewton(method, 1e-3, 2))
+    if objective.is_linear and loss == "cross_entropy":
+        objective.alpha = objective.l1 = 0.01
+        train(objective, params, ProximalNewton(1e-3, 2))
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 

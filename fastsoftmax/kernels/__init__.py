@@ -3,6 +3,7 @@ from your own @njit code; `fastsoftmax.softmax` and the others check their argum
 address of a board of threads (threads.py), or 0: alone.
 """
 
+from fastsoftmax.kernels.fit.coordinate_descent import csc_curvatures, csc_sweep, curvatures, sweep
 from fastsoftmax.kernels.fit.coordinates import (
     coordinates_grad_of,
     coordinates_of,
@@ -58,8 +59,11 @@ __all__ = [
     "coordinates_of",
     "cross_entropy_hvp_rows",
     "cross_entropy_rows",
+    "csc_curvatures",
+    "csc_sweep",
     "csr_feature_squares",
     "csr_feature_sums",
+    "curvatures",
     "dense_rows",
     "dense_vjp_rows",
     "descend",
@@ -97,6 +101,7 @@ __all__ = [
     "squared_error_hvp_rows",
     "squared_error_rows",
     "sum_row",
+    "sweep",
     "times_slope",
     "weight_taking_part",
 ]

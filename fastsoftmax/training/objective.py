@@ -123,6 +123,7 @@ class Objective:
     sample_weight : ndarray (N,) of float64, or empty
     class_weight : ndarray (C,) of X's dtype, or empty
     pins_first_class : whether the first class has logits 0
+    l1 : strength of the L1 penalty, l1/S |W|_1; only proximal.py adds it: value_and_grad is of the smooth part
     rows : X as kernels take it
     """
 
@@ -137,6 +138,7 @@ class Objective:
     fit_intercept: bool = True
     pins_first_class: bool = False
     backward: str = "fused"
+    l1: float = 0.0
     total: float = field(init=False)
     rows: Any = field(init=False)
 
