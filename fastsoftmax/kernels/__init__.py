@@ -14,6 +14,7 @@ from fastsoftmax.kernels.fit.coordinates import (
 )
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.layer.activations import activate, times_slope
+from fastsoftmax.kernels.layer.inference import linear_argmax_rows, linear_log_softmax_rows, linear_softmax_rows
 from fastsoftmax.kernels.layer.linear import (
     dense_rows,
     dense_vjp_rows,
@@ -39,6 +40,7 @@ from fastsoftmax.kernels.rows.columns import (
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
+from fastsoftmax.kernels.rows.finite import all_finite
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.rows.jacobians import (
     log_softmax_jvp_rows,
@@ -54,6 +56,7 @@ from fastsoftmax.kernels.rows.vecmath import sum_row
 
 __all__ = [
     "activate",
+    "all_finite",
     "coordinates_grad_of",
     "coordinates_of",
     "cross_entropy_hvp_rows",
@@ -67,8 +70,11 @@ __all__ = [
     "feature_sums",
     "first_bad_label",
     "hide",
+    "linear_argmax_rows",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
+    "linear_log_softmax_rows",
+    "linear_softmax_rows",
     "linear_squared_error_hvp_rows",
     "linear_squared_error_rows",
     "log_softmax_columns",
