@@ -165,9 +165,7 @@ def test_no_check_is_left_out_that_would_matter(monkeypatch, names, assume_finit
 def test_errors_read_as_those_of_scikit_learn():
     model, (X, _) = fitted(), samples(4)
     for answer in ANSWERS:
-        with pytest.raises(
-            ValueError, match="X has 5 features, but SoftmaxClassifier is expecting 6 features as input"
-        ):
+        with pytest.raises(ValueError, match="X has 5 features, but SoftmaxClassifier is expecting 6 features"):
             getattr(model, answer)(X[:, :5].copy())
         with pytest.raises(ValueError, match="Input X contains NaN"):
             getattr(model, answer)(np.full((2, 6), np.nan))
@@ -207,7 +205,7 @@ def test_more_training_makes_an_old_temperature_void(solver):
     plain = fs.SoftmaxClassifier(solver=solver, random_state=0).partial_fit(X, y, classes=list("abcd"))
     assert model.fit_temperature(X, y).temperature_ != 1
     before = model.temperature_
-    with pytest.raises(ValueError, match="is not a class|unseen|not in"):
+    with pytest.raises(ValueError, match="y has classes that are not in classes_"):
         model.partial_fit(X, np.full(len(X), "z"))
     assert model.temperature_ == before  # nothing was trained
     assert model.partial_fit(X, y).temperature_ == 1
