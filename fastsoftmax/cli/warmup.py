@@ -21,7 +21,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from fastsoftmax import functional as fs
-from fastsoftmax._threads import num_threads
+from fastsoftmax import kernels
+from fastsoftmax._threads import num_threads, run
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
@@ -153,6 +154,7 @@ def _loss_calls(dtype: Any) -> Iterator[Call]:
 
 def _dense_calls(dtype: Any) -> Iterator[Call]:
     weight = np.zeros((4, 3), dtype)
+    yield partial(run, kernels.all_finite, 0, np.zeros((2, 3), dtype))
     for X in (np.zeros((2, 3), dtype), csr_array(np.ones((2, 3), dtype))):
         yield partial(fs.dense, X, weight)
         for inference in (fs.linear_softmax, fs.linear_log_softmax, fs.linear_argmax):
