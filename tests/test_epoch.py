@@ -93,7 +93,7 @@ CASES = [
     {"sizes": (300, 2)},
     {"sizes": (300, 21), "fit_intercept": False},
     {"weighted": True, "batch_size": 5},
-    {"batch_size": 1},
+    {"weighted": True, "batch_size": 1},  # batches without weight
     {"loss": "squared_error", "label_smoothing": 0.1},
 ]
 

@@ -29,6 +29,7 @@ from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, prefetch,
 from fastsoftmax.kernels.threads import share
 from fastsoftmax.kernels.views import matrix, on_huge_pages
 
+NO = np.bool_(False)  # which Numba does not take for a type of its own
 TRANSPOSITIONS = 4  # of weights and velocities there and back: as long as so many dense steps, or more
 
 
@@ -43,7 +44,7 @@ def is_lazy(X, n_features, n_batches, rule):
 @inlined_overload(is_lazy)
 def _is_lazy_jitted(X, n_features, n_batches, rule):
     if not isinstance(X, types.BaseTuple):
-        return lambda X, n_features, n_batches, rule: False
+        return lambda X, n_features, n_batches, rule: NO
 
     def csr(X, n_features, n_batches, rule):
         met = X[2][len(X[2]) - 1] - X[2][0]
@@ -62,11 +63,11 @@ def begin_features(team, lazy, sizes, params, moment, strength, rule, n_batches)
     share(team, n_in, n_out, transpose_weight, (matrix(moment, NONE, n_out, n_in), velocity, NONE))
     slots = np.empty(n_in, np.int64)
     slots[:] = -1
-    sums = np.empty(3)
-    v, w = pointer(velocity), pointer(weights)
-    sums[0] = dot_row(v, NONE, v, NONE, velocity.size)
-    sums[1] = dot_row(v, NONE, w, NONE, velocity.size)
-    sums[2] = dot_row(w, NONE, w, NONE, velocity.size)
+    sums, v, w = np.zeros(3), pointer(velocity), pointer(weights)
+    if strength != 0.0:
+        sums[0] = dot_row(v, NONE, v, NONE, velocity.size)
+        sums[1] = dot_row(v, NONE, w, NONE, velocity.size)
+        sums[2] = dot_row(w, NONE, w, NONE, velocity.size)
     powers = _powers(strength, rule, n_steps)
     return weights, velocity, np.zeros(n_in, np.int64), slots, np.empty(n_in, np.int64), powers, sums
 
@@ -98,21 +99,22 @@ def end_features(team, n_steps, sizes, params, moment, features):
 
 @routine
 def _catch_up_all(first, last, n_steps, n_out, features):
+    done = pointer(features[2])
     for d in range(first, last):
-        _catch_up(features, d, n_steps - features[2][d], n_out)
+        _catch_up(pointer(features[0]), pointer(features[1]), pointer(features[5]), d, n_steps - done[d], n_out)
 
 
 @inlined
-def _catch_up(features, d, missed, n_out):
-    weights, velocity, _, _, _, powers, _ = features
+def _catch_up(weights, velocity, powers, d, missed, n_out):
+    # feature d takes the steps that it has missed
     if missed > 0:
-        p, q = splat(weights, powers[missed, 0]), splat(weights, powers[missed, 1])
-        r, s = splat(weights, powers[missed, 2]), splat(weights, powers[missed, 3])
+        p, q = splat(weights, powers[4 * missed]), splat(weights, powers[4 * missed + 1])
+        r, s = splat(weights, powers[4 * missed + 2]), splat(weights, powers[4 * missed + 3])
         for c in range(d * n_out, (d + 1) * n_out, lanes(weights)):
             some = min(lanes(weights), (d + 1) * n_out - c)
-            v, w = load_masked(pointer(velocity), c, some, 0), load_masked(pointer(weights), c, some, 0)
-            store_masked(fma(p, v, q * w), pointer(velocity), c, some)
-            store_masked(w + fma(r, v, s * w), pointer(weights), c, some)
+            v, w = load_masked(velocity, c, some, 0), load_masked(weights, c, some, 0)
+            store_masked(fma(p, v, q * w), velocity, c, some)
+            store_masked(w + fma(r, v, s * w), weights, c, some)
 
 
 def meet_features(X, order, first, count, step, n_out, features, grad):
@@ -133,7 +135,7 @@ def _meet_features_jitted(X, order, first, count, step, n_out, features, grad):
 
 @routine
 def _meet(X, order, first, count, step, n_out, features, grad):
-    (_, indices, indptr), (_, _, done, slots, met, _, _) = X, features
+    (_, indices, indptr), (weights, velocity, done, slots, met, powers, _) = X, features
     n_met = NONE
     for i in range(count):
         for k in range(indptr[order[first + i]], indptr[order[first + i] + 1]):
@@ -141,7 +143,7 @@ def _meet(X, order, first, count, step, n_out, features, grad):
             if slots[d] < 0:
                 slots[d], met[n_met] = n_met, d
                 n_met += 1
-                _catch_up(features, d, step - done[d], n_out)
+                _catch_up(pointer(weights), pointer(velocity), pointer(powers), d, step - done[d], n_out)
     grad[: n_met * n_out] = 0
     return n_met
 
