@@ -7,10 +7,10 @@ from helpers import JIT, rng
 
 import fastsoftmax as fs
 from fastsoftmax.kernels.fit.optimizers import ADAM, NESTEROV, SGD
+from fastsoftmax.kernels.layer.lazy import is_lazy
 from fastsoftmax.training.objective import Network, Objective
 
 METHODS = [SGD, NESTEROV, ADAM]
-NO_SHUFFLE = np.empty(0, np.uint64)
 
 
 def data_of(n, sizes, dtype, density=1.0, weighted=False):
@@ -36,6 +36,7 @@ def run_epochs(X, y, by_row, sizes, batch_size, method, alpha=1.5, epochs=2, mom
         if pins and k == len(sizes) - 2:
             weight[0], bias[0] = 0, 0
     moment = (0.01 * rng(8).standard_normal(params.size)).astype(dtype) * (params != 0)
+    momentum = min(momentum, 0.9) if method == ADAM else momentum
     state = moment, np.abs(moment) ** 2, np.array([method, 0.05, momentum, 0.99, 1e-3, 2.0])
     order, shuffling = rng(9).permutation(len(y)), np.array([5], np.uint64)
     losses = [objective.epoch(params, order, shuffling, batch_size, state) for _ in range(epochs)]
@@ -45,19 +46,22 @@ def run_epochs(X, y, by_row, sizes, batch_size, method, alpha=1.5, epochs=2, mom
 @pytest.mark.skipif(not JIT, reason="without the JIT there is one thread")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("n", "sizes", "batch_size", "method"),
+    ("n", "sizes", "batch_size", "method", "density"),
     [
-        (1000, (50, 33, 17, 7), 300, SGD),
-        (777, (301, 100, 10), 256, ADAM),
-        (500, (64, 64, 2), 200, NESTEROV),
-        (5000, (300, 11), 2500, SGD),
-        (401, (20, 90, 15, 14, 3), 400, ADAM),
-        (2600, (784, 70, 5), 1300, SGD),  # more rows than a room holds
+        (1000, (50, 33, 17, 7), 300, SGD, 1),
+        (777, (301, 100, 10), 256, ADAM, 1),
+        (500, (64, 64, 2), 200, NESTEROV, 1),
+        (5000, (300, 11), 2500, SGD, 1),
+        (401, (20, 90, 15, 14, 3), 400, ADAM, 1),
+        (2600, (784, 70, 5), 1300, SGD, 1),  # more rows than a room holds
+        (600, (500, 40, 3), 300, ADAM, 0.05),
+        (600, (5000, 20, 3), 30, SGD, 0.01),  # lazy
     ],
     ids=str,
 )
-def test_threads_do_not_change_a_bit(n, sizes, batch_size, method, dtype):
-    given = data_of(n, sizes, dtype, weighted=method == NESTEROV)
+def test_threads_do_not_change_a_bit(n, sizes, batch_size, method, density, dtype):
+    X, *rest = data_of(n, sizes, dtype, density, weighted=method == NESTEROV)
+    given = X if density == 1 else scipy.sparse.csr_array(X), *rest
     with fs.num_threads(1):
         alone = run_epochs(*given, sizes, batch_size, method)
     for threads in (2, 3):
@@ -107,8 +111,10 @@ def test_sparse_epochs_are_those_of_the_dense_data(case, method, dtype):
     sizes, batch_size, weighted = case.pop("sizes"), case.pop("batch_size"), case.pop("weighted")
     X, y, by_row = data_of(130 if batch_size > 1 else 60, sizes, dtype, density=0.02, weighted=weighted)
     by_row[:30:2] = 0
+    data = scipy.sparse.csr_array(X)
+    assert is_lazy((data.data, data.indices, data.indptr), 300, len(y) // batch_size, [method]) == (method != ADAM)
     dense = run_epochs(X, y, by_row, sizes, batch_size, method, **case)
-    sparse = run_epochs(scipy.sparse.csr_array(X), y, by_row, sizes, batch_size, method, **case)
+    sparse = run_epochs(data, y, by_row, sizes, batch_size, method, **case)
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(sparse[0], dense[0], rtol=max(64 * eps, 1e-6 * (dtype == np.float32)))
     scale = np.abs(dense[1]).max()

@@ -135,8 +135,8 @@ def _meet_features_jitted(X, order, first, count, step, n_out, features, grad):
 
 @routine
 def _meet(X, order, first, count, step, n_out, features, grad):
-    (_, indices, indptr), (weights, velocity, done, slots, met, powers, _) = X, features
-    n_met = NONE
+    weights, velocity, done, slots, met, powers, _ = features
+    indices, indptr, n_met = X[1], X[2], NONE
     for i in range(count):
         for k in range(indptr[order[first + i]], indptr[order[first + i] + 1]):
             d = np.int64(indices[k])
