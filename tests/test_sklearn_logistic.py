@@ -1,0 +1,157 @@
+"""scikit-learn's own tests of LogisticRegression, of SoftmaxClassifier: a class in LogisticRegression's clothes takes its
+place in a copy of their module. What they test that SoftmaxClassifier does not have is listed with the reason.
+"""
+
+import importlib.util
+from inspect import signature
+from types import ModuleType
+from typing import Any, Self
+from unittest import mock
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model._base import LinearClassifierMixin
+
+import fastsoftmax as fs
+from fastsoftmax.classifier.options import SOLVERS
+
+if not sklearn.__version__.startswith("1.9."):
+    pytest.skip("the table below is of scikit-learn 1.9's tests", allow_module_level=True)
+
+HAS_L1 = "l1_ratio" in signature(fs.SoftmaxClassifier).parameters
+
+
+class LogisticRegression(ClassifierMixin, BaseEstimator):
+    """A SoftmaxClassifier by LogisticRegression's parameters. A solver that ours lacks means: any that finds the minimum."""
+
+    _predict_proba_lr = LinearClassifierMixin._predict_proba_lr
+
+    def __init__(
+        self,
+        penalty: Any = "deprecated",
+        *,
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        dual: bool = False,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: Any = None,
+        random_state: Any = None,
+        solver: str = "lbfgs",
+        max_iter: int = 100,
+        verbose: int = 0,
+        warm_start: bool = False,
+        n_jobs: Any = None,
+    ) -> None:
+        self.penalty = penalty
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.dual = dual
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+
+    def _ours(self) -> dict[str, Any]:
+        same = ("tol", "fit_intercept", "class_weight", "random_state", "max_iter", "verbose", "warm_start")
+        options = {name: getattr(self, name) for name in same} | {"alpha": 0.0 if self.penalty is None else 1 / self.C}
+        if self.l1_ratio and not HAS_L1:
+            pytest.skip("SoftmaxClassifier has no l1_ratio")
+        if self.l1_ratio:
+            return options | {"solver": "coordinate-descent", "l1_ratio": self.l1_ratio}
+        return options | {"solver": self.solver if self.solver in SOLVERS else "lbfgs"}
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        if "_model" not in vars(self):
+            self._model = fs.SoftmaxClassifier()
+        self._model.set_params(**self._ours()).fit(X, y, sample_weight)
+        return self
+
+    def set_callbacks(self, *callbacks: Any) -> Self:
+        self._model = fs.SoftmaxClassifier().set_callbacks(*callbacks)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_model" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._model, name)
+
+
+def theirs() -> ModuleType:
+    """A copy of their module in which LogisticRegression is the class above."""
+    found = importlib.util.find_spec("sklearn.linear_model.tests.test_logistic")
+    spec = importlib.util.spec_from_file_location("sklearn_test_logistic", found.origin)
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch("sklearn.linear_model.LogisticRegression", LogisticRegression):
+        spec.loader.exec_module(module)
+    return module
+
+
+CV = "of LogisticRegressionCV alone"
+PRIVATE = "of a private function of scikit-learn's"
+LIBLINEAR = "of liblinear's own limits"
+DEPRECATED = "of parameters that scikit-learn deprecates"
+ELSEWHERE = {
+    "test_check_solver_option": "texts of errors about scikit-learn's own solvers",
+    "test_elasticnet_l1_ratio_err_helpful": DEPRECATED,
+    "test_l1_ratio_non_elasticnet": DEPRECATED,
+    "test_penalty_none": DEPRECATED,
+    "test_penalty_deprecated": DEPRECATED,
+    "test_l1_ratio_None_deprecated": DEPRECATED,
+    "test_logisticregression_warns_with_n_jobs": DEPRECATED,
+    "test_lr_penalty_l1ratio_incompatible": DEPRECATED,
+    "test_elastic_net_l1_l2_equivalence": DEPRECATED,
+    "test_logistic_regression_path_convergence_fail": PRIVATE,
+    "test_logistic_cv_multinomial_score": PRIVATE,
+    "test_logistic_regression_path_coefs_multinomial": PRIVATE,
+    "test_logistic_regression_path_init_coefs": PRIVATE,
+    "test_liblinear_dual_random_state": LIBLINEAR,
+    "test_liblinear_with_large_values": LIBLINEAR,
+    "test_liblinear_multiclass_raises": LIBLINEAR,
+    "test_logistic_cv_refit_false_non_elasticnet": CV,
+    "test_logistic_cv_mock_scorer": CV,
+    "test_multinomial_cv_iris": CV,
+    "test_logistic_cv_sparse": CV,
+    "test_logistic_regressioncv_class_weights": CV,
+    "test_LogisticRegressionCV_no_refit": CV,
+    "test_LogisticRegressionCV_elasticnet_attribute_shapes": CV,
+    "test_lr_cv_scores_differ_when_sample_weight_is_requested": CV,
+    "test_lr_cv_scores_without_enabling_metadata_routing": CV,
+    "test_passing_params_without_enabling_metadata_routing": CV,
+    "test_logisticregressioncv_warns_with_use_legacy_attributes": CV,
+    "test_lr_scoring_warns": CV,
+    "test_get_default_scorer": CV,
+}
+
+module = theirs()
+pytestmark = module.pytestmark
+globals().update({name: value for name, value in vars(module).items() if name.startswith("test_")})
+
+
+@pytest.fixture
+def global_random_seed() -> int:
+    """As scikit-learn's own runs have it by default."""
+    return 42
+
+
+@pytest.fixture(autouse=True)
+def applies(request: pytest.FixtureRequest) -> None:
+    """Skips what SoftmaxClassifier does not have."""
+    for name in (request.node.originalname, request.node.name):
+        if name in ELSEWHERE:
+            pytest.skip(ELSEWHERE[name])
+
+
+def test_the_table_names_tests_that_there_are() -> None:
+    """None has another name by now."""
+    assert {name.partition("[")[0] for name in ELSEWHERE} <= set(vars(module))
+    assert np.isfinite(module.LogisticRegression().fit([[0.0], [1.0]], [0, 1]).coef_).all()
