@@ -1,4 +1,4 @@
-"""What all classifiers are judged by, whoever fitted them: one objective and one accuracy, in float64; and the turns."""
+"""What all classifiers are judged by, whoever fitted them: one objective, one accuracy, in float64; and the turns."""
 
 import statistics
 import time
@@ -95,7 +95,9 @@ def finish(
     """
     medians = {} if benchmark.disabled else take_turns({name: partial(quietly, call) for name, call in calls.items()})
     good = {name: medians[name] for name, fit in fits.items() if medians and fit["reached"]}
-    of = {library: [t for name, t in good.items() if name.startswith(library)] for library in ("fastsoftmax", "sklearn")}
+    of = {
+        library: [t for name, t in good.items() if name.startswith(library)] for library in ("fastsoftmax", "sklearn")
+    }
     of["peers"] = [t for name, t in good.items() if not name.startswith("fastsoftmax")]
     medians |= {library: min(times) for library, times in of.items() if times}
     shape = [*X.shape, n_classes]

@@ -6,8 +6,8 @@
 
 Markdown goes to stdout: for each number of threads and dtype how many times as long torch and JAX take, and a table of
 all medians, the fastest in bold; fractions of the ceilings measured beside; the linear layer with its loss; training;
-and every case where another library was faster. Ratios are of medians of one race, in which the libraries took turns. Plots need
-matplotlib.
+and every case where another library was faster. Ratios are of medians of one race, in which the libraries took turns.
+Plots need matplotlib.
 """
 
 import argparse

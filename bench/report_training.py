@@ -92,7 +92,13 @@ def _descents(races: list[Race]) -> list[str]:
         row(["---"] * 3 + ["--:"] * (2 * len(others) + 3)),
     ]
     for race in races:
-        cells = [race.operation.removeprefix("sgd "), shape_of(race.shape), race.dtype, str(race.threads), ms(race.ours)]
+        cells = [
+            race.operation.removeprefix("sgd "),
+            shape_of(race.shape),
+            race.dtype,
+            str(race.threads),
+            ms(race.ours),
+        ]
         cells += [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in others]
         fits = race.fits or {}
         cells += [f"{fits[name]['accuracy']:.4f}" if name in fits else "-" for name in ("fastsoftmax", *others)]

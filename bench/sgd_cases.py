@@ -73,7 +73,13 @@ def sklearn(case: SgdCase, X: np.ndarray, y: np.ndarray, seed: int, threads: int
 def _mlp_options(case: SgdCase, seed: int) -> dict[str, Any]:
     """What SoftmaxClassifier and MLPClassifier call by one name; neither ends early."""
     steps = {"learning_rate_init": RATE, "momentum": MOMENTUM, "nesterovs_momentum": False, "batch_size": case.batch}
-    return {"solver": "sgd", **steps, "max_iter": case.epochs, "n_iter_no_change": case.epochs + 1, "random_state": seed}
+    return {
+        "solver": "sgd",
+        **steps,
+        "max_iter": case.epochs,
+        "n_iter_no_change": case.epochs + 1,
+        "random_state": seed,
+    }
 
 
 def torch(case: SgdCase, X: np.ndarray, y: np.ndarray, seed: int, threads: int) -> Call:

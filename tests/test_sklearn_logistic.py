@@ -1,5 +1,5 @@
-"""scikit-learn's own tests of LogisticRegression, of SoftmaxClassifier: a class in LogisticRegression's clothes takes its
-place in a copy of their module. What they test that SoftmaxClassifier does not have is listed with the reason.
+"""scikit-learn's own tests of LogisticRegression, of SoftmaxClassifier: a class with LogisticRegression's parameters
+takes its place in a copy of their module. What they test that SoftmaxClassifier lacks is listed, with the reason.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ HAS_L1 = "l1_ratio" in signature(fs.SoftmaxClassifier).parameters
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):
-    """A SoftmaxClassifier by LogisticRegression's parameters. A solver that ours lacks means: any that finds the minimum."""
+    """A SoftmaxClassifier by LogisticRegression's parameters; a solver that ours lacks is any of ours."""
 
     _predict_proba_lr = LinearClassifierMixin._predict_proba_lr
 
