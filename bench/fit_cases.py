@@ -110,10 +110,11 @@ def solver_alone(case: FitCase, solver: str, tol: float) -> Call:
     """Ours without the classifier around it, from arrays known to be fit: the rest of `fit` is mostly validation."""
     X, y = case.data
     network, method = Network(np.array([X.shape[1], y.max() + 1])), QuasiNewton(solver, tol, ENOUGH)
+    first = bool(y.max() == 1)  # of two classes the first has logits 0
 
     def call() -> Layers:
         params = np.zeros(network.n_params, X.dtype)
-        problem = Objective(X, y, network, np.empty(0), np.empty(0, X.dtype), alpha=case.alpha)
+        problem = Objective(X, y, network, np.empty(0), np.empty(0, X.dtype), alpha=case.alpha, pins_first_class=first)
         train(problem, params, method)
         return [(weight.T, bias) for weight, bias in network.layers(params)]
 

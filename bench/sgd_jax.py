@@ -9,6 +9,7 @@ each call a line; it answers with the weights. A round trip takes some 0.1 ms.
 import io
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
@@ -85,7 +86,14 @@ def elsewhere(python: str, X: np.ndarray, y: np.ndarray, seed: int, **options: A
         arrays = list(_receive(process.stdout).values())
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
+    weakref.finalize(call, _end, process)
     return call
+
+
+def _end(process: Any) -> None:
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
 
 
 def serve() -> None:
