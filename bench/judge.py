@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
-from sklearn.exceptions import ConvergenceWarning
 
 Layers = list[tuple[np.ndarray, np.ndarray]]  # weight (n_in, n_out) and bias (n_out,) of each
 Call = Callable[[], Any]
@@ -41,9 +40,9 @@ def layers_of(model: Any) -> Layers:
 
 
 def quietly(fit: Call) -> Any:
-    """The fit, without a word that more iterations would do it good: how good it is, is checked."""
+    """The fit, without a word on its line search or that more iterations would do it good: how good it is, is checked."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore")
         return fit()
 
 
