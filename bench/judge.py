@@ -40,7 +40,7 @@ def layers_of(model: Any) -> Layers:
 
 
 def quietly(fit: Call) -> Any:
-    """The fit, without a word on its line search or that more iterations would do it good: how good it is, is checked."""
+    """The fit without its warnings, of line searches or too few iterations: how good it is, is checked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return fit()
