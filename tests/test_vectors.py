@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import FLOATS, rng
+from helpers import FLOATS, JIT, rng
 
 import fastsoftmax as fs
 from fastsoftmax import kernels
@@ -90,6 +90,7 @@ def test_the_memory_tells_what_the_recursion_does(size, dtype):
             break
 
 
+@pytest.mark.skipif(not JIT, reason="Python has one thread")
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_threads_do_not_change_a_bit(dtype):
     size, found = 9 * BLOCK + 5, []
