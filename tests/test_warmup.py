@@ -65,8 +65,12 @@ def no_calls(dtype):
     return iter(())
 
 
-def no_pool(*_):
-    raise OSError("no semaphores")
+def no_semaphores_in_python(*_):
+    raise NotImplementedError
+
+
+def no_semaphores_left(*_):
+    raise OSError
 
 
 class NoProcesses(warmup.ProcessPoolExecutor):
@@ -74,7 +78,10 @@ class NoProcesses(warmup.ProcessPoolExecutor):
         raise OSError("no more processes")
 
 
-@pytest.mark.parametrize("executor", [no_pool, NoProcesses, warmup.ProcessPoolExecutor])
+EXECUTORS = [no_semaphores_in_python, no_semaphores_left, NoProcesses, warmup.ProcessPoolExecutor]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_where_processes_cannot_do_it_this_one_does(monkeypatch, executor):
     made.clear()
     told = []

@@ -108,7 +108,7 @@ def solve(problem: Problem, report: Report) -> Outcome:
     """Train; report is told of each iteration, and may ask to stop."""
     training, solver = train(problem.objective, problem.params, problem.solver, report), problem.solver
     seen, scores = (solver.seen, solver.scores or None) if isinstance(solver, Descent) else (None, None)
-    coordinates = getattr(solver, "coordinates", None)
+    coordinates = solver.coordinates
     none = np.empty(0, np.intp)
     return Outcome(
         problem.network,

@@ -79,7 +79,7 @@ def _in_processes(
     """Whether processes did the work. False: there are none to be had, or one was killed; what they kept stays."""
     try:
         pool = ProcessPoolExecutor(jobs, get_context("spawn"))
-    except (NotImplementedError, OSError):  # a system without semaphores
+    except (NotImplementedError, OSError):  # Python without semaphores; none left
         return False
     with pool:
         try:

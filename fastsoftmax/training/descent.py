@@ -19,6 +19,7 @@ from fastsoftmax.kernels.fit.optimizers import (
     RULE_SIZE,
     SGD,
 )
+from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
 
@@ -62,6 +63,7 @@ class Descent:
     best: float = math.inf  # what is to fall: the loss, or the score with its sign turned
     idle: int = 0  # epochs in a row without an improvement by tol
     scores: list[float] = field(default_factory=list)
+    coordinates: Coordinates | None = field(default=None, init=False)
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from fastsoftmax._gate.arrays import QUIET, Array
+from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.objective import Objective
 
 LARGE = 1e10  # a weight that may make the next loss infinite
@@ -25,9 +26,11 @@ class Solver(Protocol):
     Attributes
     ----------
     goes_through_bad : whether the parameters may be no good ones for a while, or the loss that is told that of others
+    coordinates : after a call, those that it worked in, if not in the parameters
     """
 
     goes_through_bad: ClassVar[bool]
+    coordinates: Coordinates | None
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
