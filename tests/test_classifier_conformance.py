@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fastsoftmax import SoftmaxClassifier
 
 CHECKED = [
-    *(SoftmaxClassifier(solver=solver) for solver in ("lbfgs", "newton-cg", "sgd", "adam")),
+    *(SoftmaxClassifier(solver=solver) for solver in ("lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam")),
     *(SoftmaxClassifier((16,), solver=solver) for solver in ("lbfgs", "sgd", "adam")),
     SoftmaxClassifier(loss="squared_error"),
 ]
@@ -57,7 +57,10 @@ def assert_same_minimum(ours, theirs, tolerance):
         assert np.abs(a - b).max() <= tolerance * max(np.abs(b).max(), np.abs(theirs.coef_).max()), name
 
 
-@pytest.mark.parametrize(("solver", "tol", "tolerance"), [("lbfgs", 1e-10, 1e-4), ("newton-cg", 1e-6, 2e-3)])
+@pytest.mark.parametrize(
+    ("solver", "tol", "tolerance"),
+    [("lbfgs", 1e-10, 1e-4), ("newton-cg", 1e-6, 2e-3), ("newton-cholesky", 1e-8, 1e-5)],
+)
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 100.0])
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_the_minimum_is_that_of_logistic_regression(load, options, raw, alpha, s
     assert ours.decision_function(X).shape == theirs.decision_function(X).shape
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
 def test_a_tol_below_the_rounding_is_no_reason_to_claim_that_max_iter_was_reached(solver):
     X, y = load_iris(return_X_y=True)
     with warnings.catch_warnings(record=True) as caught:
@@ -90,7 +93,7 @@ def test_a_tol_below_the_rounding_is_no_reason_to_claim_that_max_iter_was_reache
     assert not [warning for warning in caught if "Maximum iterations" in str(warning.message)]
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
 def test_the_default_tol_is_good_for_three_digits_of_the_probabilities(solver):
     for load in (load_iris, load_wine, load_breast_cancer):
         X, y = standardised(load)
@@ -110,7 +113,7 @@ def test_descent_comes_to_the_same_minimum(solver):
     np.testing.assert_allclose(ours.predict_proba(IRIS), theirs.predict_proba(IRIS), atol=1e-3)  # b + c is as good as b
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
 def test_float32_stays_float32_and_comes_near(solver):
     theirs = LogisticRegression(tol=1e-10, solver="newton-cholesky").fit(IRIS, LABELS)
     X = IRIS.astype(np.float32)
@@ -120,7 +123,7 @@ def test_float32_stays_float32_and_comes_near(solver):
     assert {a.dtype for a in (ours.coef_, ours.intercept_, ours.coefs_[0], *results)} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
 def test_a_sparse_matrix_is_its_dense_copy(solver):
     X, y = load_digits(return_X_y=True)
     X, y = X[y < 3], y[y < 3]
@@ -213,6 +216,7 @@ def value_and_grad(model, X, targets, by_row, nudge=1.0):
         ({"class_weight": {0: 0.3, 2: 4.0}}, False, True),
         ({"class_weight": "balanced", "solver": "newton-cg"}, True, False),
         ({"label_smoothing": 0.3, "solver": "newton-cg"}, False, False),
+        ({"label_smoothing": 0.3, "class_weight": "balanced", "solver": "newton-cholesky"}, False, True),
         ({"hidden_layer_sizes": (4,), "activation": "tanh", "random_state": 0}, False, True),
         ({"hidden_layer_sizes": (3, 4), "activation": "logistic", "alpha": 0.02, "random_state": 1}, False, False),
         ({"hidden_layer_sizes": (4,), "activation": "tanh", "loss": "squared_error", "random_state": 2}, True, False),
@@ -225,7 +229,7 @@ def test_the_gradient_vanishes_at_the_end(options, binary, weigh):
     model = SoftmaxClassifier(**{"alpha": 0.3, "tol": 1e-9, "max_iter": 5000, **options}).fit(X, y, weight)
     by_row = np.ones(len(y)) if weight is None else weight
     if model.class_weight == "balanced":
-        by_row = by_row * (len(y) / (2 * np.bincount(y)))[y]
+        by_row = by_row * (by_row.sum() / ((1 + y.max()) * np.bincount(y, by_row)))[y]
     elif model.class_weight:
         by_row = by_row * np.array([model.class_weight.get(label, 1.0) for label in y])
     value, grad = value_and_grad(model, X, one_hot(y), by_row)
@@ -246,6 +250,7 @@ def test_the_gradient_vanishes_at_the_end(options, binary, weigh):
     [
         {"tol": 1e-9},
         {"tol": 1e-9, "solver": "newton-cg"},
+        {"tol": 1e-9, "solver": "newton-cholesky"},
         {"solver": "sgd", "batch_size": 150, "learning_rate_init": 0.1, "max_iter": 30},
     ],
     ids=lambda options: options.get("solver", "lbfgs"),
@@ -262,7 +267,7 @@ def test_an_integer_weight_is_so_many_rows(options, y, sparse):
     assert np.abs(unweighted.coef_ - repeated.coef_).max() > 1e-3
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
 @pytest.mark.parametrize("class_weight", [None, {0: 3.0, 1: 0.5}, "balanced"])
 def test_probabilities_are_labels_with_weights(solver, class_weight):
     """A row of probabilities is a row for each class, weighted by its probability."""

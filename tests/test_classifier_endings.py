@@ -23,7 +23,7 @@ RAW, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(RAW)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 STILL = {"solver": "sgd", "learning_rate_init": 1e-300, "max_iter": 1}  # ends where it starts
-SOLVERS = ("lbfgs", "newton-cg", "sgd", "adam")
+SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam")
 
 
 # Starts
@@ -43,10 +43,10 @@ def test_a_network_starts_uniform_and_a_linear_model_from_zeros(activation, fact
 
 
 @pytest.mark.parametrize("hidden", [(), (4,)])
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
 def test_a_warm_start_goes_on(solver, hidden):
-    if hidden and solver == "newton-cg":
-        pytest.skip("newton-cg is for linear models")
+    if hidden and solver.startswith("newton"):
+        pytest.skip("Newton's method is for linear models")
     model = SoftmaxClassifier(hidden, solver=solver, warm_start=True, random_state=0, max_iter=5000).fit(X, Y)
     first, loss = model.n_iter_, model.loss_
     model.fit(X, Y)
@@ -144,8 +144,8 @@ callbacks = pytest.mark.skipif(
 @pytest.mark.parametrize("hidden", [(), (3,)])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_callback_sees_the_model_of_each_iteration(solver, hidden):
-    if hidden and solver == "newton-cg":
-        pytest.skip("newton-cg is for linear models")
+    if hidden and solver.startswith("newton"):
+        pytest.skip("Newton's method is for linear models")
     options = {"solver": solver, "random_state": 0, "tol": 1e-3, "learning_rate_init": 0.01}
     told, weight = Recorder(stop_after=4), np.arange(1.0, 151)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""lbfgs and newton-cg on features of any spread and offset: the minimum within a thousandth, or a ConvergenceWarning.
+"""lbfgs and Newton's methods on features of any spread and offset: a minimum to a thousandth, or a ConvergenceWarning.
 
 The minimum is that of a dense Newton iteration on standardised features, which shares nothing with the package.
 """
@@ -21,7 +21,7 @@ from fastsoftmax.training.objective import Network, Objective
 
 needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 N, D = 300, 4
-SOLVERS = ("lbfgs", "newton-cg")
+SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky")
 BASE = rng(3).standard_normal((N, D))
 
 

@@ -163,7 +163,7 @@ def test_partial_fit_of_a_model_whose_state_is_mapped_read_only(dtype, tmp_path)
         mapped.fit_temperature(x, Y)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "sgd", "adam"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam"])
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("targets", [Y, SOFT, Y.astype(str)], ids=["labels", "soft", "text"])
 def test_fit_on_read_only_data(solver, sparse, targets):

@@ -22,10 +22,12 @@ def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_
         "losses",
         "dense",
         "linear",
+        "hessian",
         "boosting",
         "objective",
         "training",
         "coordinates",
+        "newton_cholesky",
     )
     files = [str(HERE / f"test_{room}.py") for room in rooms]
     settings = {**os.environ, "NUMBA_DISABLE_JIT": "1", "COVERAGE_FILE": str(tmp_path / "coverage")}

@@ -74,8 +74,10 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Of the hidden layers.
     loss : {"cross_entropy", "squared_error"}
         Of the probabilities; squared_error is :math:`\sum_c (p_c - t_c)^2` (the Brier score), and not convex.
-    solver : {"lbfgs", "newton-cg", "sgd", "adam"}
-        newton-cg takes the fewest iterations, and is for linear models. sgd and adam take mini-batches.
+    solver : {"lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam"}
+        newton-cg takes few iterations, and is for linear models. newton-cholesky is for those of few features and
+        classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes. sgd and
+        adam take mini-batches.
     alpha : float, default 1.0
         Strength of the L2 penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
     fit_intercept : bool, default True
@@ -102,9 +104,11 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         lbfgs and newton-cg end when the norm of the gradient of the objective F is at most 25 tol sqrt(F + tol), in
         coordinates in which features are standardised, those that are nearly combinations of one another are made
         independent (up to 256 features), and the Hessian at the start is about the identity; newton-cg if besides
-        conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain. By default F is then within about a
-        thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient exceeds tol, or F falls by
-        less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not improve by tol.
+        conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain; newton-cholesky when half of the
+        square of Newton's decrement, about what is left to gain, is at most (25 tol)^2 (F + tol) / 2. By default F is
+        then within about a thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient
+        exceeds tol, or F falls by less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not
+        improve by tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False
@@ -129,7 +133,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Without hidden layers only.
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
-    n_iter_ : int; of a linear model by lbfgs or newton-cg an ndarray (1,), as LogisticRegression has it
+    n_iter_ : int; of a linear model by lbfgs or Newton's method an ndarray (1,), as LogisticRegression has it
         Iterations of the last fit.
     t_ : int
         Samples seen by sgd and adam.

@@ -18,10 +18,15 @@ from fastsoftmax.training.descent import Descent, DescentState, start_descent
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import Solver
 from fastsoftmax.training.newton_cg import NewtonCG
+from fastsoftmax.training.newton_cholesky import NewtonCholesky
 from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network
 
 STOCHASTIC = ("sgd", "adam")
-DETERMINISTIC: dict[str, Callable[[float, int], Solver]] = {"lbfgs": LBFGS, "newton-cg": NewtonCG}
+DETERMINISTIC: dict[str, Callable[[float, int], Solver]] = {
+    "lbfgs": LBFGS,
+    "newton-cg": NewtonCG,
+    "newton-cholesky": NewtonCholesky,
+}
 SOLVERS = (*DETERMINISTIC, *STOCHASTIC)
 SCHEDULES = ("constant", "invscaling", "adaptive")
 AUTO_BATCH = 200
@@ -84,9 +89,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
     choices = (("activation", ACTIVATIONS), ("loss", LOSSES), ("solver", SOLVERS), ("backward", BACKWARD))
     for name, values in (*choices, ("learning_rate", SCHEDULES)):
         check_choice(name, given[name], values)
-    if given["solver"] == "newton-cg" and (hidden or given["backward"] != "fused"):
-        what = "hidden_layer_sizes=()" if hidden else 'backward="fused"'
-        raise ValueError(f"solver='newton-cg' needs {what}: choose 'lbfgs', 'sgd' or 'adam'")
+    _check_newton(given, hidden)
     for name in ("fit_intercept", "shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
         read_flag(name, given[name])
     for name in ("max_iter", "n_iter_no_change"):
@@ -106,6 +109,17 @@ def read_options(given: Mapping[str, Any]) -> Options:
     known = {name: given[name] for name in Options.__dataclass_fields__ if name in given}
     resolved = {"hidden": hidden, "batch_size": batch_size, "learning_rate_init": rate, **numbers}
     return Options(**{**known, **resolved, "verbose": bool(given["verbose"])})
+
+
+def _check_newton(given: Mapping[str, Any], hidden: tuple[int, ...]) -> None:
+    """A ValueError where the solver needs a Hessian that is not there, or that may be indefinite."""
+    solver, what = given["solver"], ""
+    if solver in ("newton-cg", "newton-cholesky") and (hidden or given["backward"] != "fused"):
+        what = "hidden_layer_sizes=()" if hidden else 'backward="fused"'
+    elif solver == "newton-cholesky" and given["loss"] != "cross_entropy":
+        what = 'loss="cross_entropy"'
+    if what:
+        raise ValueError(f"solver={solver!r} needs {what}: choose 'lbfgs', 'sgd' or 'adam'")
 
 
 def network_of(options: Options, n_features: int, n_classes: int) -> Network:

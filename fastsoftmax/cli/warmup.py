@@ -29,6 +29,7 @@ from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.newton_cg import NewtonCG
+from fastsoftmax.training.newton_cholesky import NewtonCholesky
 from fastsoftmax.training.objective import Network, Objective
 
 DTYPES = ("float32", "float64")
@@ -179,6 +180,8 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
     objective, params = Objective(X, targets, network, np.empty(0), loss=loss), np.zeros(network.n_params, X.dtype)
     for solver in (LBFGS, NewtonCG) if objective.is_linear else (LBFGS,):
         train(objective, params, solver(1e-3, 2))
+    if objective.is_linear and loss == "cross_entropy":
+        train(objective, params, NewtonCholesky(1e-3, 2))
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 

@@ -16,6 +16,7 @@ from fastsoftmax.kernels.fit.lbfgs import lbfgs_direction, remember_pair
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
+from fastsoftmax.kernels.layer.hessian import linear_cross_entropy_hessian_rows
 from fastsoftmax.kernels.layer.linear import (
     dense_rows,
     dense_vjp_rows,
@@ -72,6 +73,7 @@ __all__ = [
     "first_bad_label",
     "hide",
     "lbfgs_direction",
+    "linear_cross_entropy_hessian_rows",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
     "linear_squared_error_hvp_rows",

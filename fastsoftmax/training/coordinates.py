@@ -43,7 +43,7 @@ class Coordinates:
         Features so far from 0, for their deviation, that rounding hides some of what they say.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, whitens: bool = True) -> None:
         self._linear = objective.is_linear
         self.out_of_range = self.far_from_zero = np.empty(0, np.intp)
         self._whitener: Array | None = None  # T
@@ -60,9 +60,14 @@ class Coordinates:
                 noise = FAR * float(np.finfo(objective.X.dtype).eps) * np.abs(mean)
                 self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
             self._how = scale, mean, 1.0 / math.sqrt(curvature)
-            if 1 < len(scale) <= WHITENED:
+            if whitens and 1 < len(scale) <= WHITENED:
                 self._whitener = _whitening(objective, weight, scale, mean, curvature, ridge)
         self.dtype = np.dtype(np.float64) if self._whitener is not None else objective.X.dtype
+
+    @property
+    def scaling(self) -> tuple[Array, Array, float]:
+        """s, m (empty: 0) and r of a linear model."""
+        return self._how
 
     def params(self, u: Array, out: Array) -> Array:
         """The parameters at u: a linear map, which takes a direction, too. out may be u where the dtypes are one."""
@@ -88,9 +93,14 @@ class Coordinates:
             n_features = len(self._how[0])
             n_classes = params.size // (n_features + 1)
             if params[: n_classes * n_features].reshape(n_classes, n_features)[:, self._how[0] == 0].any():
-                u = np.empty(params.size)
-                kernels.coordinates_of(params, *self._how, u)
+                u = self.unwhitened(params)
                 run(kernels.params_of, u.size, u, *self._how, params)
+
+    def unwhitened(self, params: Array) -> Array:
+        """The u of the parameters of a linear model where T is the identity."""
+        u = np.empty(params.size)
+        kernels.coordinates_of(params, *self._how, u)
+        return u
 
     def _whitened(self, u: Array) -> Array:
         """(U T, u_b): T is symmetric."""

@@ -235,6 +235,19 @@ class Objective:
 
         return product
 
+    def hessian(self, weight: Array, features: tuple[Array, Array, float], grad: Array, hessian: Array) -> float:
+        """The cross-entropy without the penalty, and its gradient and Hessian, for float64 weights (C, D + 1).
+
+        features: mean, scale and bias_scale, of which kernels/layer/hessian.py makes x' of a row; grad (C, D + 1) and
+        hessian ((C - 1) (D + 1),) * 2, or empty, are filled.
+        """
+        labels, distribution = self._by_kind
+        targets = (labels, distribution.astype(np.float64, copy=False), self.sample_weight, self.label_smoothing)
+        work, sums = self._losses.size * (weight.size + hessian.size // 4), (self._losses, grad, hessian)
+        kernel, scale = kernels.linear_cross_entropy_hessian_rows, 1.0 / self.total
+        run(kernel, work // MULTIPLICATIONS, self.rows, *features, weight, *targets, scale, *sums)
+        return float(kernels.sum_row(self._losses)) / self.total
+
     def epoch(
         self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
     ) -> float:
