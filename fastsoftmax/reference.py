@@ -202,6 +202,25 @@ def dense_vjp(X: ArrayLike, weight: ArrayLike, cotangent: ArrayLike) -> tuple[Ar
     return cotangent @ weight, cotangent.T @ X, cotangent.sum(axis=0)
 
 
+def linear_softmax(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, temperature: float = 1.0
+) -> Array:
+    """`softmax` of the logits X W^T + b."""
+    return softmax(dense(X, weight, bias), temperature=temperature)
+
+
+def linear_log_softmax(
+    X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, temperature: float = 1.0
+) -> Array:
+    """`log_softmax` of the logits X W^T + b."""
+    return log_softmax(dense(X, weight, bias), temperature=temperature)
+
+
+def linear_argmax(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
+    """The class of the largest of the logits X W^T + b."""
+    return dense(X, weight, bias).argmax(axis=1)
+
+
 def linear_cross_entropy(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, **options: Any
 ) -> Any:

@@ -114,6 +114,11 @@ def _layer_results(n_rows: int, n_features: int, n_classes: int, dtype: str) -> 
         "dense_vjp of products that vanish": fs.dense_vjp(X, weight * tiny, cotangent * tiny),
     }
     sparse = scipy.sparse.csr_matrix(np.where(mixed(X.shape, 13) < -0.5, X, 0))
+    for name in ("linear_softmax", "linear_log_softmax"):
+        for kind, rows in (("", X), (" CSR", sparse)):
+            found[name + kind] = getattr(fs, name)(rows, weight, bias)
+    found["linear_softmax temperature"] = fs.linear_softmax(X, weight, bias, temperature=1.7)
+    found["linear_argmax"] = fs.linear_argmax(X, weight, bias).astype(dtype)
     for kind, targets, weights in _targets(n_rows, n_classes, dtype):
         for loss in ("cross_entropy", "squared_error"):
             value_and_grad, hvp = getattr(fs, f"linear_{loss}_value_and_grad"), getattr(fs, f"linear_{loss}_hvp")

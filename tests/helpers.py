@@ -131,6 +131,9 @@ def public_calls(
         ),
         "fit_temperature": (fs.fit_temperature, {"logits": logits, "targets": probs, "sample_weight": np.ones(n_rows)}),
         "dense": (fs.dense, layer),
+        "linear_softmax": (fs.linear_softmax, layer),
+        "linear_log_softmax": (fs.linear_log_softmax, layer),
+        "linear_argmax": (fs.linear_argmax, layer),
         "dense_vjp": (fs.dense_vjp, {"X": X, "weight": weight, "cotangent": vector}),
     }
     for loss in ("cross_entropy", "squared_error"):

@@ -23,6 +23,7 @@ def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_
         "dense",
         "linear",
         "hessian",
+        "inference",
         "boosting",
         "objective",
         "training",

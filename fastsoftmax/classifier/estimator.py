@@ -12,11 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -26,6 +25,7 @@ from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import num_threads
 from fastsoftmax.classifier import model_file
 from fastsoftmax.classifier.fitting import Data, Outcome, pose, solve, tell
+from fastsoftmax.classifier.inference import Question, is_plain, likeliest_of, logits_of, logits_of_classes, probs_of
 from fastsoftmax.classifier.labels import is_soft, plain_labels, read_known_labels, read_labels
 from fastsoftmax.classifier.options import (
     STOCHASTIC,
@@ -141,7 +141,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The objective: at the end, at its best, and after each iteration (as met in the epoch for sgd and adam).
     validation_scores_, best_validation_score_ : list of float and float, or None
     temperature_ : float
-        Divides the logits in predict_proba; 1 until `fit_temperature`.
+        Divides the logits in predict_proba; 1 until `fit_temperature`, and again after more training.
     n_layers_, n_outputs_, n_features_in_, feature_names_in_
         As in MLPClassifier.
 
@@ -281,6 +281,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Take the samples once, from the present weights, with sgd or adam; momentum goes on from call to call.
 
+        temperature_ is 1 again: what `fit_temperature` found was for the weights before.
+
         Parameters
         ----------
         X, y, sample_weight
@@ -317,12 +319,13 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             network = network_of(options, samples.shape[1], len(labels.classes))
             if first:
                 params = new_params(network, dtype, options.fit_intercept, rng)
-                self.temperature_, self.t_, self.loss_curve_ = 1.0, 0, []
+                self.t_, self.loss_curve_ = 0, []
             else:
                 params = kept_params(vars(self), network, dtype, labels.classes)
             descent = kept_descent(getattr(self, "_descent", None), options.solver)
             self._descent = descent or new_descent(options, params, rng)
             data = Data(samples.astype(dtype, copy=False), labels, by_row)
+            self.temperature_ = 1.0
             self._train(options, network, params, data, rng, None)
         return self
 
@@ -374,22 +377,21 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _threads(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self.n_threads is None else num_threads(self.n_threads)
 
-    def _logits(self, X: Any) -> Array:
-        """(n_samples, n_outputs_)."""
-        check_is_fitted(self, "coefs_")
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32], order="C")
-        layers = [(coef.T, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
+    def _answer(self, X: Any, question: Question) -> Array:
+        """What a question (inference.py) makes of the last layer, for samples that scikit-learn's checks let pass."""
         with self._threads():
-            if issparse(self.coefs_[0]):  # after sparsify
-                return np.asarray(safe_sparse_dot(X, self.coefs_[0], dense_output=True) + self.intercepts_[0])
-            return functional.dense(layer_inputs(X, layers, self.activation)[-1], *layers[-1])
+            if is_plain(X, vars(self)):
+                answer, shows_finite = question(*self._last_layer(X))
+                if shows_finite:
+                    return answer
+            check_is_fitted(self, "coefs_")
+            X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32], order="C")
+            return question(*self._last_layer(X))[0]
 
-    def _all_logits(self, X: Any) -> Array:
-        """The logits of all classes, (n_samples, n_classes)."""
-        logits = self._logits(X)
-        if self.n_outputs_ == 1:
-            logits = np.hstack([np.zeros_like(logits), logits])
-        return logits
+    def _last_layer(self, X: Any) -> tuple[Any, Any, Array]:
+        """What the last layer is given, its weight (n_outputs_, n_in), sparse after `sparsify`, and its bias."""
+        layers = [(coef.T, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
+        return layer_inputs(X, layers, self.activation)[-1], *layers[-1]
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Logits.
@@ -403,7 +405,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ndarray (n_samples, n_classes), or (n_samples,) for two classes
             Not divided by temperature_.
         """
-        logits = self._logits(X)
+        logits = self._answer(X, logits_of)
         return logits.ravel() if self.n_outputs_ == 1 else logits
 
     def predict(self, X: ArrayLike) -> Array:
@@ -417,7 +419,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         ndarray (n_samples,)
         """
-        best = self._all_logits(X).argmax(axis=1)
+        best = self._answer(X, likeliest_of)
         return self.classes_[best]
 
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -431,8 +433,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         ndarray (n_samples, n_classes)
         """
-        with self._threads():
-            return functional.softmax(self._all_logits(X), temperature=self.temperature_)
+        return self._answer(X, lambda *layer: probs_of("softmax", self.temperature_, *layer))
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Logarithms of the probabilities, which stay finite where those are 0.
@@ -445,8 +446,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         ndarray (n_samples, n_classes)
         """
-        with self._threads():
-            return functional.log_softmax(self._all_logits(X), temperature=self.temperature_)
+        return self._answer(X, lambda *layer: probs_of("log_softmax", self.temperature_, *layer))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy: the share of the samples whose predicted class is right.
@@ -480,7 +480,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self
             With temperature_; what is predicted does not change.
         """
-        logits = self._all_logits(X)
+        logits = self._answer(X, logits_of_classes)
         labels = read_known_labels(y, logits.dtype, self.classes_)
         self.temperature_ = functional.fit_temperature(logits, labels.targets, sample_weight=sample_weight)
         return self

@@ -21,7 +21,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from fastsoftmax import functional as fs
-from fastsoftmax._threads import num_threads
+from fastsoftmax import kernels
+from fastsoftmax._threads import num_threads, run
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
@@ -155,8 +156,11 @@ def _loss_calls(dtype: Any) -> Iterator[Call]:
 
 def _dense_calls(dtype: Any) -> Iterator[Call]:
     weight = np.zeros((4, 3), dtype)
+    yield partial(run, kernels.all_finite, 0, np.zeros((2, 3), dtype))
     for X in (np.zeros((2, 3), dtype), csr_array(np.ones((2, 3), dtype))):
         yield partial(fs.dense, X, weight)
+        for inference in (fs.linear_softmax, fs.linear_log_softmax, fs.linear_argmax):
+            yield partial(inference, X, weight)
         yield partial(fs.dense_vjp, X, weight, np.zeros((2, 4), dtype))
         for targets in (np.zeros(2, np.int64), np.full((2, 4), 1 / 4, dtype)):
             for loss in ("linear_cross_entropy", "linear_squared_error"):

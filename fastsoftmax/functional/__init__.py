@@ -4,6 +4,7 @@ from fastsoftmax.functional._layer import LinearGrads
 from fastsoftmax.functional.boosting import softmax_grad_hess
 from fastsoftmax.functional.calibration import fit_temperature
 from fastsoftmax.functional.dense import dense, dense_vjp
+from fastsoftmax.functional.inference import linear_argmax, linear_log_softmax, linear_softmax
 from fastsoftmax.functional.linear import (
     linear_cross_entropy,
     linear_cross_entropy_hvp,
@@ -35,9 +36,12 @@ __all__ = [
     "dense",
     "dense_vjp",
     "fit_temperature",
+    "linear_argmax",
     "linear_cross_entropy",
     "linear_cross_entropy_hvp",
     "linear_cross_entropy_value_and_grad",
+    "linear_log_softmax",
+    "linear_softmax",
     "linear_squared_error",
     "linear_squared_error_hvp",
     "linear_squared_error_value_and_grad",

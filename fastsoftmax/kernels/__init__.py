@@ -17,6 +17,7 @@ from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
 from fastsoftmax.kernels.layer.hessian import linear_cross_entropy_hessian_rows
+from fastsoftmax.kernels.layer.inference import linear_argmax_rows, linear_log_softmax_rows, linear_softmax_rows
 from fastsoftmax.kernels.layer.linear import (
     dense_rows,
     dense_vjp_rows,
@@ -42,6 +43,7 @@ from fastsoftmax.kernels.rows.columns import (
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
+from fastsoftmax.kernels.rows.finite import all_finite
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.rows.jacobians import (
     log_softmax_jvp_rows,
@@ -58,6 +60,7 @@ from fastsoftmax.kernels.rows.vecmath import sum_row
 __all__ = [
     "activate",
     "add_multiple",
+    "all_finite",
     "conjugate_step",
     "coordinates_grad_of",
     "coordinates_of",
@@ -73,9 +76,12 @@ __all__ = [
     "first_bad_label",
     "hide",
     "lbfgs_direction",
+    "linear_argmax_rows",
     "linear_cross_entropy_hessian_rows",
     "linear_cross_entropy_hvp_rows",
     "linear_cross_entropy_rows",
+    "linear_log_softmax_rows",
+    "linear_softmax_rows",
     "linear_squared_error_hvp_rows",
     "linear_squared_error_rows",
     "log_softmax_columns",

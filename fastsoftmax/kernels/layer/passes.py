@@ -10,7 +10,8 @@ added to grad_weight (C, D), grad_bias (C,) and put into grad_X (N, D); one that
 Three ways, by the kind of X and the size of weight alone:
 
 - by groups, where weight and its gradient fit into a core's cache: each thread takes reduction groups of GROUP rows
-  through the whole pass and sums in a workspace of its own, which is added to the gradients in the order of the groups;
+  through the whole pass and sums in a workspace of its own, which is added to the gradients in the order of the groups
+  (where there are no sums, a group is a block);
 - together, where they do not: all threads work on one block and share the classes; the gradient of a class is one
   thread's, and adds up block by block;
 - CSR: together, too, but the threads share the features, and weight is transposed so that a number of X meets all
@@ -37,6 +38,7 @@ from fastsoftmax.kernels.layer.dense import (
     grad_X_block,
     logits_block,
     logits_pieces,
+    rows_that_fit,
 )
 from fastsoftmax.kernels.layer.sparse import (
     add_transposed,
@@ -85,12 +87,15 @@ def _dense(team, X, products, work, weight, sums):
 @routine
 def _by_groups(team, X, products, work, weight, sums):
     grad_weight, grad_bias, _ = sums
-    rows, with_grad = block_rows(X), grad_weight.size > 0 or grad_bias.size > 0
+    rows, with_grad, group_rows = block_rows(X), grad_weight.size > 0 or grad_bias.size > 0, GROUP
+    if not with_grad:  # a row is then by itself: blocks that lie in a cache with their logits, some for each thread
+        rows = rows_that_fit(max(1, (X.shape[1] + weight.shape[0]) * X.itemsize))
+        rows = group_rows = ROWS if X.shape[0] < 2 * rows * team_size(team) else rows
     sizes = (rows * weight.shape[0] * max(1, products[0]), weight.size * with_grad, weight.shape[0])
     size = _padded(X, sizes[0]) + _padded(X, sizes[1]) + _padded(X, sizes[2])
     workspace, ticket = on_huge_pages(np.empty(team_size(team) * size + lanes(X), X.dtype)), np.zeros(1, np.int64)
-    arguments = (team, ticket, workspace, size, rows, X, products, work, weight, sums)
-    share_each(team, -(-X.shape[0] // GROUP), _groups, arguments)
+    arguments = (team, ticket, workspace, size, rows, group_rows, X, products, work, weight, sums)
+    share_each(team, -(-X.shape[0] // group_rows), _groups, arguments)
 
 
 @inlined
@@ -99,18 +104,19 @@ def _padded(like, size):
 
 
 @routine
-def _groups(first, last, team, ticket, workspace, size, rows, X, products, work, weight, sums):
+def _groups(first, last, team, ticket, workspace, size, rows, group_rows, X, products, work, weight, sums):
     grad_weight, grad_bias, grad_X = sums
     n_rows, n_features, n_classes, threads = X.shape[0], X.shape[1], weight.shape[0], team_size(team)
-    packed, with_grad = np.empty(max(CHUNK, rows) * PACKED, X.dtype), grad_weight.size > 0 or grad_bias.size > 0
+    with_grad = grad_weight.size > 0 or grad_bias.size > 0
+    packed = np.empty(max(CHUNK, rows) * PACKED if with_grad or grad_X.size else 0, X.dtype)
     for group in range(first, last):
         # a thread has one group at a time, and they end in order: so the one that had this workspace has left it
         place = -misaligned(pointer(workspace), 0) % lanes(X) + group % threads * size
         behind = place + _padded(X, rows * n_classes * max(1, products[0]))
         part_weight = matrix(workspace, behind, n_classes if with_grad else 0, n_features)
         part_bias = part(workspace, behind + _padded(X, part_weight.size), n_classes)
-        end = min(n_rows, (group + 1) * GROUP)
-        for start in range(group * GROUP, end, rows):
+        end = min(n_rows, (group + 1) * group_rows)
+        for start in range(group * group_rows, end, rows):
             count = min(rows, end - start)
             z, second = matrix(workspace, place, count, n_classes), matrix(workspace, place, 0, n_classes)
             if products[0] > 0:
@@ -121,9 +127,9 @@ def _groups(first, last, team, ticket, workspace, size, rows, X, products, work,
             call(work, (start, z, second))
             if with_grad:
                 # fetch the rows that this thread will read next while it computes (60000 x 784: 19 ms against 29)
-                following = start + rows if start + rows < end else (group + threads) * GROUP
+                following = start + rows if start + rows < end else (group + threads) * group_rows
                 ahead = (following - start) * n_features if following < n_rows else 0
-                adds = start > group * GROUP
+                adds = start > group * group_rows
                 grad_weight_block(z, X, start, count, NONE, n_classes, adds, part_weight, ahead, packed)
                 grad_bias_block(z, NONE, n_classes, adds, part_bias)
             if grad_X.size:

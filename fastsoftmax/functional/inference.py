@@ -1,0 +1,191 @@
+"""A dense layer and its softmax in one pass over X: probabilities, their logarithms, the likeliest class."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastsoftmax import kernels
+from fastsoftmax._gate.arrays import ONE, Array, deliver
+from fastsoftmax._gate.numbers import read_temperature
+from fastsoftmax._threads import run
+from fastsoftmax.functional._layer import MULTIPLICATIONS, Layer
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def linear_softmax(
+    X: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    temperature: float = ONE,
+    out: Array | None = None,
+) -> Array:
+    r"""Probabilities of a dense layer, :math:`p = \mathrm{softmax}((X W^T + b) / T)` a row, from X in one pass.
+
+    The same bits as ``softmax(dense(X, weight, bias), temperature=temperature)``, but the logits are never held.
+
+    Parameters
+    ----------
+    X : array_like or scipy.sparse CSR (n_samples, n_features)
+        In any layout; what kernels cannot read as it is, is copied a few rows at a time.
+    weight : array_like (n_classes, n_features)
+        As scikit-learn's coef_ and torch's Linear.weight.
+    bias : array_like (n_classes,), optional
+    temperature : float, default 1.0
+        As in `softmax`.
+    out : ndarray (n_samples, n_classes), optional
+        Takes the result.
+
+    Returns
+    -------
+    ndarray (n_samples, n_classes)
+        In the widest float dtype of X, weight and bias (integers count as float64).
+
+    Raises
+    ------
+    TypeError
+        An argument that does not hold real numbers; a sparse X that is not CSR.
+    ValueError
+        Shapes that do not fit; a temperature that is not positive; an out that does not fit.
+
+    Notes
+    -----
+    Each row is computed by itself: its bits do not depend on the rows beside it, nor on the number of threads.
+    float16 is rounded once, at the end. Rows with NaN or infinity are as in `softmax`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.linear_softmax([[1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [2.0, 1.0, 1.0]).round(3)
+    array([[0.212, 0.212, 0.576]])
+    """
+    return probs_of_layer("linear_softmax", X, weight, bias, temperature, out)
+
+
+def linear_log_softmax(
+    X: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    temperature: float = ONE,
+    out: Array | None = None,
+) -> Array:
+    r"""Log-probabilities of a dense layer, :math:`\log \mathrm{softmax}((X W^T + b) / T)` a row, from X in one pass.
+
+    Parameters, returns and errors are those of `linear_softmax`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.linear_log_softmax([[1.0]], [[1e4], [0.0]])
+    array([[     0., -10000.]])
+    """
+    return probs_of_layer("linear_log_softmax", X, weight, bias, temperature, out)
+
+
+def linear_argmax(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
+    r"""The likeliest class of each row, :math:`\arg\max_c (X W^T + b)_{nc}`, without the logits of all rows in memory.
+
+    Parameters
+    ----------
+    X : array_like or scipy.sparse CSR (n_samples, n_features)
+    weight : array_like (n_classes, n_features)
+    bias : array_like (n_classes,), optional
+
+    Returns
+    -------
+    ndarray of int64 (n_samples,)
+        The first of several largest logits, or the first that is NaN, as np.argmax gives them.
+
+    Raises
+    ------
+    TypeError
+        An argument that does not hold real numbers; a sparse X that is not CSR.
+    ValueError
+        Shapes that do not fit; no classes.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.linear_argmax([[1.0, 2.0], [3.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
+    array([1, 0])
+    """
+    return labels_of_layer(X, weight, bias)[0]
+
+
+def labels_of_layer(X: Any, weight: Any, bias: Any) -> tuple[Array, bool]:
+    """linear_argmax, and whether the largest logit of each row is finite."""
+    if _is_plain(X, weight, bias):
+        labels = np.empty(len(X), np.int64)
+        run(kernels.linear_argmax_rows, X.size * len(weight) // MULTIPLICATIONS, X, weight, bias, labels)
+    else:
+        layer = Layer(X, weight, bias)
+        if not layer.n_classes:
+            raise ValueError("weight must have at least one row, a class, got none")
+        labels = np.empty(layer.n_samples, np.int64)
+        for rows, X_here in layer.pieces():
+            run(kernels.linear_argmax_rows, layer.work, X_here, layer.weight, layer.bias, labels[rows])
+    is_finite = bool(labels.min(initial=0) >= 0)
+    return labels if is_finite else np.where(labels < 0, ~labels, labels), is_finite
+
+
+def probs_of_layer(
+    name: str,
+    X: Any,
+    weight: Any,
+    bias: Any,
+    temperature: float = ONE,
+    out: Array | None = None,
+    n_pinned: int = 0,
+) -> Array:
+    """linear_softmax or linear_log_softmax, by name; of n_pinned = 1 more class, the first, the logits are 0."""
+    kernel = KERNELS[name]
+    if _is_plain(X, weight, bias) and (out is None or _can_take(out, X, weight, bias)):
+        filled = np.empty((len(X), len(weight) + n_pinned), X.dtype) if out is None else out
+        scalar = read_temperature(temperature, X.dtype) or X.dtype.type(1)
+        run(kernel, X.size * len(weight) // MULTIPLICATIONS + filled.size, X, weight, bias, scalar, filled)
+        return filled
+    layer = Layer(X, weight, bias)
+    scalar = read_temperature(temperature, layer.compute) or layer.compute.type(1)
+    filled = layer.target("out", out, (layer.n_samples, layer.n_classes + n_pinned))
+    if filled.size:
+        for rows, X_here in layer.pieces():
+            run(kernel, layer.work + filled.size, X_here, layer.weight, layer.bias, scalar, filled[rows])
+    return deliver(filled, layer.dtype, out)
+
+
+KERNELS: dict[str, Callable[..., None]] = {
+    "linear_softmax": kernels.linear_softmax_rows,
+    "linear_log_softmax": kernels.linear_log_softmax_rows,
+}
+
+
+def _is_plain(X: Any, weight: Any, bias: Any) -> bool:
+    """Whether a kernel takes all as they are: fitting arrays, not empty, of one float dtype."""
+    return (
+        type(X) is type(weight) is type(bias) is np.ndarray
+        and ((kind := X.dtype) is _FLOAT32 or kind is _FLOAT64)
+        and weight.dtype is bias.dtype is kind
+        and X.ndim == weight.ndim == 2
+        and X.shape[1] == weight.shape[1]
+        and bias.shape == (len(weight),)
+        and X.size > 0
+        and weight.size > 0
+        and X.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
+        and weight.flags.carray
+        and bias.flags.carray
+    )
+
+
+def _can_take(out: Any, X: Array, weight: Array, bias: Array) -> bool:
+    """Whether a kernel can write its result there while it reads such arrays."""
+    return (
+        type(out) is np.ndarray
+        and out.dtype is X.dtype
+        and out.shape == (len(X), len(weight))
+        and out.flags.carray
+        and not (np.may_share_memory(out, X) or np.may_share_memory(out, weight) or np.may_share_memory(out, bias))
+    )
