@@ -30,6 +30,7 @@ from fastsoftmax.classifier.labels import is_soft, plain_labels, read_known_labe
 from fastsoftmax.classifier.options import (
     STOCHASTIC,
     Options,
+    choose_solver,
     dense_coefs,
     hidden_sizes,
     kept_descent,
@@ -74,10 +75,11 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Of the hidden layers.
     loss : {"cross_entropy", "squared_error"}
         Of the probabilities; squared_error is :math:`\sum_c (p_c - t_c)^2` (the Brier score), and not convex.
-    solver : {"lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam"}
+    solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam"}
         newton-cg takes few iterations, and is for linear models. newton-cholesky is for those of few features and
         classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes. sgd and
-        adam take mini-batches.
+        adam take mini-batches. auto is newton-cholesky where that is possible and fast, because
+        N (C (C - 1) (D + 1)^2 / 4 + 100) is at most 500 000 for N samples, D features and C classes; else lbfgs.
     alpha : float, default 1.0
         Strength of the L2 penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
     fit_intercept : bool, default True
@@ -167,7 +169,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         activation: str = "relu",
         *,
         loss: str = "cross_entropy",
-        solver: str = "lbfgs",
+        solver: str = "auto",
         alpha: float = 1.0,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
@@ -254,12 +256,13 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         UserWarning
             A KeyboardInterrupt: the classifier has the last good weights.
         """
-        options = read_options(self.get_params(deep=False))
+        options = read_options(vars(self))
         y = plain_labels(y)
         with self._threads():
             samples, given, by_row = self._read_data(X, y, sample_weight, reset=True)
             labels = read_labels(given, samples.dtype)
             rng = check_random_state(self.random_state)
+            options = choose_solver(options, samples.shape[0], samples.shape[1], len(labels.classes))
             network = network_of(options, samples.shape[1], len(labels.classes))
             if options.warm_start and hasattr(self, "coefs_"):
                 params = kept_params(vars(self), network, samples.dtype, labels.classes)
@@ -299,7 +302,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         TypeError, ValueError
             As in `fit`; a label that is not in classes.
         """
-        options = read_options(self.get_params(deep=False))
+        options = read_options(vars(self))
         if options.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if options.class_weight == "balanced":

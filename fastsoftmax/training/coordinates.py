@@ -16,7 +16,8 @@ from fastsoftmax.training.objective import Objective
 
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
 WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
-SAMPLED = 8192  # rows that tell how features depend on one another
+LOOKED_AT, LOOKED_AT_BY_FEATURE, SAMPLED = 512, 4, 8192  # rows that tell whether, and how, features are dependent
+POWERS = 8  # of a matrix, times any vector, that tell its largest eigenvalue to some percent
 HIDDEN = 100  # times the rounding of the weights' dtype: a direction of less than that is not made longer
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
 WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, of each dtype
@@ -123,34 +124,61 @@ def _row_shares(objective: Objective) -> Array:
 def _whitening(
     objective: Objective, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
 ) -> Array | None:
-    """T, or None where the features are far from combinations of one another.
-
-    They only tell the way to the minimum, so that SAMPLED rows taken at random are enough.
-    """
-    n_features, rows = len(scale), np.flatnonzero(weight)
-    if len(rows) > SAMPLED:
-        rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
-    X = objective.X[rows]
-    X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64)
-    if mean.size:
-        X -= mean
-    X *= scale
-    X *= np.sqrt(curvature * weight[rows] / weight[rows].sum())[:, None]
-    # of K's diagonal, which is 1, what the rows do not have
-    rest = np.where(scale > 0, np.maximum(1.0 - (X * X).sum(axis=0), ridge * scale * scale), 1.0)
-    eigenvalues = np.linalg.eigvalsh(X.T @ X + np.diag(rest))
-    if eigenvalues[0] > DEPENDENT * eigenvalues[-1]:
+    """T, or None where the features are far from combinations of one another, which some rows tell already."""
+    how = weight, scale, mean, curvature, ridge
+    few = max(LOOKED_AT, LOOKED_AT_BY_FEATURE * len(scale))
+    if not _is_dependent(*_sample(objective, few, *how)):
         return None
+    X, rest = _sample(objective, SAMPLED, *how)
     # singular values of a root of K, because half of the digits of its eigenvalues are lost
     root = np.linalg.qr(np.vstack([X, np.diag(np.sqrt(rest))]), mode="r")
     _, values, vectors = np.linalg.svd(root)
     # a direction that rounding hides from weights of the dtype stays as it is
-    hidden = values < HIDDEN * n_features * np.finfo(objective.X.dtype).eps * values[0]
+    hidden = values < HIDDEN * len(scale) * np.finfo(objective.X.dtype).eps * values[0]
     if hidden.all() or not (values[~hidden][-1] ** 2 <= DEPENDENT * values[0] ** 2):
         return None
     values = np.where(hidden, 1.0, values)
     whitener: Array = (vectors.T / values) @ vectors
     return whitener
+
+
+def _sample(
+    objective: Objective, most: int, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
+) -> tuple[Array, Array]:
+    """Rows, at random if there are more than `most`, and what their squares lack of K's diagonal.
+
+    K = X^T X + diag(rest). They only tell the way to the minimum, so that some are enough.
+    """
+    rows = np.flatnonzero(weight)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+    X = objective.X[rows]
+    X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64, copy=False)
+    if mean.size:
+        X -= mean
+    X *= scale
+    X *= np.sqrt(curvature * weight[rows] / weight[rows].sum())[:, None]
+    squares = np.einsum("nd,nd->d", X, X)
+    return X, np.where(scale > 0, np.maximum(1.0 - squares, ridge * scale * scale), 1.0)
+
+
+def _is_dependent(X: Array, rest: Array) -> bool:
+    """Whether K's least eigenvalue is small beside its largest: whether K less that much of it is not definite.
+
+    The largest is found by power iteration, well enough; Cholesky takes a twentieth of the time of all eigenvalues.
+    """
+    K = X.T @ X
+    diagonal = K.reshape(-1)[:: len(K) + 1]
+    diagonal += rest
+    vector = K[np.argmax(diagonal)]
+    for _ in range(POWERS):
+        vector = K @ (vector / np.linalg.norm(vector))
+    diagonal -= DEPENDENT * np.linalg.norm(vector)
+    try:
+        np.linalg.cholesky(K)
+    except np.linalg.LinAlgError:
+        return True
+    return False
 
 
 def _moments(objective: Objective, weight: Array) -> tuple[Array, Array]:

@@ -24,7 +24,6 @@ SLACK = 25.0
 ENOUGH, HALVINGS = 2.0**-11, 20  # of a step: the share of what its slope promises, and how often it is halved
 EPS = float(np.finfo(float).eps)
 ROUNDING = 16 * EPS  # of F
-NO_HESSIAN = np.empty((0, 0))
 
 
 class _Point(NamedTuple):
@@ -64,21 +63,21 @@ class _InDifferences:
         U = np.zeros_like(self._weight)
         U[1:] = V.reshape(len(U) - 1, -1)
         if not self._objective.pins_first_class:
-            U -= U.mean(axis=0)
+            U -= U.sum(axis=0) / len(U)
         u = np.concatenate([U[:, :-1].ravel(), U[:, -1]])
         return self.coordinates.params(u, np.empty(u.size, self._dtype))
 
-    def at(self, V: Array, hessian: Array = NO_HESSIAN) -> _Point:
-        """F and its gradient; the Hessian of L is filled in if it is wanted."""
+    def at(self, V: Array) -> _Point:
+        """F and its gradient; the Hessian is kept until the next call."""
         differences = V.reshape(len(self._among), -1)
         self._weight[1:] = differences
-        value = self._objective.hessian(self._weight, self._features, self._grad, hessian)
+        value = self._objective.hessian(self._weight, self._features, self._grad, self._hessian)
         by_penalty = self._ridge * (self._among @ differences)
-        return _Point(V, value + 0.5 * float(np.vdot(differences, by_penalty)), (self._grad[1:] + by_penalty).ravel())
+        value += 0.5 * float(np.vdot(differences, by_penalty))
+        return _Point(V, value, (self._grad[1:] + by_penalty).ravel())
 
-    def factor(self, V: Array) -> Array:
-        """The Hessian's Cholesky factor."""
-        self.at(V, self._hessian)
+    def factor(self) -> Array:
+        """The Cholesky factor of the Hessian, where F was evaluated last."""
         self._diagonals += self._added
         return _cholesky(self._hessian)
 
@@ -114,8 +113,8 @@ class NewtonCholesky:
     """Newton's method with a line search, until about as little is left to gain as lbfgs leaves for the same tol.
 
     What is left, g^T H^-1 g / 2, half of the square of Newton's decrement, is at the end at most
-    (25 tol)^2 (F + tol) / 2, by the gradient after a step and the Hessian before it, which hardly differs there; or no
-    step goes down any more.
+    (25 tol)^2 (F + tol) / 2; or no step goes down any more. The Hessian is built wherever F is evaluated, because most
+    steps are taken whole, and it takes another pass over X otherwise.
 
     Attributes
     ----------
@@ -132,26 +131,27 @@ class NewtonCholesky:
         problem = _InDifferences(objective, params.dtype)
         self.coordinates = problem.coordinates
         point = problem.at(problem.start(params))
-        for n in range(self.max_iter):
+        for n in range(self.max_iter + 1):
             if not np.isfinite(point.value):
                 after_iteration(params, point.value)
                 return True
-            factor = problem.factor(point.V)
-            step = -_solve(factor, point.grad)
+            step = -_solve(problem.factor(), point.grad)
             left = -0.5 * float(point.grad @ step)
-            if n == 0 and self._is_little(left, point.value):
-                params[:] = problem.params(point.V)
-                after_iteration(params, point.value)
+            if self._is_little(left, point.value):
+                if n == 0:
+                    params[:] = problem.params(point.V)
+                    after_iteration(params, point.value)
                 return True
+            if n == self.max_iter:
+                return False
             # where all rows are sure, of wrong classes, too, the Hessian says nothing: then the gradient leads on
             there = _search(problem, point, step) or _search(problem, point, -point.grad)
             if there is None:  # no step goes down any more: fine if what is left to gain is lost in the rounding of F
                 return left <= 4 * ROUNDING * max(1.0, abs(point.value))
             point = there
             params[:] = problem.params(point.V)
-            done = self._is_little(0.5 * float(point.grad @ _solve(factor, point.grad)), point.value)
-            if after_iteration(params, point.value) or done:
-                return done
+            if after_iteration(params, point.value):
+                return False
         return False
 
     def _is_little(self, left: float, value: float) -> bool:

@@ -239,7 +239,7 @@ class Objective:
         """The cross-entropy without the penalty, and its gradient and Hessian, for float64 weights (C, D + 1).
 
         features: mean, scale and bias_scale, of which kernels/layer/hessian.py makes x' of a row; grad (C, D + 1) and
-        hessian ((C - 1) (D + 1),) * 2, or empty, are filled.
+        hessian ((C - 1) (D + 1),) * 2 are filled.
         """
         labels, distribution = self._by_kind
         targets = (labels, distribution.astype(np.float64, copy=False), self.sample_weight, self.label_smoothing)

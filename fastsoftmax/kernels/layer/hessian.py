@@ -43,10 +43,9 @@ def linear_cross_entropy_hessian_rows(
     X, mean, scale, bias_scale, weight, labels, distribution, sample_weight, smoothing, factor, losses, grad, hessian,
     team,
 ):  # fmt: skip
-    # losses (N,), and of factor * their sum: grad (C, E) and hessian ((C - 1) E, (C - 1) E), or empty: not wanted
+    # losses (N,), and of factor * their sum: grad (C, E) and hessian ((C - 1) E, (C - 1) E)
     n_rows, n_classes, n_features = losses.size, weight.shape[0], weight.shape[1]
-    n_blocks = n_classes * (n_classes - 1) // 2 if hessian.size else 0
-    size = weight.size + n_blocks * n_features * n_features
+    size = weight.size + n_classes * (n_classes - 1) // 2 * n_features * n_features
     group_rows = max(GROUP, -(-n_rows // (GROUPS * ROWS)) * ROWS)
     workspace, ticket = on_huge_pages(np.empty(team_size(team) * size)), np.zeros(1, np.int64)
     grad[:] = 0
@@ -66,8 +65,7 @@ def linear_cross_entropy_hessian_rows(
         hessian,
     )
     share_each(team, -(-n_rows // group_rows), _groups, arguments)
-    if hessian.size:
-        _mirror(hessian, n_features)
+    _mirror(hessian, n_features)
 
 
 @routine
@@ -81,17 +79,16 @@ def _groups(first, last, team, ticket, workspace, size, group_rows, X, features,
         for start in range(group * group_rows, end, ROWS):
             x = matrix(rows, 0, min(ROWS, end - start), n_features)
             take_features(X, start, targets[0], targets[2], features, x)
-            _sum_block(x, start, weight, targets, rows, logits, start > group * group_rows, hessian.size > 0, sums)
+            _sum_block(x, start, weight, targets, rows, logits, start > group * group_rows, sums)
         if not await_turn(team, np.int64(ticket.ctypes.data), group):
             return
         add_to(grad, part(sums, 0, grad.size))
-        if hessian.size:
-            _add_blocks(sums, grad.size, n_features, hessian)
+        _add_blocks(sums, grad.size, n_features, hessian)
         pass_turn(team, np.int64(ticket.ctypes.data), group + 1)
 
 
 @routine
-def _sum_block(x, start, weight, targets, rows, logits, adds, with_hessian, sums):
+def _sum_block(x, start, weight, targets, rows, logits, adds, sums):
     # the sums for the rows x from row `start` on, added or put there: of the gradient (C, E), then of the Hessian's
     # blocks (C (C - 1) / 2, E, E), of which tiles on and below the diagonal are summed
     (count, n_features), n_classes = x.shape, weight.shape[0]
@@ -101,14 +98,11 @@ def _sum_block(x, start, weight, targets, rows, logits, adds, with_hessian, sums
     z, probs = matrix(logits, 0, count, n_classes), matrix(logits, ROWS * n_classes, count, n_classes)
     bias = part(logits, 2 * ROWS * n_classes, n_classes)
     logits_block(x, NONE, count, weight, bias, NONE, n_classes, pointer(z))
-    if with_hessian:
-        softmax_rows(z, None, probs, NONE)
+    softmax_rows(z, None, probs, NONE)
     cross_entropy_rows(z, some, soft, by_row, none, smoothing, factor, here, z, NONE)
     place = (pointer(x), NONE, np.intp(n_features))
     cotangent, out = (pointer(z), NONE, np.intp(n_classes)), (pointer(sums), NONE, np.intp(n_features))
     outer_block(cotangent, n_classes, place, n_features, count, adds, out, NONE)
-    if not with_hessian:
-        return
     by_curvature = part(z, 0, count)  # the gradient is summed, and its place free
     _curvatures(some, soft, by_row, smoothing, factor, probs, by_curvature)
     weighted, block, width = matrix(rows, ROWS * n_features, count, n_features), weight.size, 2 * lanes(x)
