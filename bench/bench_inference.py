@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from cases import as_arrays
-from classifier_cases import quietly
+from judge import quietly
 from sklearn.linear_model import LogisticRegression
 
 import fastsoftmax as fs

@@ -32,6 +32,7 @@ SLOW = 0.2  # seconds a call: such a provider has three turns
 
 def pytest_addoption(parser):
     parser.addoption("--threads", type=int, default=1, help="threads that each provider may use (default: 1)")
+    parser.addoption("--jax-old", metavar="PYTHON", help="a Python that has another JAX, to take part in bench_sgd.py")
     parser.addoption("--isa", choices=list(SWITCHES), help="hold all libraries to it (default: what each takes)")
 
 

@@ -5,87 +5,19 @@
     python bench/report.py one.json two.json --plots plots/
 
 Markdown goes to stdout: for each number of threads and dtype how many times as long torch and JAX take, and a table of
-all medians, the fastest in bold; fractions of the ceilings measured beside; the linear layer with its loss; and every
-case where another library was faster. Ratios are of medians of one race, in which the libraries took turns. Plots need
-matplotlib.
+all medians, the fastest in bold; fractions of the ceilings measured beside; the linear layer with its loss; training;
+and every case where another library was faster. Ratios are of medians of one race, in which the libraries took turns.
+Plots need matplotlib.
 """
 
 import argparse
-import json
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-LIBRARIES = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "torch in chunks", "jax", "fastsoftmax")
-TITLES = {"numpy": "NumPy", "scipy": "SciPy", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
+from races import LIBRARIES, TITLES, Race, machines, read, row, shape_of, threads_of, time_of
+from report_training import classifier
+
 MAIN = ("softmax", "softmax_vjp", "cross_entropy_value_and_grad")
-
-
-@dataclass(frozen=True)
-class Race:
-    """Medians in seconds of all that took part in one case."""
-
-    operation: str
-    shape: tuple[int, ...]
-    dtype: str
-    threads: int
-    n_bytes: int
-    medians: dict[str, float]
-    flops: int | None = None
-    fits: dict[str, dict[str, Any]] | None = None  # of training: what is known of the model of each
-
-    @property
-    def ours(self) -> float:
-        """Seconds a call of fastsoftmax."""
-        return self.medians["fastsoftmax"]
-
-    @property
-    def size(self) -> int:
-        """Elements of one array."""
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
-
-    def ratio(self, library: str) -> float | None:
-        """How many times as long as fastsoftmax another library takes."""
-        return self.medians[library] / self.ours if library in self.medians else None
-
-
-def machines(paths: list[Path]) -> list[str]:
-    """On what the races were held, and for which instruction set our code was compiled; a line each."""
-    lines = []
-    for path in paths:
-        saved = json.loads(path.read_text())
-        for entry in saved["benchmarks"]:
-            info = entry["extra_info"]
-            if "isa" in info:
-                brand = saved.get("machine_info", {}).get("cpu", {}).get("brand_raw", "")
-                lines.append(f"{info['cpu']} ({brand}), {info['isa']} code, commit {info['commit']}")
-    return list(dict.fromkeys(lines))
-
-
-def read(paths: list[Path]) -> list[Race]:
-    """The races in pytest-benchmark's JSON files; other benchmarks are passed over."""
-    races = []
-    for path in paths:
-        for entry in json.loads(path.read_text())["benchmarks"]:
-            info: dict[str, Any] = entry["extra_info"]
-            if info.get("medians"):
-                shape = tuple(info["shape"])
-                race = (
-                    info["operation"],
-                    shape,
-                    info["dtype"],
-                    info["threads"],
-                    info["bytes"],
-                    info["medians"],
-                    info.get("flops"),
-                    info.get("fits"),
-                )
-                races.append(Race(*race))
-    return races
 
 
 def table(races: list[Race]) -> list[str]:
@@ -98,12 +30,12 @@ def table(races: list[Race]) -> list[str]:
         *(TITLES.get(n, n) for n in columns),
         *(f"{TITLES.get(n, n)} / ours" for n in compared),
     ]
-    lines = [_row(heads), _row(["---", "---", *["--:"] * (len(columns) + len(compared))])]
+    lines = [row(heads), row(["---", "---", *["--:"] * (len(columns) + len(compared))])]
     for race in races:
         best = min(race.medians[name] for name in columns if name in race.medians)
-        cells = [_time(race.medians.get(name), best) for name in columns]
+        cells = [time_of(race.medians.get(name), best) for name in columns]
         ratios = [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in compared]
-        lines.append(_row([race.operation, _shape(race.shape), *cells, *ratios]))
+        lines.append(row([race.operation, shape_of(race.shape), *cells, *ratios]))
     return lines
 
 
@@ -112,8 +44,8 @@ def summary(races: list[Race]) -> list[str]:
     found = {(race.operation, race.shape): race for race in races}
     operations = [name for name in MAIN if any(race.operation == name for race in races)]
     lines = [
-        _row(["shape", *(f"{name}, us | torch | JAX" for name in operations)]),
-        _row(["---", *["--: | --: | --:"] * len(operations)]),
+        row(["shape", *(f"{name}, us | torch | JAX" for name in operations)]),
+        row(["---", *["--: | --: | --:"] * len(operations)]),
     ]
     for shape in dict.fromkeys(race.shape for race in races):
         cells = []
@@ -123,8 +55,8 @@ def summary(races: list[Race]) -> list[str]:
                 cells.append("- | - | -")
             else:
                 ratios = [f"{ratio:.1f}" if (ratio := race.ratio(library)) else "-" for library in ("torch", "jax")]
-                cells.append(" | ".join([_time(race.ours, 0), *ratios]))
-        lines.append(_row([_shape(shape), *cells]))
+                cells.append(" | ".join([time_of(race.ours, 0), *ratios]))
+        lines.append(row([shape_of(shape), *cells]))
     return lines
 
 
@@ -133,74 +65,20 @@ def linear(races: list[Race]) -> list[str]:
     compared = ("torch", "torch in chunks", "jax", "sklearn", "scipy")
     others = [name for name in compared if any(name in race.medians for race in races)]
     heads = ["operation", "(N, D, C)", "dtype", "threads", "ours, ms", *(TITLES.get(n, n) for n in others)]
-    lines = [_row([*heads, "GFLOP/s", "BLAS's"]), _row(["---"] * 3 + ["--:"] * (len(others) + 4))]
+    lines = [row([*heads, "GFLOP/s", "BLAS's"]), row(["---"] * 3 + ["--:"] * (len(others) + 4))]
     for race in races:
-        cells = [race.operation, _shape(race.shape), race.dtype, str(race.threads), f"{race.ours * 1e3:.3g}"]
+        cells = [race.operation, shape_of(race.shape), race.dtype, str(race.threads), f"{race.ours * 1e3:.3g}"]
         cells += [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in others]
         speeds = [race.flops / t / 1e9 if t else None for t in (race.ours, race.medians.get("ceiling blas"))]
-        lines.append(_row([*cells, *(f"{speed:.0f}" if speed else "-" for speed in speeds)]))
-    return lines
-
-
-def classifier(races: list[Race]) -> list[str]:
-    """Training: fits by a solver until they are done, and SGD for 20 epochs; a table of each."""
-    fits, descents = ([race for race in races if race.operation.startswith(kind)] for kind in ("fit ", "sgd "))
-    return [*(_fits(fits) if fits else []), *([""] if fits and descents else []), *(_descents(descents))]
-
-
-def _fits(races: list[Race]) -> list[str]:
-    """Milliseconds by solver, in brackets those of the solver alone; of one that misses the goal, by how much."""
-    ours = ["fastsoftmax lbfgs", "fastsoftmax newton-cg"]
-    theirs = list(dict.fromkeys(name for race in races for name in race.fits or {} if name.startswith("sklearn ")))
-    heads = [name.replace("fastsoftmax", "ours").replace("sklearn ", "scikit-learn's ") for name in ours + theirs]
-    lines = [
-        _row(["data", "(N, D, C)", "dtype", "threads", *(f"{head}, ms" for head in heads), "its best / our best"]),
-        _row(["---"] * 3 + ["--:"] * (len(heads) + 2)),
-    ]
-    for race in races:
-        best = min(race.ours, race.medians.get("sklearn", race.ours))
-        cells = [race.operation.removeprefix("fit "), _shape(race.shape), race.dtype, str(race.threads)]
-        cells += [_fit(race, name, best) for name in ours + theirs]
-        ratio = race.ratio("sklearn")
-        lines.append(_row([*cells, f"{ratio:.1f}" if ratio else "-"]))
-    return lines
-
-
-def _fit(race: Race, name: str, best: float) -> str:
-    if name not in race.medians or not race.fits:
-        return "-"
-    text, fit = _ms(race.medians[name]), race.fits[name]
-    if race.medians[name] == best and fit["reached"]:
-        text = f"**{text}**"
-    if alone := race.medians.get(f"{name}, solver"):
-        text += f" ({_ms(alone)})"
-    return text if fit["reached"] else f"{text}, {fit['gap']:.1g} above"
-
-
-def _descents(races: list[Race]) -> list[str]:
-    """Milliseconds, how many times as long others take, and the accuracy of each on samples that were held out."""
-    if not races:
-        return []
-    others = [name for name in ("jax", "torch", "sklearn") if any(name in race.medians for race in races)]
-    titles = [TITLES.get(name, name) for name in others]
-    lines = [
-        _row(["20 epochs", "(N, D, C)", "dtype", "threads", "ours, ms", *titles, "accuracy: ours", *titles]),
-        _row(["---"] * 3 + ["--:"] * (2 * len(others) + 3)),
-    ]
-    for race in races:
-        cells = [race.operation.removeprefix("sgd "), _shape(race.shape), race.dtype, str(race.threads), _ms(race.ours)]
-        cells += [f"{ratio:.1f}" if (ratio := race.ratio(name)) else "-" for name in others]
-        fits = race.fits or {}
-        cells += [f"{fits[name]['accuracy']:.4f}" if name in fits else "-" for name in ("fastsoftmax", *others)]
-        lines.append(_row(cells))
+        lines.append(row([*cells, *(f"{speed:.0f}" if speed else "-" for speed in speeds)]))
     return lines
 
 
 def ceilings(races: list[Race]) -> list[str]:
     """Softmax beside loops over as many elements that only copy, or only exp, max and scale."""
     lines = [
-        _row(["shape", "dtype", "threads", "elements/ns", "GB/s", "of the copy", "of exp + max + scale"]),
-        _row(["---", "---", *["--:"] * 5]),
+        row(["shape", "dtype", "threads", "elements/ns", "GB/s", "of the copy", "of exp + max + scale"]),
+        row(["---", "---", *["--:"] * 5]),
     ]
     for race in races:
         loops = {name.split()[1]: t for name, t in race.medians.items() if name.startswith("ceiling ")}
@@ -212,7 +90,7 @@ def ceilings(races: list[Race]) -> list[str]:
                 speed += [f"{copied / race.ours:.2f}", f"{worked / race.ours:.2f}"]
             else:
                 speed += ["-", "-"]
-            lines.append(_row([_shape(race.shape), race.dtype, str(race.threads), *speed]))
+            lines.append(row([shape_of(race.shape), race.dtype, str(race.threads), *speed]))
     return lines
 
 
@@ -223,7 +101,7 @@ def losses(races: list[Race]) -> list[str]:
         for name in LIBRARIES:
             ratio = race.ratio(name)
             if name != "fastsoftmax" and ratio is not None and ratio < 1:
-                what = f"{race.operation} {_shape(race.shape)} {race.dtype}, {_threads(race.threads)}"
+                what = f"{race.operation} {shape_of(race.shape)} {race.dtype}, {threads_of(race.threads)}"
                 lines.append(f"- {what}: {TITLES.get(name, name)} takes {ratio:.2f} of our time")
     return lines or ["- none"]
 
@@ -298,10 +176,10 @@ def main(argv: list[str] | None = None) -> None:
     for race in by_rows:
         groups[race.dtype, race.threads].append(race)
     for (dtype, threads), members in sorted(groups.items()):
-        print(f"\n## {dtype}, {_threads(threads)}: how many times as long torch and JAX take\n")
+        print(f"\n## {dtype}, {threads_of(threads)}: how many times as long torch and JAX take\n")
         print("\n".join(summary(members)))
     for (dtype, threads), members in sorted(groups.items()):
-        print(f"\n## {dtype}, {_threads(threads)}: microseconds a call\n")
+        print(f"\n## {dtype}, {threads_of(threads)}: microseconds a call\n")
         print("\n".join(table(members)))
     if by_rows:
         print("\n## softmax and the ceilings\n")
@@ -316,31 +194,6 @@ def main(argv: list[str] | None = None) -> None:
     print("\n".join(losses(races)))
     if arguments.plots:
         plot(by_rows, arguments.plots)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, shape))})"
-
-
-def _threads(n: int) -> str:
-    return "1 thread" if n == 1 else f"{n} threads"
-
-
-def _time(seconds: float | None, best: float) -> str:
-    if seconds is None:
-        return "-"
-    us = seconds * 1e6
-    text = f"{us:.2f}" if us < 10 else f"{us:.1f}" if us < 100 else f"{us:,.0f}".replace(",", " ")
-    return f"**{text}**" if seconds == best else text
-
-
-def _ms(seconds: float) -> str:
-    ms = seconds * 1e3
-    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:,.0f}".replace(",", " ")
 
 
 if __name__ == "__main__":

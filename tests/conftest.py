@@ -7,6 +7,10 @@ from fastsoftmax.cli.warmup import DTYPES, default_jobs, warm_up
 MANY = 1000  # tests: fewer do not need all kernels
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "thread_unsafe: of scikit-learn's own tests (test_sklearn_logistic.py)")
+
+
 def pytest_collection_finish(session):
     if JIT and len(session.items) > MANY and not session.config.option.collectonly:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -38,6 +38,30 @@ def test_the_tables(tmp_path):
     assert done.stdout.startswith("znver5 (), AVX2 code, commit 0123abc\n")
 
 
+def test_the_tables_of_training(tmp_path):
+    good, far = {"gap": 0.0, "reached": True, "accuracy": 0.97}, {"gap": 0.02, "reached": False, "accuracy": 0.9}
+    fits = {"fastsoftmax lbfgs": good, "sklearn lbfgs": good, "sklearn saga": far, "cyanure": good}
+    medians = {"fastsoftmax lbfgs": 2e-3, "fastsoftmax lbfgs, solver": 1e-3, "fastsoftmax": 2e-3}
+    medians |= {"sklearn lbfgs": 8e-3, "sklearn saga": 1e-3, "sklearn": 8e-3, "cyanure": 5e-3, "peers": 5e-3}
+    path = {"fastsoftmax lbfgs": 6e-3, "fastsoftmax lbfgs, one fit": 2e-3, "fastsoftmax": 6e-3}
+    path |= {"sklearn lbfgs": 9e-2, "sklearn lbfgs, one fit": 9e-3, "sklearn": 9e-2}
+    both = {"fastsoftmax lbfgs": good, "sklearn lbfgs": good}
+    descents = {"fastsoftmax": 1e-3, "jax": 4e-3, "jax old": 2e-3}
+    entries = [
+        entry("fit digits", [1797, 64, 10], medians, fits=fits),
+        entry("path digits", [1797, 64, 10], path, fits=both),
+        entry("cv digits", [1797, 64, 10], {"fastsoftmax": 1e-2, "sklearn lbfgs": 0.5, "sklearn": 0.5}, fits=both),
+        entry("sgd digits", [1344, 64, 10], descents, fits=dict.fromkeys(descents, good)),
+    ]
+    done = report(tmp_path, entries)
+    assert done.returncode == 0, done.stderr
+    assert "| digits | (1797, 64, 10) | float32 | 1 | **2.00** (1.00) | 8.00 | 1.00, 0.02 above | 4.0 |" in done.stdout
+    assert "| digits | (1797, 64, 10) | float32 | 1 | 5.00 | 2.5 |" in done.stdout
+    assert "| digits | (1797, 64, 10) | float32 | 1 | 6.00 (3.0 fits) | 90.0 (10.0 fits) | 15.0 |" in done.stdout
+    assert "| cv digits | (1797, 64, 10) | float32 | 1 | - | 500 | 50.0 |" in done.stdout
+    assert "| digits | (1344, 64, 10) | float32 | 1 | 1.00 | 4.0 | 2.0 | 0.9700 | 0.9700 | 0.9700 |" in done.stdout
+
+
 def test_a_file_without_races_is_bad_usage(tmp_path):
     done = report(tmp_path, [])
     assert done.returncode == 2
