@@ -41,7 +41,7 @@ def fit_race(benchmark, threads):
                 "gap": objectives[name] / best - 1,
                 "reached": bool(objectives[name] <= (1 + GOAL) * best),
                 "accuracy": accuracy(X, y, layers_of(model)),
-                "n_iter": int(np.max(getattr(model, "n_iter_", 0))),
+                "n_iter": int(np.max(getattr(model, "n_iter_", 0), initial=0)),
                 "tol": getattr(model, "tol", None),
             }
             for name, model in models.items()

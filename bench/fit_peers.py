@@ -1,8 +1,9 @@
 """Other libraries' fits of LogisticRegression's objective, as scikit-learn's estimators; those that are installed race.
 
 What each minimises, put into our alpha and N: where its objective is another one (one against the rest, groups of
-coefficients), it takes no part. liblinear and snapml penalise the intercept, as one more feature; here its values are
-10, so that the penalty is a hundredth, and the objective that all are judged by tells what that costs.
+coefficients, as adelie has it), it takes no part; nor does snapml, which needs NumPy 1. liblinear penalises the
+intercept, as one more feature; here its values are 10, so that the penalty is a hundredth, and the objective that all
+are judged by tells what that costs.
 """
 
 from collections.abc import Callable
@@ -50,10 +51,8 @@ def cyanure(alpha: float, l1_ratio: float, n_samples: int, threads: int, tol: fl
 
 def intelex(alpha: float, l1_ratio: float, n_samples: int, threads: int, tol: float = 1e-4) -> Any:
     """LogisticRegression by lbfgs on oneDAL's gradients; CSR goes to scikit-learn's own."""
-    from sklearnex import set_config
     from sklearnex.linear_model import LogisticRegression
 
-    set_config(use_raw_input=False)
     return LogisticRegression(C=1 / alpha, tol=tol, max_iter=MAX_ITER)
 
 
@@ -61,15 +60,6 @@ def liblinear(alpha: float, l1_ratio: float, n_samples: int, threads: int, tol: 
     """LogisticRegression's liblinear, of two classes."""
     options = {"C": 1 / alpha, "l1_ratio": l1_ratio, "intercept_scaling": SCALE, "max_iter": MAX_ITER}
     return LogisticRegression(solver="liblinear", tol=tol, random_state=0, **options)
-
-
-def snapml(alpha: float, l1_ratio: float, n_samples: int, threads: int, tol: float = 1e-3) -> Any:
-    """Coordinate descent: of the dual for L2, of the primal for L1; more classes are one against the rest."""
-    from snapml import LogisticRegression
-
-    penalty = {"penalty": "l1" if l1_ratio else "l2", "regularizer": alpha, "dual": not l1_ratio}
-    options = {"fit_intercept": True, "intercept_scaling": SCALE, "max_iter": MAX_ITER, "random_state": 0}
-    return LogisticRegression(tol=tol, n_jobs=threads, **penalty, **options)
 
 
 def skglm(alpha: float, l1_ratio: float, n_samples: int, threads: int, tol: float = 1e-4) -> Any:
@@ -91,7 +81,6 @@ PEERS = {
     "cyanure": Peer("cyanure", cyanure),
     "intelex lbfgs": Peer("sklearnex", intelex, l1=False, sparse=False),
     "liblinear": Peer("sklearn", liblinear, multinomial=False),
-    "snapml": Peer("snapml", snapml, multinomial=False),
     "skglm": Peer("skglm", skglm, multinomial=False, l2=False),
     "glum": Peer("glum", glum, multinomial=False),
 }

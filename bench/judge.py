@@ -32,7 +32,8 @@ def layers_of(model: Any) -> Layers:
     if hasattr(model, "coefs_"):
         layers = list(zip(model.coefs_, model.intercepts_, strict=True))
     else:
-        layers = [(np.atleast_2d(np.squeeze(model.coef_)).T, np.atleast_1d(np.squeeze(model.intercept_)))]
+        coef, bias = np.atleast_2d(np.squeeze(model.coef_)), np.atleast_1d(np.squeeze(model.intercept_))
+        layers = [(coef.T if len(coef) == len(bias) else coef, bias)]  # of several classes cyanure's is the other way
     weight, bias = layers[-1]
     if len(bias) == 1:
         layers[-1] = np.hstack([np.zeros_like(weight), weight]), np.append(np.zeros_like(bias), bias)
