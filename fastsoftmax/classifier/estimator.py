@@ -64,7 +64,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Minimises :math:`\frac1S (\sum_n s_n L_n + \frac{\alpha}{2} \sum_k \|W_k\|^2)`, where :math:`L_n` is the loss of a
     sample, :math:`s_n` its weight and :math:`S = \sum_n s_n`; intercepts are not penalised. Without hidden layers
     this is LogisticRegression's objective with :math:`C = 1/\alpha`, and the minimum is the same. Of two classes the
-    first has logits 0, so that there is one logit a sample, as in LogisticRegression and MLPClassifier.
+    first has logits 0, so that there is one logit a sample, as in LogisticRegression and MLPClassifier. With l1_ratio
+    :math:`\rho` the penalty is :math:`\alpha (\frac{1 - \rho}{2} \sum_k \|W_k\|^2 + \rho \sum_k |W_k|_1)`.
 
     Parameters
     ----------
@@ -74,12 +75,16 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Of the hidden layers.
     loss : {"cross_entropy", "squared_error"}
         Of the probabilities; squared_error is :math:`\sum_c (p_c - t_c)^2` (the Brier score), and not convex.
-    solver : {"lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam"}
-        newton-cg takes few iterations, and is for linear models. newton-cholesky is for those of few features and
-        classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes. sgd and
-        adam take mini-batches.
+    solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent", "sgd", "adam"}
+        "auto" is coordinate-descent if l1_ratio > 0, else lbfgs. newton-cg takes few iterations, and is for linear
+        models. newton-cholesky is for those of few features and classes and the cross-entropy: it takes the fewest, but
+        builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes. coordinate-descent is for L1: proximal Newton for a linear
+        model with the cross-entropy and alpha > 0; of X it has a copy by columns. sgd and adam take mini-batches.
     alpha : float, default 1.0
-        Strength of the L2 penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
+        Strength of the penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
+    l1_ratio : float, default 0.0
+        Between 0 and 1: the part of L1 in the penalty, as LogisticRegression has it. Above 0 for coordinate-descent
+        only. With L1 alone and an even number of classes the minimum may be taken at more than one place.
     fit_intercept : bool, default True
         Whether layers have biases.
     class_weight : dict {class: weight} or "balanced", optional
@@ -107,8 +112,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain; newton-cholesky when half of the
         square of Newton's decrement, about what is left to gain, is at most (25 tol)^2 (F + tol) / 2. By default F is
         then within about a thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient
-        exceeds tol, or F falls by less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not
-        improve by tol.
+        exceeds tol, or F falls by less than tol / 1000 of itself. coordinate-descent ends when the duality gap is at
+        most tol (F + tol). sgd and adam end when n_iter_no_change epochs do not improve by tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False
@@ -133,7 +138,9 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Without hidden layers only.
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
-    n_iter_ : int; of a linear model by lbfgs or Newton's method an ndarray (1,), as LogisticRegression has it
+    dual_gap_ : float or None
+        Of coordinate-descent the duality gap at the end: F is above its minimum by no more. None of other solvers.
+    n_iter_ : int; of a linear model by a solver other than sgd and adam an ndarray (1,), as LogisticRegression has it
         Iterations of the last fit.
     t_ : int
         Samples seen by sgd and adam.
@@ -167,8 +174,9 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         activation: str = "relu",
         *,
         loss: str = "cross_entropy",
-        solver: str = "lbfgs",
+        solver: str = "auto",
         alpha: float = 1.0,
+        l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
         label_smoothing: float = 0.0,
@@ -198,6 +206,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.loss = loss
         self.solver = solver
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
@@ -348,7 +357,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _keep(self, outcome: Outcome) -> None:
         for name, value in _attributes(outcome.network, outcome.params).items():
             setattr(self, name, value)
-        self.n_iter_ = outcome.n_iter
+        self.n_iter_, self.dual_gap_ = outcome.n_iter, outcome.dual_gap
         self.loss_curve_ = [*self.loss_curve_, *outcome.training.loss_curve]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
         self.t_, scores = self.t_ if outcome.seen is None else outcome.seen, outcome.scores

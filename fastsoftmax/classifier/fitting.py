@@ -20,6 +20,7 @@ from fastsoftmax.classifier.reports import Report, warn
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
 from fastsoftmax.training.objective import Network, Objective, layer_inputs
+from fastsoftmax.training.proximal import ProximalNewton
 
 CURE = "features of a like scale (StandardScaler)"
 FEW = 5  # features that a warning names
@@ -63,6 +64,7 @@ class Outcome:
     ----------
     params : the last good ones
     training : its loss curve, and how it ended
+    dual_gap : of coordinate-descent, else None
     seen, scores : of sgd and adam, samples so far (else None) and validation scores
     """
 
@@ -70,6 +72,7 @@ class Outcome:
     params: Array
     training: Training
     is_stochastic: bool
+    dual_gap: float | None
     seen: int | None
     scores: list[float] | None
     left_out: Array
@@ -115,6 +118,7 @@ def solve(problem: Problem, report: Report) -> Outcome:
         problem.params,
         training,
         is_stochastic=isinstance(solver, Descent),
+        dual_gap=solver.dual_gap if isinstance(solver, ProximalNewton) else None,
         seen=seen,
         scores=scores,
         left_out=coordinates.out_of_range if coordinates else none,
@@ -162,7 +166,8 @@ def _objective(options: Options, network: Network, data: Data) -> Objective:
         network,
         data.by_row,
         loss=options.loss,
-        alpha=options.alpha,
+        alpha=options.alpha * (1 - options.l1_ratio),
+        l1=options.alpha * options.l1_ratio,
         label_smoothing=options.label_smoothing,
         fit_intercept=options.fit_intercept,
         pins_first_class=len(data.labels.classes) == 2,
