@@ -28,6 +28,7 @@ def problem(request):
         mean = share @ X / share.sum()
         np.testing.assert_allclose(columns.mean, mean, rtol=1e-12)
         plain[:, :-1] -= mean
+        assert not columns.data[:, share == 0].any()
     features = np.array([0, 0, 0, 2, 2, 4, 5, 5])
     classes = np.array([0, 1, 2, 0, 2, 1, 0, 2])
     return columns, plain * (share > 0)[:, None], share, columns.select(features, classes)

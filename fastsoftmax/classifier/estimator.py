@@ -58,6 +58,20 @@ def _is_linear(classifier: "SoftmaxClassifier") -> bool:
     return True
 
 
+def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
+    """X, y and the weights (n_samples,), empty if none are given."""
+    X, y = validate_data(
+        estimator, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
+        multi_output=is_soft(y),
+    )  # fmt: skip
+    if sample_weight is None:
+        return X, y, np.empty(0)
+    by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not by_row.any():
+        raise ValueError("sample_weight must not be all zero")
+    return X, y, by_row
+
+
 class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     r"""Softmax regression, or a network of dense layers with softmax on top.
 
@@ -266,7 +280,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         options = read_options(self.get_params(deep=False))
         y = plain_labels(y)
         with self._threads():
-            samples, given, by_row = self._read_data(X, y, sample_weight, reset=True)
+            samples, given, by_row = read_data(self, X, y, sample_weight, reset=True)
             labels = read_labels(given, samples.dtype)
             rng = check_random_state(self.random_state)
             network = network_of(options, samples.shape[1], len(labels.classes))
@@ -319,7 +333,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             _check_partial_fit_first_call(self, classes)
             if len(self.classes_) < 2:
                 raise ValueError(f"classes must be at least 2, but there is only one class: {self.classes_[0]!r}")
-            samples, given, by_row = self._read_data(X, y, sample_weight, reset=first)
+            samples, given, by_row = read_data(self, X, y, sample_weight, reset=first)
             dtype = samples.dtype if first else self.coefs_[0].dtype
             labels = read_labels(given, dtype, self.classes_)
             rng = check_random_state(self.random_state)
@@ -346,7 +360,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         """Train from the parameters and keep what comes out; max_iter None: an epoch of partial_fit."""
         problem = pose(options, network, params, data, rng, self._descent, self.t_, max_iter)
-        callbacks = Callbacks(self, max_iter, data.for_callbacks(), lambda now: _attributes(network, now))
+        callbacks = Callbacks(self, max_iter, data.for_callbacks(), lambda now: attributes_of(network, now))
         with progress_bar(options.verbose and max_iter is not None, type(self).__name__, max_iter or 1) as draw:
             callbacks.begin(params)
             outcome = solve(problem, lambda now, loss: draw(now, loss) or callbacks.report(now, loss))
@@ -355,7 +369,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tell(problem, outcome, getattr(self, "feature_names_in_", None))
 
     def _keep(self, outcome: Outcome) -> None:
-        for name, value in _attributes(outcome.network, outcome.params).items():
+        for name, value in attributes_of(outcome.network, outcome.params).items():
             setattr(self, name, value)
         self.n_iter_, self.dual_gap_ = outcome.n_iter, outcome.dual_gap
         self.loss_curve_ = [*self.loss_curve_, *outcome.training.loss_curve]
@@ -366,19 +380,6 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.best_loss_ = None if scores else min(self.loss_curve_, default=math.nan)
         if outcome.training.failed:
             self._descent = None  # its momentum is spoiled
-
-    def _read_data(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
-        """X, y and the weights (n_samples,), empty if none are given."""
-        X, y = validate_data(
-            self, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
-            multi_output=is_soft(y),
-        )  # fmt: skip
-        if sample_weight is None:
-            return X, y, np.empty(0)
-        by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not by_row.any():
-            raise ValueError("sample_weight must not be all zero")
-        return X, y, by_row
 
     def _threads(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self.n_threads is None else num_threads(self.n_threads)
@@ -585,7 +586,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _attributes(network: Network, params: Array) -> dict[str, Any]:
+def attributes_of(network: Network, params: Array) -> dict[str, Any]:
     """What a classifier with these parameters has."""
     layers = [(weight.copy(), bias.copy()) for weight, bias in network.layers(params)]
     if len(layers[-1][0]) == 2:

@@ -102,7 +102,7 @@ def pose(
     if descent is not None and options.early_stopping:
         data, validate = _hold_out(options, network, data, rng)
     labels, by_row = weigh(options.loss, data.labels, data.by_row, class_weight)
-    objective = _objective(options, network, Data(data.X, labels, by_row))
+    objective = objective_of(options, network, Data(data.X, labels, by_row))
     solver = solver_of(options, data.X.shape[0], descent, seen, validate, max_iter or 1)
     return Problem(options, network, params, objective, solver, max_iter)
 
@@ -159,7 +159,7 @@ def _names(known: Array | None, features: Array) -> str:
     return ", ".join(named) + (f" and {len(features) - FEW} more" if len(features) > FEW else "")
 
 
-def _objective(options: Options, network: Network, data: Data) -> Objective:
+def objective_of(options: Options, network: Network, data: Data) -> Objective:
     objective = Objective(
         data.X,
         data.labels.targets,

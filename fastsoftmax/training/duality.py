@@ -50,12 +50,12 @@ class Penalised:
     loss: float
     value: float
 
-    def __init__(self, objective: Objective, params: Array) -> None:
+    def __init__(self, objective: Objective, params: Array, columns: Columns) -> None:
         self._objective, self._first = objective, int(objective.pins_first_class)
         ((weight, bias),) = objective.network.layers(params)
         self.share, self._all_targets = _targets(objective)
         self.targets = self._all_targets[self._first :]
-        self.columns = Columns(objective.X, self.share, objective.fit_intercept)
+        self.columns = columns
         self.l1, self.l2, self.has_bias = objective.l1, objective.alpha, objective.fit_intercept
         self.weight = np.hstack([weight[self._first :], bias[self._first :, None]]).astype(np.float64)
         if self.columns.mean is not None:
@@ -172,6 +172,11 @@ class Penalised:
         if self.has_bias:
             biases = self.weight[:, -1] - (0.0 if mean is None else weights @ mean)
             bias[self._first :] = biases - (0.0 if self._first else biases.mean())
+
+
+def columns_of(objective: Objective) -> Columns:
+    """X by features, for the weights of the rows."""
+    return Columns(objective.X, _targets(objective)[0], objective.fit_intercept)
 
 
 def weighted_sum(weights: Array, values: Array) -> float:

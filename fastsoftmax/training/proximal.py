@@ -17,8 +17,9 @@ from typing import ClassVar
 import numpy as np
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.training.columns import Columns
 from fastsoftmax.training.coordinates import Coordinates
-from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Penalised
+from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Penalised, columns_of
 from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
 from fastsoftmax.training.quadratic import Quadratic
@@ -44,10 +45,13 @@ class ProximalNewton:
     max_iter: int
     coordinates: Coordinates | None = field(default=None, init=False)
     dual_gap: float = field(default=math.inf, init=False)
+    _columns: tuple[Objective, Columns] | None = field(default=None, init=False)  # of the last call, for a path
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
-        model = Penalised(objective, params)
+        if self._columns is None or self._columns[0] is not objective:
+            self._columns = objective, columns_of(objective)
+        model = Penalised(objective, params, self._columns[1])
         model.evaluate()
         if self._is_done(model):
             model.write(params)
