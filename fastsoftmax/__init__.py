@@ -35,12 +35,13 @@ from fastsoftmax.functional import (
 )
 
 if TYPE_CHECKING:
-    from fastsoftmax.classifier import ModelFormatError, SoftmaxClassifier
+    from fastsoftmax.classifier import ModelFormatError, SoftmaxClassifier, SoftmaxClassifierCV
 
 __all__ = [
     "LinearGrads",
     "ModelFormatError",
     "SoftmaxClassifier",
+    "SoftmaxClassifierCV",
     "__version__",
     "cross_entropy",
     "cross_entropy_value_and_grad",
@@ -74,15 +75,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """SoftmaxClassifier when it is asked for: scikit-learn, which it imports, takes a second."""
-    if name == "SoftmaxClassifier":
-        from fastsoftmax.classifier import SoftmaxClassifier
+    """What needs scikit-learn when it is asked for: to import that takes a second."""
+    if name in ("ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV"):
+        from fastsoftmax import classifier
 
-        return SoftmaxClassifier
-    if name == "ModelFormatError":
-        from fastsoftmax.classifier import ModelFormatError
-
-        return ModelFormatError
+        return getattr(classifier, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
-from helpers import quiet, rng, same_bits
+from helpers import quiet, rng, same_bits, same_parameters
 from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -426,3 +426,20 @@ def test_bad_data():
         SoftmaxClassifier(solver="sgd", early_stopping=True, validation_fraction=0.01).fit(X[:60], Y[:60])
     with pytest.warns(UserWarning, match="batch_size=500 is larger than the number of samples, 150"):
         quiet(SoftmaxClassifier(solver="sgd", batch_size=500), X, Y)
+
+
+@pytest.mark.parametrize(
+    ("load", "solver", "options"),
+    [
+        (load_iris, "newton-cholesky", {}),
+        (load_digits, "lbfgs", {}),
+        (load_iris, "lbfgs", {"loss": "squared_error"}),
+        (load_iris, "lbfgs", {"backward": "vjp"}),
+        (load_iris, "lbfgs", {"hidden_layer_sizes": (3,), "random_state": 0, "max_iter": 5}),
+    ],
+    ids=str,
+)
+def test_the_solver_is_chosen_by_the_data(load, solver, options):
+    data = load(return_X_y=True)
+    by_default = quiet(SoftmaxClassifier(**options), *data)
+    assert same_parameters(by_default, quiet(SoftmaxClassifier(solver=solver, **options), *data))

@@ -21,6 +21,7 @@ CHECKED = [
     *(SoftmaxClassifier(solver=solver) for solver in ("lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam")),
     *(SoftmaxClassifier((16,), solver=solver) for solver in ("lbfgs", "sgd", "adam")),
     SoftmaxClassifier(loss="squared_error"),
+    *(SoftmaxClassifier(solver="coordinate-descent", l1_ratio=ratio) for ratio in (0.0, 0.5, 1.0)),
 ]
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

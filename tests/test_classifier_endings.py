@@ -23,7 +23,7 @@ RAW, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(RAW)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 STILL = {"solver": "sgd", "learning_rate_init": 1e-300, "max_iter": 1}  # ends where it starts
-SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam")
+SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent", "sgd", "adam")
 
 
 # Starts
@@ -144,8 +144,8 @@ callbacks = pytest.mark.skipif(
 @pytest.mark.parametrize("hidden", [(), (3,)])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_callback_sees_the_model_of_each_iteration(solver, hidden):
-    if hidden and solver.startswith("newton"):
-        pytest.skip("Newton's method is for linear models")
+    if hidden and solver.startswith(("newton", "coordinate")):
+        pytest.skip("for linear models alone")
     options = {"solver": solver, "random_state": 0, "tol": 1e-3, "learning_rate_init": 0.01}
     told, weight = Recorder(stop_after=4), np.arange(1.0, 151)
     with warnings.catch_warnings():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import flat, parameters, public_calls, quiet, rng, same_bits
 from scipy.sparse import csr_array
+from sklearn.base import clone
 
 import fastsoftmax as fs
 
@@ -63,15 +64,15 @@ def test_losses_too_small_or_large_for_their_dtype():
 
 X = rng().standard_normal((200, 5)) * [1, 1e-20, 1e20, 1, 0]
 Y = rng(1).integers(0, 3, 200)
-SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam")
+SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent", "sgd", "adam")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("backward", ["fused", "vjp", "jacobian"])
 def test_a_fit_under_any_state(solver, dtype, backward):
-    if solver.startswith("newton") and backward != "fused":
-        pytest.skip("Newton's method has the fused way alone")
+    if solver.startswith(("newton", "coordinate")) and backward != "fused":
+        pytest.skip("Newton's methods have the fused way alone")
     x = (X if solver not in ("sgd", "adam") else X * [1, 1e18, 1e-20, 1, 1]).astype(dtype)
     soft = np.eye(3)[Y] * (1 - 2e-40) + [1e-40, 1e-40, 1e-40]
     for y in (Y, soft):
@@ -115,10 +116,10 @@ def test_callbacks_find_the_callers_state_and_do_not_change_ours(solver, x):
             if context.task_name == "iteration":
                 np.seterr(all="raise")
 
-    plain = fs.SoftmaxClassifier(solver=solver, max_iter=5, random_state=0)
+    plain = fs.SoftmaxClassifier(solver=solver, max_iter=5, random_state=0, tol=1e-8)
     expected = quiet(plain, x, Y)
     with np.errstate(**state):
-        model = quiet(fs.SoftmaxClassifier(solver=solver, max_iter=5, random_state=0).set_callbacks(Spoiling()), x, Y)
+        model = quiet(clone(plain).set_callbacks(Spoiling()), x, Y)
     assert len([name for name, _ in seen if name == "iteration"]) > 2
     in_training = [found for name, found in seen if name == "iteration"][:-1]  # the last one is ended after training
     assert all(found == state for found in in_training)

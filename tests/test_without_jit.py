@@ -29,6 +29,7 @@ def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_
         "training",
         "coordinates",
         "newton_cholesky",
+        "coordinate_descent",
     )
     files = [str(HERE / f"test_{room}.py") for room in rooms]
     settings = {**os.environ, "NUMBA_DISABLE_JIT": "1", "COVERAGE_FILE": str(tmp_path / "coverage")}

@@ -59,13 +59,28 @@ def _is_linear(classifier: "SoftmaxClassifier") -> bool:
     return True
 
 
+def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
+    """X, y and the weights (n_samples,), empty if none are given."""
+    X, y = validate_data(
+        estimator, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
+        multi_output=is_soft(y),
+    )  # fmt: skip
+    if sample_weight is None:
+        return X, y, np.empty(0)
+    by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not by_row.any():
+        raise ValueError("sample_weight must not be all zero")
+    return X, y, by_row
+
+
 class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     r"""Softmax regression, or a network of dense layers with softmax on top.
 
     Minimises :math:`\frac1S (\sum_n s_n L_n + \frac{\alpha}{2} \sum_k \|W_k\|^2)`, where :math:`L_n` is the loss of a
     sample, :math:`s_n` its weight and :math:`S = \sum_n s_n`; intercepts are not penalised. Without hidden layers
     this is LogisticRegression's objective with :math:`C = 1/\alpha`, and the minimum is the same. Of two classes the
-    first has logits 0, so that there is one logit a sample, as in LogisticRegression and MLPClassifier.
+    first has logits 0, so that there is one logit a sample, as in LogisticRegression and MLPClassifier. With l1_ratio
+    :math:`\rho` the penalty is :math:`\alpha (\frac{1 - \rho}{2} \sum_k \|W_k\|^2 + \rho \sum_k |W_k|_1)`.
 
     Parameters
     ----------
@@ -75,13 +90,18 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Of the hidden layers.
     loss : {"cross_entropy", "squared_error"}
         Of the probabilities; squared_error is :math:`\sum_c (p_c - t_c)^2` (the Brier score), and not convex.
-    solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam"}
+    solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent", "sgd", "adam"}
         newton-cg takes few iterations, and is for linear models. newton-cholesky is for those of few features and
-        classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes. sgd and
-        adam take mini-batches. auto is newton-cholesky where that is possible and fast, because
-        N (C (C - 1) (D + 1)^2 / 4 + 100) is at most 500 000 for N samples, D features and C classes; else lbfgs.
+        classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes.
+        coordinate-descent is for L1: proximal Newton for a linear model with the cross-entropy and alpha > 0; of X it
+        has a copy by columns. sgd and adam take mini-batches. auto is coordinate-descent if l1_ratio > 0, else
+        newton-cholesky where that is possible and fast, because N (C (C - 1) (D + 1)^2 / 4 + 100) is at most 500 000
+        for N samples, D features and C classes; else lbfgs.
     alpha : float, default 1.0
-        Strength of the L2 penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
+        Strength of the penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
+    l1_ratio : float, default 0.0
+        Between 0 and 1: the part of L1 in the penalty, as LogisticRegression has it. Above 0 for coordinate-descent
+        only. With L1 alone and an even number of classes the minimum may be taken at more than one place.
     fit_intercept : bool, default True
         Whether layers have biases.
     class_weight : dict {class: weight} or "balanced", optional
@@ -109,8 +129,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain; newton-cholesky when half of the
         square of Newton's decrement, about what is left to gain, is at most (25 tol)^2 (F + tol) / 2. By default F is
         then within about a thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient
-        exceeds tol, or F falls by less than tol / 1000 of itself. sgd and adam end when n_iter_no_change epochs do not
-        improve by tol.
+        exceeds tol, or F falls by less than tol / 1000 of itself. coordinate-descent ends when the duality gap is at
+        most tol (F + tol). sgd and adam end when n_iter_no_change epochs do not improve by tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False
@@ -135,7 +155,9 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Without hidden layers only.
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
-    n_iter_ : int; of a linear model by lbfgs or Newton's method an ndarray (1,), as LogisticRegression has it
+    dual_gap_ : float or None
+        Of coordinate-descent the duality gap at the end: F is above its minimum by no more. None of other solvers.
+    n_iter_ : int; of a linear model by a solver other than sgd and adam an ndarray (1,), as LogisticRegression has it
         Iterations of the last fit.
     t_ : int
         Samples seen by sgd and adam.
@@ -171,6 +193,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         loss: str = "cross_entropy",
         solver: str = "auto",
         alpha: float = 1.0,
+        l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
         label_smoothing: float = 0.0,
@@ -200,6 +223,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.loss = loss
         self.solver = solver
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
@@ -259,7 +283,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         options = read_options(vars(self))
         y = plain_labels(y)
         with self._threads():
-            samples, given, by_row = self._read_data(X, y, sample_weight, reset=True)
+            samples, given, by_row = read_data(self, X, y, sample_weight, reset=True)
             labels = read_labels(given, samples.dtype)
             rng = check_random_state(self.random_state)
             options = choose_solver(options, samples.shape[0], samples.shape[1], len(labels.classes))
@@ -315,7 +339,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             _check_partial_fit_first_call(self, classes)
             if len(self.classes_) < 2:
                 raise ValueError(f"classes must be at least 2, but there is only one class: {self.classes_[0]!r}")
-            samples, given, by_row = self._read_data(X, y, sample_weight, reset=first)
+            samples, given, by_row = read_data(self, X, y, sample_weight, reset=first)
             dtype = samples.dtype if first else self.coefs_[0].dtype
             labels = read_labels(given, dtype, self.classes_)
             rng = check_random_state(self.random_state)
@@ -343,7 +367,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         """Train from the parameters and keep what comes out; max_iter None: an epoch of partial_fit."""
         problem = pose(options, network, params, data, rng, self._descent, self.t_, max_iter)
-        callbacks = Callbacks(self, max_iter, data.for_callbacks(), lambda now: _attributes(network, now))
+        callbacks = Callbacks(self, max_iter, data.for_callbacks(), lambda now: attributes_of(network, now))
         with progress_bar(options.verbose and max_iter is not None, type(self).__name__, max_iter or 1) as draw:
             callbacks.begin(params)
             outcome = solve(problem, lambda now, loss: draw(now, loss) or callbacks.report(now, loss))
@@ -352,9 +376,9 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tell(problem, outcome, getattr(self, "feature_names_in_", None))
 
     def _keep(self, outcome: Outcome) -> None:
-        for name, value in _attributes(outcome.network, outcome.params).items():
+        for name, value in attributes_of(outcome.network, outcome.params).items():
             setattr(self, name, value)
-        self.n_iter_ = outcome.n_iter
+        self.n_iter_, self.dual_gap_ = outcome.n_iter, outcome.dual_gap
         self.loss_curve_ = [*self.loss_curve_, *outcome.training.loss_curve]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
         self.t_, scores = self.t_ if outcome.seen is None else outcome.seen, outcome.scores
@@ -363,19 +387,6 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.best_loss_ = None if scores else min(self.loss_curve_, default=math.nan)
         if outcome.training.failed:
             self._descent = None  # its momentum is spoiled
-
-    def _read_data(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
-        """X, y and the weights (n_samples,), empty if none are given."""
-        X, y = validate_data(
-            self, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
-            multi_output=is_soft(y),
-        )  # fmt: skip
-        if sample_weight is None:
-            return X, y, np.empty(0)
-        by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not by_row.any():
-            raise ValueError("sample_weight must not be all zero")
-        return X, y, by_row
 
     def _threads(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self.n_threads is None else num_threads(self.n_threads)
@@ -579,7 +590,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _attributes(network: Network, params: Array) -> dict[str, Any]:
+def attributes_of(network: Network, params: Array) -> dict[str, Any]:
     """What a classifier with these parameters has."""
     layers = [(weight.copy(), bias.copy()) for weight, bias in network.layers(params)]
     if len(layers[-1][0]) == 2:

@@ -20,6 +20,7 @@ from fastsoftmax.classifier.reports import Report, warn
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
 from fastsoftmax.training.objective import Network, Objective, layer_inputs
+from fastsoftmax.training.proximal import ProximalNewton
 
 CURE = "features of a like scale (StandardScaler)"
 FEW = 5  # features that a warning names
@@ -63,6 +64,7 @@ class Outcome:
     ----------
     params : the last good ones
     training : its loss curve, and how it ended
+    dual_gap : of coordinate-descent, else None
     seen, scores : of sgd and adam, samples so far (else None) and validation scores
     """
 
@@ -70,6 +72,7 @@ class Outcome:
     params: Array
     training: Training
     is_stochastic: bool
+    dual_gap: float | None
     seen: int | None
     scores: list[float] | None
     left_out: Array
@@ -99,7 +102,7 @@ def pose(
     if descent is not None and options.early_stopping:
         data, validate = _hold_out(options, network, data, rng)
     labels, by_row = weigh(options.loss, data.labels, data.by_row, class_weight)
-    objective = _objective(options, network, Data(data.X, labels, by_row))
+    objective = objective_of(options, network, Data(data.X, labels, by_row))
     solver = solver_of(options, data.X.shape[0], descent, seen, validate, max_iter or 1)
     return Problem(options, network, params, objective, solver, max_iter)
 
@@ -115,6 +118,7 @@ def solve(problem: Problem, report: Report) -> Outcome:
         problem.params,
         training,
         is_stochastic=isinstance(solver, Descent),
+        dual_gap=solver.dual_gap if isinstance(solver, ProximalNewton) else None,
         seen=seen,
         scores=scores,
         left_out=coordinates.out_of_range if coordinates else none,
@@ -155,14 +159,15 @@ def _names(known: Array | None, features: Array) -> str:
     return ", ".join(named) + (f" and {len(features) - FEW} more" if len(features) > FEW else "")
 
 
-def _objective(options: Options, network: Network, data: Data) -> Objective:
+def objective_of(options: Options, network: Network, data: Data) -> Objective:
     objective = Objective(
         data.X,
         data.labels.targets,
         network,
         data.by_row,
         loss=options.loss,
-        alpha=options.alpha,
+        alpha=options.alpha * (1 - options.l1_ratio),
+        l1=options.alpha * options.l1_ratio,
         label_smoothing=options.label_smoothing,
         fit_intercept=options.fit_intercept,
         pins_first_class=len(data.labels.classes) == 2,

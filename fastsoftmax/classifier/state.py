@@ -15,7 +15,9 @@ from fastsoftmax.classifier.model_file import ModelFormatError
 from fastsoftmax.classifier.options import dense_coefs
 from fastsoftmax.training.descent import DescentState
 
-NUMBERS = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_", "temperature_", "n_features_in_")
+NUMBERS = (
+    "n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_", "temperature_", "n_features_in_", "dual_gap_",
+)  # fmt: skip
 CURVES = ("loss_curve_", "validation_scores_")
 State = tuple[dict[str, Any], dict[str, Array]]
 
@@ -66,7 +68,8 @@ def fitted_of(names: set[str], header: dict[str, Any], arrays: dict[str, Array])
 
 
 def _read(names: set[str], header: dict[str, Any], arrays: dict[str, Array]) -> tuple[dict[str, Any], ...]:
-    params = header["params"]
+    # files from before L1 lack both
+    header, params = {"dual_gap_": None, **header}, {"l1_ratio": 0.0, **header["params"]}
     if set(params) != names:
         raise ValueError("its parameters are those of another version")
     if isinstance(params["hidden_layer_sizes"], list):

@@ -32,6 +32,7 @@ from fastsoftmax.training.loop import train
 from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.newton_cholesky import NewtonCholesky
 from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.proximal import ProximalNewton
 
 DTYPES = ("float32", "float64")
 
@@ -186,6 +187,8 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
         train(objective, params, solver(1e-3, 2))
     if objective.is_linear and loss == "cross_entropy":
         train(objective, params, NewtonCholesky(1e-3, 2))
+        objective.alpha = objective.l1 = 0.01
+        train(objective, params, ProximalNewton(1e-3, 2))
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 

@@ -3,6 +3,16 @@ from your own @njit code; `fastsoftmax.softmax` and the others check their argum
 address of a board of threads (threads.py), or 0: alone.
 """
 
+from fastsoftmax.kernels.fit.coordinate_descent import (
+    add_columns,
+    column_squares,
+    column_sums,
+    csc_add_columns,
+    csc_column_squares,
+    csc_column_sums,
+    csc_sweep,
+    sweep,
+)
 from fastsoftmax.kernels.fit.coordinates import (
     coordinates_grad_of,
     coordinates_of,
@@ -59,13 +69,20 @@ from fastsoftmax.kernels.rows.vecmath import sum_row
 
 __all__ = [
     "activate",
+    "add_columns",
     "add_multiple",
     "all_finite",
+    "column_squares",
+    "column_sums",
     "conjugate_step",
     "coordinates_grad_of",
     "coordinates_of",
     "cross_entropy_hvp_rows",
     "cross_entropy_rows",
+    "csc_add_columns",
+    "csc_column_squares",
+    "csc_column_sums",
+    "csc_sweep",
     "csr_feature_squares",
     "csr_feature_sums",
     "dense_rows",
@@ -111,6 +128,7 @@ __all__ = [
     "squared_error_hvp_rows",
     "squared_error_rows",
     "sum_row",
+    "sweep",
     "times_slope",
     "vector_product",
     "weight_taking_part",

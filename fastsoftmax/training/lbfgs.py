@@ -86,7 +86,7 @@ class _Memory:
         slope = run(kernels.lbfgs_direction, grad.size, self._rows, newest, self._n_pairs, grad, *products, here)
         if not slope < 0:
             return False
-        # features that go together make the Hessian larger than the identity along the first gradient: a step of length 1
+        # features that go together make the Hessian larger than the identity along the first gradient: length 1
         first = 1.0 if self._n_pairs else min(1.0, 1.0 / math.sqrt(-slope))
         trial = problem.search(direction, slope, first, grad_there)
         if trial is None:

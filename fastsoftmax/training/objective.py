@@ -122,7 +122,9 @@ class Objective:
     network : Network
     sample_weight : ndarray (N,) of float64, or empty: all 1. Class weights have gone into it
     pins_first_class : whether the first class has logits 0
+    l1 : strength of the L1 penalty, l1/S |W|_1; only proximal.py adds it: value_and_grad is of the smooth part
     rows : X as kernels take it
+    by_kind : targets as labels and as distributions, one of both empty
     """
 
     X: Any
@@ -135,8 +137,10 @@ class Objective:
     fit_intercept: bool = True
     pins_first_class: bool = False
     backward: str = "fused"
+    l1: float = 0.0
     total: float = field(init=False)
     rows: Any = field(init=False)
+    by_kind: tuple[Array, Array] = field(init=False)
 
     def __post_init__(self) -> None:
         self.rows = kernel_samples(self.X)
@@ -144,8 +148,8 @@ class Objective:
         self.targets = contiguous(self.targets, self.targets.dtype)
         self.sample_weight = contiguous(self.sample_weight, self.sample_weight.dtype)
         self._no_class_weight = np.empty(0, self.X.dtype)
-        self._by_kind = split_targets(self.targets, int(self.network.sizes[-1]), self.X.dtype)
-        self.total = kernels.weight_taking_part(*self._by_kind, self.sample_weight, self._no_class_weight)[1]
+        self.by_kind = split_targets(self.targets, int(self.network.sizes[-1]), self.X.dtype)
+        self.total = kernels.weight_taking_part(*self.by_kind, self.sample_weight, self._no_class_weight)[1]
         self._losses = np.empty(len(self.targets))
         self._order = np.arange(len(self.targets))
         self._work = int(self.X.size) * int(self.network.sizes[1]) // MULTIPLICATIONS
@@ -156,7 +160,7 @@ class Objective:
 
     @property
     def _loss_targets(self) -> tuple[Any, ...]:
-        return *self._by_kind, self.sample_weight, self._no_class_weight, self.label_smoothing
+        return *self.by_kind, self.sample_weight, self._no_class_weight, self.label_smoothing
 
     @property
     def is_linear(self) -> bool:
@@ -241,7 +245,7 @@ class Objective:
         features: mean, scale and bias_scale, of which kernels/layer/hessian.py makes x' of a row; grad (C, D + 1) and
         hessian ((C - 1) (D + 1),) * 2 are filled.
         """
-        labels, distribution = self._by_kind
+        labels, distribution = self.by_kind
         targets = (labels, distribution.astype(np.float64, copy=False), self.sample_weight, self.label_smoothing)
         work, sums = self._losses.size * (weight.size + hessian.size // 4), (self._losses, grad, hessian)
         kernel, scale = kernels.linear_cross_entropy_hessian_rows, 1.0 / self.total
@@ -271,7 +275,7 @@ class Objective:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             by_row = self.sample_weight[rows] if self.sample_weight.size else self.sample_weight
-            labels, distribution = self._by_kind
+            labels, distribution = self.by_kind
             some = (labels[rows], distribution) if len(labels) else (labels, distribution[rows])
             weight = kernels.weight_taking_part(*some, by_row, self._no_class_weight)[1]
             if weight > 0:

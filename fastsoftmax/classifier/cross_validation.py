@@ -1,0 +1,318 @@
+"""SoftmaxClassifierCV: the penalty of SoftmaxClassifier by cross-validation, as LogisticRegressionCV has it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring, get_scorer
+from sklearn.model_selection import check_cv
+from sklearn.utils.validation import check_is_fitted
+
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax._gate.numbers import read_count, read_flag, read_number
+from fastsoftmax._threads import get_num_threads, num_threads
+from fastsoftmax.classifier.estimator import SoftmaxClassifier, attributes_of, read_data
+from fastsoftmax.classifier.fitting import Data
+from fastsoftmax.classifier.labels import Labels, plain_labels, read_class_weight, read_labels, weigh
+from fastsoftmax.classifier.options import DETERMINISTIC, Options, choose_solver, network_of, read_options
+from fastsoftmax.classifier.paths import Fold, Point, accuracy, follow, follow_all, logits_of, read_folds
+from fastsoftmax.classifier.reports import progress_bar, warn
+from fastsoftmax.training.objective import Network
+
+SHARED = ("solver", "fit_intercept", "class_weight", "label_smoothing", "max_iter", "tol", "random_state", "n_threads")
+
+
+class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
+    r"""Softmax regression with the strength and the kind of its penalty chosen by cross-validation.
+
+    In each fold, and for each l1_ratio, the penalties are gone through from the strongest to the weakest, each fit from
+    where the one before ended. The alpha and l1_ratio with the best mean score are taken for a fit on all samples; of
+    equal ones the strongest alpha, and then the first l1_ratio.
+
+    Parameters
+    ----------
+    alphas : int or sequence of float, default 10
+        Strengths of the penalty, as SoftmaxClassifier's alpha; an int n is for 1 / logspace(-4, 4, n): those of
+        LogisticRegressionCV(Cs=n).
+    l1_ratios : sequence of float, default (0.0,)
+        Parts of L1 in the penalty, as SoftmaxClassifier's l1_ratio.
+    fit_intercept, class_weight, label_smoothing, max_iter, tol, random_state
+        As SoftmaxClassifier has them. class_weight="balanced" is by all samples, in every fold.
+    solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent"}
+        As SoftmaxClassifier's. coordinate-descent has a copy of X by features, one in each Python thread.
+    cv : int, splitter or iterable of (train, test), optional
+        As scikit-learn takes them; an int is a number of stratified folds, and None is 5. Samples are weighted rather
+        than copied.
+    scoring : str or callable, optional
+        A scorer of scikit-learn's; by default accuracy.
+    refit : bool, default True
+        Whether the best penalty is fitted to all samples. If not, coef_, intercept_, alpha_ and l1_ratio_ are means of
+        what was best in each fold (alpha_ that of 1 / alpha, as LogisticRegressionCV's C).
+    n_jobs : int, optional
+        Folds and l1_ratios at a time, in Python threads; None is 1 (unless a joblib.parallel_config says otherwise), -1
+        is as many as there are cores.
+    n_threads : int, optional
+        Threads of a fit where n_jobs is 1; with more, each fit has one.
+    verbose : bool or int, default 0
+        Whether a progress bar is drawn on stderr.
+
+    Attributes
+    ----------
+    classes_ : ndarray (n_classes,)
+    coef_, intercept_ : ndarray (n_classes, n_features) and (n_classes,), or (1, n_features) and (1,) for two classes
+    alphas_, l1_ratios_ : ndarray
+        Those that were tried.
+    alpha_, l1_ratio_ : float
+        The best.
+    scores_ : ndarray (n_folds, n_l1_ratios, n_alphas)
+    best_score_ : float
+        The mean over the folds of the scores of the best penalty; without refit, the mean of the best scores.
+    coefs_paths_ : ndarray (n_folds, n_l1_ratios, n_alphas, n_classes or 1, n_features or n_features + 1)
+        Weights, and behind them the intercepts if there are any.
+    n_iter_ : ndarray (n_folds, n_l1_ratios, n_alphas)
+    best_estimator_ : SoftmaxClassifier
+        The model that predicts.
+    n_features_in_, feature_names_in_
+        As scikit-learn has them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastsoftmax import SoftmaxClassifierCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = SoftmaxClassifierCV(alphas=5).fit(X, y)
+    >>> model.scores_.shape, model.alpha_
+    ((5, 1, 5), 1.0)
+    """
+
+    def __init__(
+        self,
+        *,
+        alphas: int | Sequence[float] = 10,
+        l1_ratios: Sequence[float] = (0.0,),
+        solver: str = "auto",
+        fit_intercept: bool = True,
+        class_weight: dict[Any, float] | str | None = None,
+        label_smoothing: float = 0.0,
+        cv: Any = None,
+        scoring: Any = None,
+        refit: bool = True,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.alphas = alphas
+        self.l1_ratios = l1_ratios
+        self.solver = solver
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Choose the penalty, and fit with it.
+
+        Parameters
+        ----------
+        X, y
+            As SoftmaxClassifier.fit takes them. Of probabilities, the most probable class tells the folds.
+        sample_weight : array_like (n_samples,), optional
+            Of the fits, and of the scores.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter or argument that cannot be used, by its name.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Some of the fits ended before they were as good as tol asks.
+        """
+        alphas, l1_ratios, paths = self._read_paths()
+        y = plain_labels(y)
+        samples, given, by_row = read_data(self, X, y, sample_weight, reset=True)
+        labels = read_labels(given, samples.dtype)
+        self.classes_, self.alphas_, self.l1_ratios_ = labels.classes, alphas, l1_ratios
+        shape = samples.shape[0], samples.shape[1], len(labels.classes)
+        paths = [[choose_solver(options, *shape) for options in path] for path in paths]
+        network = network_of(paths[0][0], *shape[1:])
+        by_class = read_class_weight(self.class_weight, labels, by_row, samples.dtype)
+        data = Data(samples, *weigh("cross_entropy", labels, by_row, by_class))
+        splits = check_cv(self.cv, labels.hard, classifier=True).split(samples, labels.hard)
+        folds = read_folds(splits, samples.shape[0])
+        judge = self._judge(network, samples, labels, given, by_row)
+        workers = min(effective_n_jobs(self.n_jobs), len(folds) * len(paths))
+        n_fits = len(folds) * alphas.size * l1_ratios.size
+        threads = get_num_threads() if self.n_threads is None else self.n_threads
+        with num_threads(threads), progress_bar(bool(self.verbose), type(self).__name__, n_fits) as tell:
+            points = follow_all(paths, folds, network, data, judge, tell, workers)
+            self._choose(paths, points, network, data)
+        return self
+
+    def _read_paths(self) -> tuple[Array, Array, list[list[Options]]]:
+        """alphas, l1_ratios, and for each of these the options of its fits, the strongest penalty first."""
+        if isinstance(self.alphas, Iterable):
+            alphas = np.array([read_number("alphas", alpha, least=0) for alpha in self.alphas])
+        else:
+            alphas = 1 / np.logspace(-4, 4, read_count("alphas", self.alphas))
+        l1_ratios = np.array([read_number("l1_ratios", ratio, least=0) for ratio in self.l1_ratios])
+        for name, array in (("alphas", alphas), ("l1_ratios", l1_ratios)):
+            if not array.size:
+                raise ValueError(f"{name} must not be empty")
+        read_flag("refit", self.refit)
+        if self.solver not in ("auto", *DETERMINISTIC):
+            raise ValueError(
+                f"solver must be one of {', '.join(map(repr, ('auto', *DETERMINISTIC)))}, got {self.solver!r}"
+            )
+        order = np.argsort(-alphas, kind="stable")
+        given = {**SoftmaxClassifier().get_params(), **self._shared()}
+        options = [read_options({**given, "alpha": alphas.max(), "l1_ratio": ratio}) for ratio in l1_ratios]
+        if alphas.min() == 0 and "coordinate-descent" in {option.solver for option in options}:
+            raise ValueError("alphas must be above 0 for coordinate-descent")
+        return alphas, l1_ratios, [[replace(option, alpha=alphas[k]) for k in order] for option in options]
+
+    def _shared(self) -> dict[str, Any]:
+        """The parameters that SoftmaxClassifier has, too."""
+        return {name: getattr(self, name) for name in SHARED}
+
+    def _judge(self, network: Network, X: Any, labels: Labels, y: Array, by_row: Array) -> Any:
+        """The function that scores parameters on what a fold holds out."""
+        if self.scoring is None:
+            return lambda fold, options, params: accuracy(logits_of(network, X, params), labels, fold, by_row)
+        scorer = check_scoring(SoftmaxClassifier(), self.scoring)
+
+        def score(fold: Fold, options: Options, params: Array) -> float:
+            model, rows = self._model(network, params, options.alpha, options.l1_ratio), fold.held_out
+            weights = {"sample_weight": by_row[rows]} if by_row.size else {}
+            return float(scorer(model, X[rows], y[rows], **weights))
+
+        return score
+
+    def _model(self, network: Network, params: Array, alpha: Any, l1_ratio: Any) -> SoftmaxClassifier:
+        """A fitted SoftmaxClassifier with these parameters."""
+        model = SoftmaxClassifier(alpha=float(alpha), l1_ratio=float(l1_ratio), **self._shared())
+        fitted = {"classes_": self.classes_, "temperature_": 1.0, "n_features_in_": self.n_features_in_}
+        if hasattr(self, "feature_names_in_"):
+            fitted["feature_names_in_"] = self.feature_names_in_
+        for name, value in {**fitted, **attributes_of(network, params)}.items():
+            setattr(model, name, value)
+        return model
+
+    def _choose(
+        self, paths: list[list[Options]], points: list[list[list[tuple[Point, float]]]], network: Network, data: Data
+    ) -> None:
+        """Make attributes of what the paths have found, and fit to all samples."""
+        back = np.argsort(np.argsort(-self.alphas_, kind="stable"))  # where in a path each alpha is
+        found = [[[path[k] for k in back] for path in fold] for fold in points]
+        self.scores_ = np.array([[[score for _, score in path] for path in fold] for fold in found])
+        self.n_iter_ = np.array([[[point.n_iter for point, _ in path] for path in fold] for fold in found], np.int32)
+        params = np.array([[[point.params for point, _ in path] for path in fold] for fold in found])
+        self.coefs_paths_ = self._weights(params)
+        converged = [point.converged for fold in found for path in fold for point, _ in path]
+        order = np.argsort(-self.alphas_, kind="stable")
+        if self.refit:
+            means = self.scores_.mean(axis=0)
+            at, ratio = np.unravel_index(means[:, order].T.argmax(), means.T.shape)
+            k = order[at]
+            alpha, l1_ratio, best_score = self.alphas_[k], self.l1_ratios_[ratio], means[ratio, k]
+            (best,) = follow([paths[ratio][at]], network, data, params[:, ratio, k].mean(axis=0))
+            converged.append(best.converged)
+            chosen = best.params
+        else:
+            by_fold = self.scores_[:, :, order].transpose(0, 2, 1).reshape(len(found), -1)
+            at, ratio = np.unravel_index(by_fold.argmax(axis=1), self.scores_.shape[:0:-1])
+            k, every = order[at], np.arange(len(found))
+            with np.errstate(divide="ignore"):
+                alpha = 1 / (1 / self.alphas_[k]).mean()
+            l1_ratio, best_score = self.l1_ratios_[ratio].mean(), by_fold.max(axis=1).mean()
+            chosen = params[every, ratio, k].mean(axis=0)
+        self.alpha_, self.l1_ratio_, self.best_score_ = float(alpha), float(l1_ratio), float(best_score)
+        self.best_estimator_ = self._model(network, chosen, self.alpha_, self.l1_ratio_)
+        if not all(converged):
+            message = f"{len(converged) - sum(converged)} of {len(converged)} fits have not converged"
+            warn(f"{message}. Cure: a larger max_iter, features of a like scale (StandardScaler)", ConvergenceWarning)
+
+    def _weights(self, params: Array) -> Array:
+        """Of parameters (..., P) the weights with biases behind them, (..., n_classes or 1, n_features or + 1)."""
+        n_classes, n_features = len(self.classes_), self.n_features_in_
+        size = n_classes * n_features
+        weights = params[..., :size].reshape(*params.shape[:-1], n_classes, n_features)
+        if self.fit_intercept:
+            weights = np.concatenate([weights, params[..., size:, None]], axis=-1)
+        return weights[..., 1:, :] if n_classes == 2 else weights
+
+    @property
+    def coef_(self) -> Array:
+        """Weights, (n_classes, n_features) or (1, n_features)."""
+        return self.best_estimator_.coef_
+
+    @property
+    def intercept_(self) -> Array:
+        """Biases, (n_classes,) or (1,)."""
+        return self.best_estimator_.intercept_
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Logits: see SoftmaxClassifier.decision_function."""
+        check_is_fitted(self)
+        return self.best_estimator_.decision_function(X)
+
+    def predict(self, X: ArrayLike) -> Array:
+        """The most probable class of each sample: see SoftmaxClassifier.predict."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Probabilities of the classes: see SoftmaxClassifier.predict_proba."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Logarithms of the probabilities: see SoftmaxClassifier.predict_log_proba."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_log_proba(X)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The score by `scoring`: accuracy by default.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As SoftmaxClassifier.score takes them.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if self.scoring is None:
+            return self.best_estimator_.score(X, y, sample_weight)
+        scorer = get_scorer(self.scoring)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return float(scorer(self.best_estimator_, X, y, **weights))
+
+    def __sklearn_tags__(self) -> Any:
+        """Sparse X is taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,120 @@
+"""Fits with one strength of the penalty after another, each from where the one before ended, fold by fold.
+
+All folds have one X: the rows that a fold holds out have weight 0 in it.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import functional
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax._threads import num_threads
+from fastsoftmax.classifier.fitting import Data, objective_of
+from fastsoftmax.classifier.labels import Labels
+from fastsoftmax.classifier.options import Options, solver_of
+from fastsoftmax.training.loop import train
+from fastsoftmax.training.objective import Network
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How often each sample is trained on (N,), and the samples that are held out."""
+
+    times: Array
+    held_out: Array
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a fit of a path has found."""
+
+    params: Array
+    n_iter: int
+    converged: bool
+
+
+Judge = Callable[[Fold, Options, Array], float]
+
+
+def read_folds(splits: Iterator[tuple[Any, Any]], n_samples: int) -> list[Fold]:
+    """The folds of a splitter, whose samples are positions or masks."""
+    every = np.arange(n_samples)
+    return [Fold(np.bincount(every[train], minlength=n_samples).astype(float), every[test]) for train, test in splits]
+
+
+def follow(
+    path: Sequence[Options], network: Network, data: Data, start: Array, stops: Callable[[], bool] = lambda: False
+) -> Iterator[Point]:
+    """Fit with the options one after another, which differ in alpha alone. stops: asked after each iteration."""
+    objective, params = objective_of(path[0], network, data), start.copy()
+    solver = solver_of(path[0], data.X.shape[0], None, 0, None, path[0].max_iter)
+    for options in path:
+        objective.alpha, objective.l1 = options.alpha * (1 - options.l1_ratio), options.alpha * options.l1_ratio
+        training = train(objective, params, solver, lambda *_: stops())
+        if training.interrupted:
+            raise KeyboardInterrupt
+        if training.failed:
+            raise ValueError(f"the loss was not finite with alpha={options.alpha}: scale the features")
+        if training.stopped:
+            return
+        yield Point(params.copy(), len(training.loss_curve), training.converged)
+
+
+def follow_all(
+    paths: Sequence[Sequence[Options]],
+    folds: Sequence[Fold],
+    network: Network,
+    data: Data,
+    judge: Judge,
+    tell: Callable[[Array, float], bool],
+    n_threads: int,
+) -> list[list[list[tuple[Point, float]]]]:
+    """The points of each path in each fold, and what the judge makes of them; so many Python threads at a time.
+
+    An error or a KeyboardInterrupt has all of them end.
+    """
+    given = data.by_row if data.by_row.size else np.ones(len(data.labels.targets))
+    over = threading.Event()
+    start = np.zeros(network.n_params, data.X.dtype)
+
+    def one(fold: Fold, path: Sequence[Options]) -> list[tuple[Point, float]]:
+        found, weighted = [], replace(data, by_row=given * fold.times)
+        if not weighted.by_row.any():
+            raise ValueError("sample_weight must not be all zero in what is left to train on by a fold")
+        for options, point in zip(path, follow(path, network, weighted, start, over.is_set), strict=False):
+            score = judge(fold, options, point.params)
+            tell(point.params, score)
+            found.append((point, score))
+        return found
+
+    def alone(fold: Fold, path: Sequence[Options]) -> list[tuple[Point, float]]:
+        with num_threads(1):
+            return one(fold, path)
+
+    if n_threads == 1:
+        return [[one(fold, path) for path in paths] for fold in folds]
+    with ThreadPoolExecutor(n_threads) as pool:
+        try:
+            running = [[pool.submit(alone, fold, path) for path in paths] for fold in folds]
+            return [[future.result() for future in fold] for fold in running]
+        except BaseException:
+            over.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def logits_of(network: Network, X: Any, params: Array) -> Array:
+    """(N, C)."""
+    ((weight, bias),) = network.layers(params)
+    return functional.dense(X, weight, bias)
+
+
+def accuracy(logits: Array, labels: Labels, fold: Fold, by_row: Array) -> float:
+    """The share of what is held out that is predicted right, by weight."""
+    right = logits[fold.held_out].argmax(axis=1) == labels.hard[fold.held_out]
+    return float(np.average(right, weights=by_row[fold.held_out] if by_row.size else None))

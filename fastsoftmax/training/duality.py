@@ -1,0 +1,218 @@
+"""F of a linear model with L1, L2 or both, its gradient, and its duality gap.
+
+    F = 1/S (sum_n a_n (logsumexp(z_n) - t_n z_n) + l1 |W|_1 + l2/2 |W|^2)        z_n = W x_n + b,  t_n a distribution
+
+The gap is F - D at a feasible point of the dual, so that F is above its minimum by no more (Ndiaye et al. 2017, "Gap
+Safe screening rules for sparsity enforcing penalties", section 2 and table 1). With r_n = a_n (p_n - t_n),
+
+    D(q) = -1/S (sum_n a_n sum_c u_nc log u_nc + g*(q X^T r))        u = q p + (1 - q) t
+    g*(v) = sum_j max(0, |v_j| - l1)^2 / (2 l2),  or without l2:  0 where all |v_j| <= l1, else infinity
+
+for any q in [0, 1]; the better of q = 1 and the largest q with q |X^T r|_inf <= l1 is taken. That a bias is free asks
+for sum_n r_n = 0, which Newton's method in the biases alone sees to before each gap.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import kernels
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax._threads import run
+from fastsoftmax.training.columns import Columns
+from fastsoftmax.training.objective import Objective
+
+SUFFICIENT, HALVINGS = 1e-4, 40  # Armijo's constant; steps that are tried
+LEAST_LOG = -200.0  # of a probability, over the largest: products of several are no subnormal numbers, which are slow
+BIAS_STEPS, BALANCED, USABLE = 30, 1e-12, 1e-8  # of Newton's method in the biases: sums of r over sum of a
+
+
+class Penalised:
+    """Weights and what depends on them; in sums over rows, and with features of a dense X about their means.
+
+    The bias, which makes up for a mean, is the weight of a last feature of ones. Of two classes only the second has
+    weights.
+
+    Attributes
+    ----------
+    weight : ndarray (C, D + 1)
+    columns : X by features, and ones
+    share : ndarray (N,), the a_n
+    logits, probs : ndarray (C, N)
+    loss : the first sum in F
+    value : F
+    grad : ndarray (C, D + 1), of the loss at the last `evaluate`
+    """
+
+    probs: Array
+    grad: Array
+    loss: float
+    value: float
+
+    def __init__(self, objective: Objective, params: Array, columns: Columns) -> None:
+        self._objective, self._first = objective, int(objective.pins_first_class)
+        ((weight, bias),) = objective.network.layers(params)
+        self.share, self._all_targets = _targets(objective)
+        self.targets = self._all_targets[self._first :]
+        self.columns = columns
+        self.l1, self.l2, self.has_bias = objective.l1, objective.alpha, objective.fit_intercept
+        self.weight = np.hstack([weight[self._first :], bias[self._first :, None]]).astype(np.float64)
+        if self.columns.mean is not None:
+            self.weight[:, -1] += self.weight[:, :-1] @ self.columns.mean
+        self.logits = np.zeros((len(self.weight), len(self.share)))
+        classes, features = np.nonzero(self.weight)
+        steps = self.weight[classes, features]
+        self.columns.add(self.columns.select(features, classes), steps, self.logits)
+        self._norm = self.penalty(self.weight[:, :-1], self.l1, self.l2)
+        self._bound = -math.inf
+
+    @property
+    def gap(self) -> float:
+        """F less the largest bound from below that an `evaluate` has found."""
+        return max(0.0, self.value - self._bound)
+
+    def probs_and_loss(self, logits: Array) -> tuple[Array, float]:
+        """Probabilities of the classes that have weights, and the sum of the losses."""
+        top = np.maximum(logits.max(axis=0), 0.0) if self._first else logits.max(axis=0)
+        probs = np.exp(np.maximum(logits - top, LEAST_LOG))
+        total = probs.sum(axis=0) + (np.exp(-top) if self._first else 0.0)
+        probs /= total
+        losses = top + np.log(total) - np.einsum("cn,cn->n", self.targets, logits)
+        return probs, weighted_sum(self.share, losses)
+
+    @staticmethod
+    def penalty(weight: Array, l1: Any, l2: Any) -> float:
+        """The penalty of some weights."""
+        return float((l1 * np.abs(weight)).sum() + (0.5 * l2 * weight * weight).sum())
+
+    def move(self, at: Any, weights: Array, logits: Array, probs: Array, loss: float, penalty: float) -> None:
+        """Stand at new weights of some coordinates; penalty: by how much it has grown."""
+        self.weight[at], self.logits, self.probs, self.loss = weights, logits, probs, loss
+        self._norm += penalty
+        self.value = (loss + self._norm) / self._objective.total
+
+    def evaluate(self) -> None:
+        """Balance the biases; then F, its gradient, and the gap."""
+        self.probs, self.loss = self.probs_and_loss(self.logits)
+        unbalanced = self._balance() if self.has_bias else 0.0
+        self.grad = self._gradient(self.share * (self.probs - self.targets))
+        self._norm = self.penalty(self.weight[:, :-1], self.l1, self.l2)
+        self.value = (self.loss + self._norm) / self._objective.total
+        if unbalanced <= USABLE * self.share.sum():
+            self._bound = max(self._bound, self._dual())
+
+    def _balance(self) -> float:
+        """Newton's method in the biases: the largest sum of r over rows that is left."""
+        enough, rounded = BALANCED * self.share.sum(), USABLE * self.share.sum()
+        slope = (self.share * (self.probs - self.targets)).sum(axis=1)
+        for _ in range(BIAS_STEPS):
+            before = np.abs(slope).max()
+            if before <= enough or not self._step_in_biases(slope):
+                break
+            slope = (self.share * (self.probs - self.targets)).sum(axis=1)
+            if before / 2 < np.abs(slope).max() and before <= rounded:
+                break
+        return float(np.abs(slope).max())
+
+    def _step_in_biases(self, slope: Array) -> bool:
+        probs, weighted = self.probs, self.share * self.probs
+        among = np.empty((len(probs), len(probs)))
+        run(kernels.dense_rows, probs.size, probs, weighted, np.zeros(len(probs)), among)
+        hessian = np.diag(weighted.sum(axis=1)) - among
+        step = -np.linalg.lstsq(hessian, slope, rcond=1e-13)[0]
+        step *= min(1.0, 10.0 / max(np.abs(step).max(), 1e-300))
+        for _ in range(HALVINGS):
+            logits = self.logits + step[:, None]
+            probs, loss = self.probs_and_loss(logits)
+            if loss <= self.loss + SUFFICIENT * float(slope @ step) + 1e-15 * abs(self.loss):
+                self.weight[:, -1] += step
+                self.logits, self.probs, self.loss = logits, probs, loss
+                return True
+            step = step / 2
+        return False
+
+    def _gradient(self, residual: Array) -> Array:
+        """Of the loss in the weights, (C, D + 1)."""
+        if not self.columns.is_sparse:
+            columns, no_bias = self.columns.data, np.zeros(len(residual))
+            out = np.empty((len(columns), len(residual)))
+            run(kernels.dense_rows, columns.size, columns, residual, no_bias, out)
+            return np.ascontiguousarray(out.T)
+        X, (n_classes, n_columns) = self._objective.X, self.weight.shape
+        rows = np.ascontiguousarray(residual.T, X.dtype)
+        weight, bias = np.zeros((n_classes, n_columns - 1), X.dtype), np.zeros(n_classes, X.dtype)
+        work = X.nnz * n_classes
+        run(kernels.dense_vjp_rows, work, self._objective.rows, weight, rows, weight, bias, weight[:0])
+        return np.hstack([weight, residual.sum(axis=1)[:, None]])
+
+    def _dual(self) -> float:
+        """The better of both feasible points, over S."""
+        slopes = np.abs(self.grad[:, :-1])
+        largest, best = float(slopes.max(initial=0.0)), -math.inf
+        probs = self.probs if not self._first else np.vstack([1.0 - self.probs.sum(axis=0), self.probs])
+        for q in {1.0, min(1.0, self.l1 / largest) if largest > 0 else 1.0}:
+            if self.l2 == 0.0 and largest * q > self.l1 * (1 + 1e-14):
+                continue
+            conjugate = 0.0
+            if self.l2 > 0:
+                excess = np.maximum(q * slopes - self.l1, 0.0)
+                conjugate = float((excess * excess).sum()) / (2 * self.l2)
+            entropies = _entropies(q * probs + (1.0 - q) * self._all_targets)
+            best = max(best, weighted_sum(self.share, entropies) - conjugate)
+        return best / self._objective.total
+
+    def write(self, params: Array) -> None:
+        """The weights, and biases for features as they come, whose sum is 0 where it is free."""
+        ((weight, bias),) = self._objective.network.layers(params)
+        weights, mean = self.weight[:, :-1], self.columns.mean
+        if self.l2 == 0 and len(weights) % 2 == 0:
+            weights = _without_choice(weights)
+        weight[self._first :] = weights
+        if self.has_bias:
+            biases = self.weight[:, -1] - (0.0 if mean is None else weights @ mean)
+            bias[self._first :] = biases - (0.0 if self._first else biases.mean())
+
+
+def columns_of(objective: Objective) -> Columns:
+    """X by features, for the weights of the rows."""
+    return Columns(objective.X, _targets(objective)[0], objective.fit_intercept)
+
+
+def weighted_sum(weights: Array, values: Array) -> float:
+    """sum_n a_n x_n, by our own kernel: threads of a BLAS wait for one another where cores are few."""
+    return float(run(kernels.vector_product, weights.size, weights, np.ascontiguousarray(values)))
+
+
+def _without_choice(weight: Array) -> Array:
+    """Weights of the same penalty and logits up to a constant, in which nothing is left to choose.
+
+    With L1 alone and an even number of classes, a change of all weights of a feature by as much changes nothing while
+    as many are above 0 as below: then the sum of squares is made as small as that allows, which is the limit of the
+    elastic net as L1 takes over.
+    """
+    crowded = np.flatnonzero((weight != 0).all(axis=0))
+    low, high = np.sort(weight[:, crowded], axis=0)[len(weight) // 2 - 1 : len(weight) // 2 + 1]
+    weight = weight.copy()
+    weight[:, crowded] -= np.where((low < 0) & (high > 0), np.clip(weight[:, crowded].mean(axis=0), low, high), 0.0)
+    return weight
+
+
+def _entropies(probs: Array) -> Array:
+    """-sum_c p log p of each column, 0 log 0 being 0."""
+    entropies: Array = -(probs * np.log(np.where(probs > 0, probs, 1.0))).sum(axis=0)
+    return entropies
+
+
+def _targets(objective: Objective) -> tuple[Array, Array]:
+    """The weights a of the rows, and their targets as distributions (C, N): a target's mass goes into its weight."""
+    labels, distribution = objective.by_kind
+    n_rows, n_classes = len(objective.targets), int(objective.network.sizes[-1])
+    targets = np.full((n_classes, n_rows), objective.label_smoothing / n_classes)
+    if len(labels):
+        targets[labels, np.arange(n_rows)] += 1.0 - objective.label_smoothing
+    else:
+        targets += (1.0 - objective.label_smoothing) * distribution.T
+    mass = targets.sum(axis=0)
+    share = mass * objective.sample_weight if objective.sample_weight.size else mass
+    return share, targets / np.where(mass > 0, mass, 1.0)

@@ -1,0 +1,154 @@
+"""coordinate-descent: proximal Newton for a linear model with L1, L2 or both, until the duality gap is small.
+
+Each iteration minimises the quadratic model of the loss plus the penalty over a working set of weights, and goes there
+as far as F falls (Armijo's rule for composite functions: Tseng & Yun 2009; Lee, Sun & Saunders 2014): it ends at the
+minimum from any start. In the working set are the weights that are not 0 and those that violate the conditions of the
+minimum most, by one gradient of all; it is left when they hold in it.
+
+The model is minimised by coordinate descent (kernels/fit/coordinate_descent.py), which Anderson's extrapolation speeds
+up (Bertrand & Massias 2021). Where rows are sure of their classes it hardly curves, though F does not go on like that:
+so a weight may move by no more than changes a logit by `reach`, which grows and shrinks as steps do well or not.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax.training.columns import Columns
+from fastsoftmax.training.coordinates import Coordinates
+from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Penalised, columns_of
+from fastsoftmax.training.loop import AfterIteration
+from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.quadratic import Quadratic
+
+LEAST_SET, GROWTH = 8192, 3  # coordinates of a working set, and times those that are not 0, at the most
+PRECISION = 0.1  # of the model's minimum, relative to the violation that it began with
+SOLVED = 0.1  # of the violation that a working set began with: then it is left
+REACH, GROWTH_OF_REACH, SHRINKING = 2.0, 2.0, 0.1  # the first; by how much it grows, and shrinks at the most
+ROUNDING = 1e4  # eps of F: a gap that may be left when no step goes down
+
+
+@dataclass
+class ProximalNewton:
+    """coordinate-descent, until the gap is at most tol (F + tol), or no step goes down any more.
+
+    Attributes
+    ----------
+    dual_gap : of F after a call, or after its last iteration
+    """
+
+    goes_through_bad: ClassVar[bool] = False
+    tol: float
+    max_iter: int
+    coordinates: Coordinates | None = field(default=None, init=False)
+    dual_gap: float = field(default=math.inf, init=False)
+    _columns: tuple[Objective, Columns] | None = field(default=None, init=False)  # of the last call, for a path
+
+    def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
+        """Minimise."""
+        if self._columns is None or self._columns[0] is not objective:
+            self._columns = objective, columns_of(objective)
+        model = Penalised(objective, params, self._columns[1])
+        model.evaluate()
+        if self._is_done(model):
+            model.write(params)
+            after_iteration(params, model.value)
+            return True
+        working_set = _WorkingSet(model, REACH)
+        for _ in range(self.max_iter):
+            moved = working_set.step()
+            if is_left := not moved or working_set.is_solved:
+                model.evaluate()
+            done = self._is_done(model)
+            model.write(params)
+            if after_iteration(params, model.value) or done:
+                return done
+            if not moved:
+                return self.dual_gap <= ROUNDING * float(np.finfo(params.dtype).eps) * abs(model.value)
+            if is_left:
+                working_set = _WorkingSet(model, working_set.reach)
+        value = model.value  # of the params; what follows finds a bound, and moves the biases
+        model.evaluate()
+        self.dual_gap = value - model.value + model.gap
+        return self.dual_gap <= self.tol * (value + self.tol)
+
+    def _is_done(self, model: Penalised) -> bool:
+        self.dual_gap = model.gap
+        return self.dual_gap <= self.tol * (model.value + self.tol)
+
+
+class _WorkingSet:
+    """The weights that are not 0 or violate most, sorted by feature, and the biases.
+
+    Attributes
+    ----------
+    reach : by how much a weight may change a logit in the next step
+    is_solved : whether the conditions of the minimum hold well enough in the set
+    """
+
+    def __init__(self, model: Penalised, reach: float) -> None:
+        self._model, self.reach, self.is_solved = model, reach, False
+        self._some = model.columns.select(*_chosen(model))
+        is_weight = self._some.features < model.weight.shape[1] - 1
+        self._penalty = model.l1 * is_weight, model.l2 * is_weight
+        self._unit = 1.0 / model.columns.largest(self._some.features)
+        self._slopes = model.grad[self._some.at]
+        self._first_violation = self._violation()
+
+    def _violation(self) -> float:
+        """How far the conditions of the minimum are from being met."""
+        (l1, l2), weights = self._penalty, self._model.weight[self._some.at]
+        slopes = self._slopes + l2 * weights
+        apart = np.where(weights != 0, np.abs(slopes + l1 * np.sign(weights)), np.abs(slopes) - l1)
+        return float(apart.max(initial=0.0))
+
+    def step(self) -> bool:
+        """To the minimum of the model over the set, or as far as F falls; False if it does not."""
+        model, violation = self._model, self._violation()
+        if violation == 0:
+            return False
+        quadratic = Quadratic(model, self._some, self._slopes, self._penalty, self.reach * self._unit)
+        weights, changes = quadratic.minimise(PRECISION * violation)
+        moved = self._search(quadratic.start, weights, changes)
+        if moved:
+            self._slopes = model.columns.sums(self._some, model.share * (model.probs - model.targets))
+            self.is_solved = self._violation() <= SOLVED * self._first_violation
+        return moved
+
+    def _search(self, start: Array, end: Array, changes: Array) -> bool:
+        """Go from weights towards others, by half as much until F falls enough. changes: of the logits."""
+        model, penalty, share = self._model, self._penalty, 1.0
+        before = model.penalty(start, *penalty)
+        decrease = min(0.0, float(self._slopes @ (end - start)) + model.penalty(end, *penalty) - before)
+        slack = 1e-15 * abs(model.loss)
+        for _ in range(HALVINGS):
+            weights, logits = start + share * (end - start), model.logits + share * changes
+            probs, loss = model.probs_and_loss(logits)
+            more = model.penalty(weights, *penalty) - before
+            if loss - model.loss + more <= SUFFICIENT * share * decrease + slack:
+                model.move(self._some.at, weights, logits, probs, loss, more)
+                self.reach *= GROWTH_OF_REACH if share == 1.0 else max(share, SHRINKING)
+                return True
+            share /= 2
+        return False
+
+
+def _chosen(model: Penalised) -> tuple[Array, Array]:
+    """Features and classes of a working set, by feature, and the biases behind them."""
+    weight, (n_classes, n_columns) = model.weight[:, :-1], model.weight.shape
+    slopes, present = model.grad[:, :-1] + model.l2 * weight, weight != 0
+    most = max(LEAST_SET, GROWTH * int(np.count_nonzero(present)))
+    classes, features = np.nonzero(present | (np.abs(slopes) > model.l1))
+    if len(features) > most:
+        size = np.where(present[classes, features], np.inf, np.abs(slopes[classes, features]))
+        largest = np.argpartition(-size, most - 1)[:most]
+        classes, features = classes[largest], features[largest]
+    order = np.lexsort((classes, features))
+    classes, features = classes[order], features[order]
+    if model.has_bias:
+        features = np.append(features, np.full(n_classes, n_columns - 1))
+        classes = np.append(classes, np.arange(n_classes))
+    return features, classes

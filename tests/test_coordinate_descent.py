@@ -1,0 +1,114 @@
+"""Kernels of coordinate descent: sums over columns, and sweeps that follow the quadratic model written out in NumPy."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from helpers import rng
+from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array
+
+from fastsoftmax.training.columns import Columns
+
+N, D, C = 37, 5, 3
+
+
+@pytest.fixture(params=["dense", "csr", "csr float32"])
+def problem(request):
+    r = rng(1)
+    X = np.round(np.where(r.random((N, D)) < 0.6, r.standard_normal((N, D)), 0.0), 3).astype(np.float32)
+    share = r.exponential(size=N)
+    share[::6] = 0
+    if request.param == "dense":
+        columns = Columns(X.astype(float), share, centres=True)
+    else:
+        columns = Columns(csr_array(X.astype(np.float32 if "32" in request.param else float)), share, centres=True)
+    plain = np.hstack([X.astype(float), np.ones((N, 1))])
+    if request.param == "dense":
+        mean = share @ X / share.sum()
+        np.testing.assert_allclose(columns.mean, mean, rtol=1e-12)
+        plain[:, :-1] -= mean
+        assert not columns.data[:, share == 0].any()
+    features = np.array([0, 0, 0, 2, 2, 4, 5, 5])
+    classes = np.array([0, 1, 2, 0, 2, 1, 0, 2])
+    return columns, plain * (share > 0)[:, None], share, columns.select(features, classes)
+
+
+def test_sums_over_the_rows(problem):
+    columns, X, share, some = problem
+    weighted = rng(2).standard_normal((C, N)) * (share > 0)
+    at = some.classes, some.features
+    np.testing.assert_allclose(columns.sums(some, weighted), (weighted @ X)[at], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(columns.squares(some, weighted), (weighted @ X**2)[at], rtol=1e-12, atol=1e-12)
+    weight, logits = np.zeros((C, D + 1)), rng(3).standard_normal((C, N)) * (share > 0)
+    weight[at] = steps = rng(4).standard_normal(len(some.features))
+    steps[1] = weight[at[0][1], at[1][1]] = 0.0
+    changed = logits.copy()
+    columns.add(some, steps, changed)
+    np.testing.assert_allclose(changed * (share > 0), logits + weight @ X.T, rtol=1e-12, atol=1e-12)
+    largest = columns.largest(some.features)
+    assert (largest >= np.abs(X).max(axis=0)[some.features]).all()
+
+
+def test_a_call_takes_some_of_the_coordinates_at_a_time(problem, monkeypatch):
+    columns, _, share, some = problem
+    weighted = rng(2).standard_normal((C, N)) * (share > 0)
+    monkeypatch.setattr("fastsoftmax.training.columns.CALL", 2 * N)
+    by_parts = columns.select(some.features, some.classes)
+    assert len(by_parts.calls) > 1 == len(some.calls)
+    np.testing.assert_array_equal(columns.sums(by_parts, weighted), columns.sums(some, weighted))
+
+
+def model_of(X, share, probs, some, rows):
+    """The value at weights of the quadratic model, penalty included."""
+    start, slopes, _, l1, l2, _, _ = rows
+    dw = np.zeros((C, D + 1))
+
+    def value(weights):
+        dw[some.classes, some.features] = weights - start
+        v = dw @ X.T
+        mean = (probs * v).sum(axis=0)
+        curved = (share * ((probs * v * v).sum(axis=0) - mean**2)).sum()
+        return slopes @ (weights - start) + curved / 2 + l1 @ np.abs(weights) + l2 @ weights**2 / 2
+
+    return value
+
+
+def value_along(value, weights, k, weight):
+    weights[k] = weight
+    return value(weights)
+
+
+@pytest.mark.parametrize("reach", [10.0, 0.05])
+def test_sweeps_minimise_the_model_coordinate_by_coordinate(problem, reach):
+    columns, X, share, some = problem
+    probs, r = rng(5).dirichlet(np.ones(C), N).T.copy(), rng(6)
+    start = np.where(r.random(8) < 0.5, r.standard_normal(8), 0.0)
+    is_weight = some.features < D
+    curvature = columns.squares(some, share * probs * (1 - probs))
+    rows = np.stack(
+        [start, 5 * r.standard_normal(8), curvature, 2.0 * is_weight, 0.5 * is_weight, start - reach, start + reach]
+    )
+    value, motion, weights = model_of(X, share, probs, some, rows.copy()), columns.at_rest(share, probs), rows[0]
+    expected, steps = start.copy(), []
+    for k in range(8):
+        along, low, high = partial(value_along, value, expected.copy(), k), start[k] - reach, start[k] + reach
+        best = minimize_scalar(along, bounds=(low, high), method="bounded", options={"xatol": 1e-10}).x
+        expected[k] = min([best, low, high, *([0.0] if low <= 0 <= high else [])], key=along)
+        steps.append(abs(expected[k] - start[k]) * (curvature[k] + 0.5 * is_weight[k]))
+    assert columns.sweep(some, motion, rows) == pytest.approx(max(steps), rel=1e-5)
+    np.testing.assert_allclose(weights, expected, atol=1e-5)
+    for _ in range(500):
+        worst = columns.sweep(some, motion, rows)
+    assert worst < 1e-10
+    assert (np.abs(weights - start) <= reach * (1 + 1e-12)).all()
+    dw = np.zeros((C, D + 1))
+    dw[some.classes, some.features] = weights - start
+    np.testing.assert_allclose(motion.changes * (share > 0), dw @ X.T, atol=1e-9)
+    np.testing.assert_allclose(motion.mean * (share > 0), (probs * (dw @ X.T)).sum(axis=0), atol=1e-9)
+    least = value(weights)
+    for k in range(8):
+        for nudge in (-1e-3, 1e-3):
+            other = weights.copy()
+            other[k] = np.clip(other[k] + nudge, *rows[5:, k])
+            assert value(other) >= least - 1e-12

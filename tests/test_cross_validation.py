@@ -1,0 +1,209 @@
+"""SoftmaxClassifierCV: what LogisticRegressionCV chooses and scores, by weights instead of copies of the folds."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from helpers import rng
+from scipy.sparse import csr_array
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fastsoftmax import SoftmaxClassifier, SoftmaxClassifierCV, num_threads
+
+BUNDLED = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
+unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+CHECKED = [
+    SoftmaxClassifierCV(),
+    SoftmaxClassifierCV(alphas=3, cv=3, solver="newton-cholesky"),
+    SoftmaxClassifierCV(alphas=[1.0, 10.0, 0.1], cv=3),
+    SoftmaxClassifierCV(alphas=[0.1, 1.0], l1_ratios=(0.0, 0.5), cv=3, refit=False),
+    SoftmaxClassifierCV(alphas=[1.0], scoring="neg_log_loss", n_jobs=2, cv=3),
+]
+
+
+@unfinished
+@parametrize_with_checks(CHECKED, legacy=True)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+def data_of(name):
+    X, y = BUNDLED[name](return_X_y=True)
+    X, y = (X[::6], y[::6]) if name == "digits" else (X, y)
+    return StandardScaler().fit_transform(X), y
+
+
+def tight(**params):
+    return SoftmaxClassifierCV(**{"alphas": 6, "tol": 1e-9, "max_iter": 5000, **params})
+
+
+def theirs(**params):
+    default = {"Cs": 6, "l1_ratios": (0.0,), "scoring": "accuracy", "use_legacy_attributes": False, "tol": 1e-8}
+    return LogisticRegressionCV(**{**default, "solver": "newton-cholesky", "max_iter": 500, **params})
+
+
+def assert_alike(ours, other, atol=2e-3):
+    np.testing.assert_allclose(ours.alphas_, 1 / other.Cs_, rtol=1e-12)
+    np.testing.assert_allclose(ours.scores_, other.scores_, atol=1e-4)
+    assert ours.scores_.shape == ours.n_iter_.shape == other.scores_.shape
+    assert ours.coefs_paths_.shape == other.coefs_paths_.shape
+    strong = ours.alphas_ > 1e-3  # where the minimum is not too flat
+    np.testing.assert_allclose(ours.coefs_paths_[:, :, strong], other.coefs_paths_[:, :, strong], atol=atol)
+    assert ours.alpha_ == pytest.approx(1 / other.C_)
+    assert ours.l1_ratio_ == other.l1_ratio_
+    assert ours.coef_.shape == other.coef_.shape
+    np.testing.assert_allclose(ours.coef_, other.coef_, atol=atol)
+    np.testing.assert_allclose(ours.intercept_, other.intercept_, atol=atol)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_it_chooses_what_logistic_regression_cv_does(name):
+    X, y = data_of(name)
+    ours, other = tight().fit(X, y), theirs(solver="lbfgs" if name == "digits" else "newton-cholesky").fit(X, y)
+    assert_alike(ours, other, atol=1e-2)
+    assert ours.best_score_ == pytest.approx(other.scores_.mean(axis=0).max())
+    assert (ours.predict(X) == other.predict(X)).all()
+    assert ours.score(X, y) == other.score(X, y)
+    np.testing.assert_allclose(ours.predict_proba(X), other.predict_proba(X), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"refit": False}, {"fit_intercept": False}, {"class_weight": "balanced"}, {"scoring": "neg_log_loss", "cv": 3}],
+    ids=str,
+)
+@pytest.mark.parametrize("weigh", [False, True])
+@pytest.mark.parametrize("name", ["iris", "breast_cancer"])
+def test_options_mean_what_they_do_there(name, params, weigh):
+    X, y = data_of(name)
+    weight = rng(1).uniform(0.1, 3, len(y)) if weigh else None
+    ours, other = tight(**params).fit(X, y, weight), theirs(**params).fit(X, y, weight)
+    assert_alike(ours, other)
+    if weigh and "scoring" in params:
+        assert ours.score(X, y, weight) == pytest.approx(other.score(X, y, sample_weight=weight), rel=1e-4)
+
+
+def test_elastic_nets():
+    X, y = data_of("iris")
+    ratios = (0.3, 1.0)
+    ours = tight(l1_ratios=ratios, alphas=[10.0, 1.0]).fit(X, y)
+    other = theirs(l1_ratios=ratios, Cs=[0.1, 1.0], solver="saga", max_iter=20_000, tol=1e-9).fit(X, y)
+    assert_alike(ours, other)
+    assert (ours.coefs_paths_ == 0).any()
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_a_path_ends_where_cold_fits_do(l1_ratio):
+    X, y = data_of("wine")
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    model = tight(cv=folds, l1_ratios=[l1_ratio]).fit(X, y)
+    for k, alpha in enumerate(model.alphas_):
+        cold = SoftmaxClassifier(alpha=alpha, l1_ratio=l1_ratio, tol=1e-9, max_iter=5000)
+        np.testing.assert_allclose(model.scores_[:, 0, k], cross_val_score(cold, X, y, cv=folds), atol=1e-9)
+    again = SoftmaxClassifier(alpha=model.alpha_, l1_ratio=l1_ratio, tol=1e-9, max_iter=5000).fit(X, y)
+    np.testing.assert_allclose(model.coef_, again.coef_, atol=1e-4)
+
+
+def test_alphas_in_any_order_and_ties_go_to_the_strongest():
+    X, y = data_of("iris")
+    alphas = np.array([1.0, 1e-2, 1e5, 30.0, 1e4])
+    model, ordered = tight(alphas=alphas).fit(X, y), tight(alphas=np.sort(alphas)[::-1]).fit(X, y)
+    np.testing.assert_array_equal(model.scores_, ordered.scores_[:, :, np.argsort(np.argsort(-alphas))])
+    assert model.alpha_ == ordered.alpha_
+    hopeless = tight(alphas=[1e7, 1e9, 1e8], cv=KFold(3, shuffle=True, random_state=0)).fit(X, y)
+    assert np.ptp(hopeless.scores_.mean(axis=0)) == 0
+    assert hopeless.alpha_ == 1e9
+
+
+@unfinished
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_same_bits_with_any_number_of_threads(sparse, l1_ratio):
+    X, y = data_of("digits")
+    X = csr_array(np.where(X > 0, X, 0)) if sparse else X
+    options = {"alphas": [10.0, 1.0], "l1_ratios": (l1_ratio, 0.5)}
+    one, two = SoftmaxClassifierCV(**options).fit(X, y), SoftmaxClassifierCV(**options, n_jobs=2).fit(X, y)
+    three = SoftmaxClassifierCV(**options, n_threads=1).fit(X, y)
+    for other in (two, three):
+        np.testing.assert_array_equal(one.coefs_paths_, other.coefs_paths_)
+        np.testing.assert_array_equal(one.coef_, other.coef_)
+        np.testing.assert_array_equal(one.scores_, other.scores_)
+
+
+@unfinished
+def test_folds_have_one_x():
+    r = rng(3)
+    X, y = r.standard_normal((100_000, 20)), r.integers(0, 2, 100_000)
+    model = SoftmaxClassifierCV(alphas=[1.0], max_iter=3)
+    model.fit(X[:1000], y[:1000])
+    with num_threads(1):
+        tracemalloc.start()
+        model.fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 0.8 * X.nbytes  # weights, losses, logits of two classes and 8192 rows are half of it
+
+
+def test_probabilities_as_targets_and_names_of_features():
+    pandas = pytest.importorskip("pandas")
+    X, y = data_of("iris")
+    soft = 0.9 * np.eye(3)[y] + 0.1 / 3
+    model = tight().fit(pandas.DataFrame(X, columns=list("abcd")), soft)
+    assert list(model.feature_names_in_) == list(model.best_estimator_.feature_names_in_) == list("abcd")
+    assert model.best_score_ > 0.9
+    with pytest.warns(UserWarning, match="feature names"):
+        model.predict(X)
+
+
+def test_an_error_in_one_thread_ends_all():
+    X, y = data_of("iris")
+
+    def scorer(model, X, y):
+        raise KeyboardInterrupt
+
+    for n_jobs in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            SoftmaxClassifierCV(scoring=scorer, n_jobs=n_jobs).fit(X, y)
+
+
+def test_what_has_not_converged_is_told(capfd):
+    X, y = data_of("wine")
+    with pytest.warns(ConvergenceWarning, match="11 of 11 fits have not converged"):
+        SoftmaxClassifierCV(alphas=[1e-3, 1e-4], tol=1e-12, max_iter=2, verbose=1).fit(X, y)
+    out, err = capfd.readouterr()
+    assert (out, "SoftmaxClassifierCV" in err) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"alphas": 0}, "alphas"),
+        ({"alphas": []}, "alphas must not be empty"),
+        ({"alphas": [-1.0]}, "alphas"),
+        ({"alphas": [0.0, 1.0], "l1_ratios": [0.5]}, "alphas must be above 0"),
+        ({"l1_ratios": []}, "l1_ratios must not be empty"),
+        ({"l1_ratios": [1.5]}, "l1_ratio"),
+        ({"l1_ratios": [0.0, 0.5], "solver": "lbfgs"}, "coordinate-descent"),
+        ({"solver": "sgd"}, "solver must be one of"),
+        ({"refit": "yes"}, "refit"),
+        ({"scoring": "beauty"}, "scoring"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_named(params, told):
+    X, y = data_of("iris")
+    with pytest.raises((ValueError, TypeError), match=told):
+        SoftmaxClassifierCV(**params).fit(X, y)
+
+
+def test_a_fold_without_weight_is_told():
+    X, y = data_of("iris")
+    weight = np.zeros(len(y))
+    weight[0] = 1
+    with pytest.raises(ValueError, match="all zero"):
+        SoftmaxClassifierCV(cv=[(np.arange(1, 100), np.arange(100, 150))]).fit(X, y, weight)
