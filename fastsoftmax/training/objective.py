@@ -211,7 +211,7 @@ class Objective:
             )
             if grad_X is not None:
                 kernels.times_slope(grad_X, inputs[k], ACTIVATIONS[self.network.activation])
-                cotangent = inputs[k]
+                cotangent = grad_X
         return float(value) / total
 
     def hvp(self, params: Array) -> Callable[[Array, Array], Array]:
@@ -258,7 +258,8 @@ class Objective:
             kernel, activation = LOSSES[self.loss].network_epoch, ACTIVATIONS[self.network.activation]
             network = (params, self.network.sizes, activation)
             batches = (order, shuffling, batch_size, self._penalty, np.empty_like(params))
-            loss_sum, weight_sum = kernel(self.rows, *self._loss_targets, *network, *batches, *descent)
+            work = batch_size * self.network.n_params // MULTIPLICATIONS
+            loss_sum, weight_sum = run(kernel, work, self.rows, *self._loss_targets, *network, *batches, *descent)
         return loss_sum / weight_sum
 
     def _epoch_by_logits(
