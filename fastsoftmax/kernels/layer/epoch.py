@@ -1,4 +1,4 @@
-"""An epoch of a network (network.py): every row once, a step of the optimiser after each batch, in one call.
+"""Batches of a network (network.py) in one call, a step of the optimiser after each: an epoch, or a part of it.
 
 (Digits, batches of 32: 2 us a batch; a call from Python for each would cost more than that.)
 
@@ -14,7 +14,7 @@ Of a CSR matrix whose rows hold few of its features, sgd's steps touch those of 
 import numpy as np
 
 from fastsoftmax.kernels.closures import bind, call, keep
-from fastsoftmax.kernels.fit.optimizers import STEPS, descend_part, shuffle
+from fastsoftmax.kernels.fit.optimizers import STEPS, descend_part
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.layer.dense import NONE, grad_bias_block
 from fastsoftmax.kernels.layer.lazy import (
@@ -27,7 +27,6 @@ from fastsoftmax.kernels.layer.lazy import (
     step_features,
 )
 from fastsoftmax.kernels.layer.network import (
-    UNITS,
     cross_entropy_of_block,
     penalise_units,
     squared_error_of_block,
@@ -43,50 +42,53 @@ from fastsoftmax.kernels.layer.network_blocks import (
     network_block_rows,
     new_packed,
     new_room,
+    pieces_of_layer,
     take,
     unit_grads,
     units_before,
 )
 from fastsoftmax.kernels.rows.targets import targets_of_rows, weight_taking_part, weights_of
 from fastsoftmax.kernels.rows.vecmath import sum_row
-from fastsoftmax.kernels.simd import outer_band
-from fastsoftmax.kernels.threads import share_each, team_size
-from fastsoftmax.kernels.views import matrix, part
+from fastsoftmax.kernels.threads import share_near, team_size
+from fastsoftmax.kernels.views import borrowed, matrix, part
 
 ROOM_BYTES = 4 * 2**20  # for what the rows of a batch leave on their way; a larger batch goes through in turns
 PIECES = 4  # of a batch's rows, for each thread
+# Of the rows on their way: the first of them in order, and in the batch; how many, and in a piece; whether a step comes
+FIRST, START, COUNT, ROWS, ENDS = range(5)
+TURN_SIZE = 5
 
 
 @kernel
 def network_cross_entropy_epoch(
-    X, labels, distribution, sample_weight, class_weight, smoothing, params, sizes, activation, order, shuffling,
+    X, labels, distribution, sample_weight, class_weight, smoothing, params, sizes, activation, order,
     batch_size, penalty, grad, moment, squares, rule, team,
 ):  # fmt: skip
-    # every row once, a step of the rule after each batch; shuffling (1,) uint64 is the state of `shuffle`, or empty.
-    # penalty = (strength, pins_first_class, fits_bias), see penalise. -> the sum of what rows lose, as met, and of
-    # their weights: loss and penalty times weight, added up over the batches
+    # the rows of X in `order`, a step of the rule after each batch. penalty = (strength, pins_first_class, fits_bias),
+    # see penalise. -> the sum of what rows lose, as met, and of their weights: loss and penalty times weight, added up
+    # over the batches
     batch = _new_batch(batch_size, labels, distribution, sample_weight)
     targets = (*batch[:3], class_weight, smoothing, *batch[3:])
     loss = bind(cross_entropy_of_block, targets, (NONE, matrix(grad, 0, 0, 0)))
-    network, batches = (params, sizes, activation), (order, shuffling, batch_size)
+    network, batches = (params, sizes, activation), (order, batch_size)
     given, steps = (labels, distribution, sample_weight, class_weight), (penalty, grad, moment, squares, rule)
-    result = _epoch(team, X, given, loss, batch, network, batches, steps)
+    result = _epoch(team, *borrowed((X, given, loss, batch, network, batches, steps)))
     keep(targets)
     return result
 
 
 @kernel
 def network_squared_error_epoch(
-    X, labels, distribution, sample_weight, class_weight, smoothing, params, sizes, activation, order, shuffling,
+    X, labels, distribution, sample_weight, class_weight, smoothing, params, sizes, activation, order,
     batch_size, penalty, grad, moment, squares, rule, team,
 ):  # fmt: skip
     # the same for squared_error_rows
     batch = _new_batch(batch_size, labels, distribution, sample_weight)
     targets = (*batch[:3], class_weight, smoothing, *batch[3:])
     loss = bind(squared_error_of_block, targets, (NONE, matrix(grad, 0, 0, 0)))
-    network, batches = (params, sizes, activation), (order, shuffling, batch_size)
+    network, batches = (params, sizes, activation), (order, batch_size)
     given, steps = (labels, distribution, sample_weight, class_weight), (penalty, grad, moment, squares, rule)
-    result = _epoch(team, X, given, loss, batch, network, batches, steps)
+    result = _epoch(team, *borrowed((X, given, loss, batch, network, batches, steps)))
     keep(targets)
     return result
 
@@ -101,37 +103,38 @@ def _new_batch(size, labels, distribution, sample_weight):
 
 @routine
 def _epoch(team, X, given, loss, batch, network, batches, steps):
-    (params, sizes, _), (order, shuffling, batch_size) = network, batches
-    scale, losses, rule = batch[3], batch[4], steps[4]
-    if shuffling.size:
-        shuffle(order, shuffling)
-    rows = network_block_rows(params, sizes)
-    at_once = rows * max(1, ROOM_BYTES // (rows * (sizes[0] + 2 * units_before(sizes, sizes.size)) * params.itemsize))
-    room = new_room(is_dense(X), params, sizes, min(batch_size, at_once))
-    packed, sums = new_packed(params, rows), np.empty(units_before(sizes, sizes.size))
+    (params, sizes, _), (order, batch_size) = network, batches
+    scale, losses, strength, moment, rule = batch[3], batch[4], steps[0][0], steps[2], steps[4]
+    rows, n_pieces = network_block_rows(params, sizes), _count_pieces(sizes)
+    at_once = rows
+    if team != 0 or n_pieces >= sizes.size:  # else the gradient stays in a cache, and better so does a block of rows
+        row_bytes = (sizes[0] + 2 * units_before(sizes, sizes.size)) * params.itemsize
+        at_once = rows * max(1, ROOM_BYTES // (rows * row_bytes))
+    space, room = new_room(is_dense(X), params, sizes, min(batch_size, at_once))
+    own = space, new_packed(params, rows), np.empty(units_before(sizes, sizes.size)), np.empty(TURN_SIZE, np.int64)
+    _, packed, sums, turn = borrowed(own)
     loss_sum, weight_sum, n_batches, n_steps = 0.0, 0.0, -(-order.size // batch_size), NONE
-    lazy = is_lazy(X, sizes[0], n_batches, rule)
-    features = begin_features(team, lazy, sizes, params, steps[2], steps[0][0], rule, n_batches)
+    lazy = is_lazy(X, sizes[0], order.size, n_batches, rule)
+    own_features = begin_features(team, lazy, sizes, params, moment, strength, rule, n_batches)
+    features = borrowed(own_features)
+    phases = _bind_phases(team, turn, rows, X, order, loss, network, room, packed, steps, sums)
     for first in range(0, order.size, batch_size):
         count = min(batch_size, order.size - first)
         weight = _take_targets(given, order, first, count, batch)
         if weight > 0.0:
             scale[0] = 1.0 / weight
             rule[STEPS] += 1.0
-            squares = 0.0
             if lazy:
                 where = (X, order, first, count, n_steps)
-                squares = _lazy_batch(where, loss, network, room, packed, steps, sums, features)
-            for start in range(0, NONE if lazy else count, at_once):
-                n = min(at_once, count - start)
-                _forward_and_back(team, X, order, first + start, start, n, loss, network, room, packed)
-                turn = (first + start, n, start > 0, start + n == count)
-                squares = _grads_and_step(team, X, order, turn, rows, network, room, packed, steps, sums)
-            loss_sum += sum_row(part(losses, 0, count)) + weight * (0.5 * steps[0][0] * squares)
+                squares = _lazy_batch(where, rows, loss, network, room, packed, steps, sums, features)
+            else:
+                squares = _batch(team, first, count, at_once, rows, turn, phases, n_pieces, sizes, strength, sums)
+            loss_sum += sum_row(part(losses, 0, count)) + weight * (0.5 * strength * squares)
             weight_sum += weight
             n_steps += 1
     if lazy:
-        end_features(team, n_steps, sizes, params, steps[2], features)
+        end_features(team, n_steps, sizes, params, moment, features)
+    keep((own, own_features))
     return loss_sum, weight_sum
 
 
@@ -153,17 +156,49 @@ def _take_targets(given, order, first, count, batch):
 
 
 @inlined
-def _forward_and_back(team, X, order, first, start, count, loss, network, room, packed):
-    # rows order[first : first + count], which are rows `start` .. of the batch, to dL/dz of each layer
-    rows = network_block_rows(network[0], network[1])
-    if team != 0:
-        rows = min(rows, 16 * -(-count // (16 * PIECES * team_size(team))))
-    arguments = (team, rows, X, order, first, start, count, loss, network, room, packed)
-    share_each(team, -(-count // rows), _row_pieces, arguments)
+def _bind_phases(team, turn, rows, X, order, loss, network, room, packed, steps, sums):
+    # closures, bound once an epoch: what they take would be copied for each batch
+    ahead = bind(_row_pieces, (team, turn, X, order, loss, network, room, packed), (NONE, NONE))
+    return ahead, bind(_unit_pieces, (team, turn, rows, X, order, network, room, packed, steps, sums), (NONE, NONE))
 
 
-@routine
-def _row_pieces(first_piece, last_piece, team, rows, X, order, first, start, count, loss, network, room, packed):
+@inlined
+def _batch(team, first, count, at_once, rows, turn, phases, n_pieces, sizes, strength, sums):
+    # rows order[first : first + count] and a step -> the sum of the squares of all weights before it
+    for start in range(0, count, at_once):
+        n = min(at_once, count - start)
+        some = rows if team == 0 else min(rows, 16 * -(-n // (16 * PIECES * team_size(team))))
+        turn[FIRST], turn[START], turn[COUNT], turn[ROWS], turn[ENDS] = (
+            first + start,
+            start,
+            n,
+            some,
+            start + n == count,
+        )
+        share_near(team, phases[0], -(-n // some))
+        share_near(team, phases[1], n_pieces)
+    squares, unit = 0.0, NONE
+    if strength != 0.0:
+        for k in range(sizes.size - 1):
+            n_pieces = pieces_of_layer(sizes, k)
+            for piece in range(n_pieces):
+                squares += sums[unit + sizes[k + 1] * piece // n_pieces]
+            unit += sizes[k + 1]
+    return squares
+
+
+@inlined
+def _count_pieces(sizes):
+    n_pieces = NONE
+    for k in range(sizes.size - 1):
+        n_pieces += pieces_of_layer(sizes, k)
+    return n_pieces
+
+
+@inlined
+def _row_pieces(first_piece, last_piece, team, turn, X, order, loss, network, room, packed):
+    # rows of the turn to dL/dz of each layer
+    first, start, count, rows = turn[FIRST], turn[START], turn[COUNT], turn[ROWS]
     own = packed if team == 0 else new_packed(network[0], rows)
     for piece in range(first_piece, last_piece):
         at = piece * rows
@@ -173,68 +208,34 @@ def _row_pieces(first_piece, last_piece, team, rows, X, order, first, start, cou
 
 
 @inlined
-def _grads_and_step(team, X, order, turn, rows, network, room, packed, steps, sums):
-    # the gradient of the rows in the room, added to grad or put there, and a step if they are the last of the batch;
-    # -> then the sum of the squares of all weights before it
-    sizes, strength = network[1], steps[0][0]
-    n_pieces = 0
-    for k in range(sizes.size - 1):
-        n_pieces += 1 if team == 0 else -(-sizes[k + 1] // outer_band())
-    share_each(team, n_pieces, _unit_pieces, (team, X, order, turn, rows, network, room, packed, steps, sums))
-    return _squares_of_layers(NONE, sizes, sums) if strength != 0.0 and turn[3] else 0.0
-
-
-@inlined
-def _squares_of_layers(first, sizes, sums):
-    # of layer `first` and those after it, as penalise_units left them
-    squares = 0.0
-    for k in range(first, sizes.size - 1):
-        for unit in range(0, sizes[k + 1], UNITS):
-            squares += sums[units_before(sizes, k + 1) + unit]
-    return squares
-
-
-@routine
-def _unit_pieces(first_piece, last_piece, team, X, order, turn, rows, network, room, packed, steps, sums):
-    params, sizes, _ = network
+def _unit_pieces(first_piece, last_piece, team, turn, rows, X, order, network, room, packed, steps, sums):
+    # the gradient of the turn's rows, added to grad or put there, and a step if they are the last of the batch
+    first, start, count, (params, sizes, _), grad = turn[FIRST], turn[START], turn[COUNT], network, steps[1]
     own = packed if team == 0 else new_packed(params, rows)
-    piece = 0
+    before = NONE  # pieces of the layers before
     for k in range(sizes.size - 1):
-        n_out = sizes[k + 1]
-        band = n_out if team == 0 else outer_band()
-        for unit in range(0, n_out, band):
-            if first_piece <= piece < last_piece:
-                some = min(band, n_out - unit)
-                _units(X, order, turn, rows, k, unit, some, network, room, own, steps, sums)
-            piece += 1
-
-
-@inlined
-def _units(X, order, turn, rows, k, unit, n_units, network, room, packed, steps, sums):
-    (first, count, adds, is_last), (params, sizes, _) = turn, network
-    penalty, grad, moment, squares, rule = steps
-    for at in range(0, count, rows):
-        n, more = min(rows, count - at), adds or at > 0
-        unit_grads(X, order, first + at, n, sizes, k, unit, n_units, room, at, packed, grad, more)
-    if is_last:
-        place, n_in, n_out = layer_place(sizes, k)
-        here = part(sums, units_before(sizes, k + 1), n_out)
-        penalise_units(params, sizes, k, unit, unit + n_units, penalty, grad, here)
-        start, bias = place + unit * n_in, place + n_out * n_in + unit
-        descend_part(params, grad, moment, squares, rule, start, start + n_units * n_in)
-        descend_part(params, grad, moment, squares, rule, bias, bias + n_units)
+        n_pieces, n_units = pieces_of_layer(sizes, k), sizes[k + 1]
+        for piece in range(max(NONE, first_piece - before), min(n_pieces, last_piece - before)):
+            unit = n_units * piece // n_pieces
+            some = n_units * (piece + 1) // n_pieces - unit
+            for at in range(0, count, rows):
+                n, adds = min(rows, count - at), start + at > 0
+                unit_grads(X, order, first + at, n, sizes, k, unit, some, room, at, own, grad, adds)
+            if turn[ENDS] != 0:
+                step_units(network, k, unit, some, steps, sums)
+        before += n_pieces
 
 
 @routine
-def _lazy_batch(where, loss, network, room, packed, steps, sums, features):
+def _lazy_batch(where, rows, loss, network, room, packed, steps, sums, features):
     # a batch whose first layer's features are taken lazily -> the sum of the squares of all weights before its step
     (X, order, first, count, n_steps), (params, sizes, _) = where, network
     (strength, pins_first, fits_bias), grad, moment, squares, rule = steps
-    n_in, n_out, capacity = sizes[0], sizes[1], room[0]
+    n_in, n_out = sizes[0], sizes[1]
     n_met = meet_features(X, order, first, count, n_steps, n_out, features, grad)
     bias, first_bias = part(params, n_in * n_out, n_out), part(grad, n_in * n_out, n_out)
-    for start in range(0, count, capacity):
-        n = min(capacity, count - start)
+    for start in range(0, count, rows):
+        n = min(rows, count - start)
         z = matrix(room[2], NONE, n, n_out)
         lazy_logits(X, order, first + start, features, bias, z)
         call(loss, (start, later_layers(n, network, room, NONE)))
@@ -248,8 +249,23 @@ def _lazy_batch(where, loss, network, room, packed, steps, sums, features):
     total = step_features(n_met, n_steps, n_out, pins, strength, rule, features, grad)
     first_bias[: 0 if fits_bias else n_out] = 0
     first_bias[: 1 if pins else 0] = 0
+    descend_part(params, grad, moment, squares, rule, n_in * n_out, n_in * n_out + n_out)
     for k in range(1, sizes.size - 1):
-        here = part(sums, units_before(sizes, k + 1), sizes[k + 1])
-        total += penalise_units(params, sizes, k, NONE, sizes[k + 1], steps[0], grad, here)
-    descend_part(params, grad, moment, squares, rule, n_in * n_out, params.size)
+        total += step_units(network, k, NONE, sizes[k + 1], steps, sums)
+    return total
+
+
+@routine
+def step_units(network, k, first, count, steps, sums):
+    # some units of layer k take a step. -> the sum of the squares of their weights before it, which goes into sums, too
+    (params, sizes, _), (penalty, grad, moment, squares, rule) = network, steps
+    place, n_in, n_out = layer_place(sizes, k)
+    total = penalise_units(params, sizes, k, first, first + count, penalty, grad)
+    sums[units_before(sizes, k + 1) + first] = total
+    start, bias = place + first * n_in, place + n_out * n_in + first
+    if count == n_out:  # weights and biases side by side
+        descend_part(params, grad, moment, squares, rule, start, bias + count)
+    else:
+        descend_part(params, grad, moment, squares, rule, start, start + count * n_in)
+        descend_part(params, grad, moment, squares, rule, bias, bias + count)
     return total

@@ -33,21 +33,21 @@ NO = np.bool_(False)  # which Numba does not take for a type of its own
 TRANSPOSITIONS = 4  # of weights and velocities there and back: as long as so many dense steps, or more
 
 
-def is_lazy(X, n_features, n_batches, rule):
-    """Whether an epoch of so many batches takes less time this way."""
+def is_lazy(X, n_features, n_rows, n_batches, rule):
+    """Whether so many rows of X, in so many batches, take less time this way."""
     if not isinstance(X, tuple) or rule[METHOD] == ADAM:
         return False
-    met = X[2][len(X[2]) - 1] - X[2][0]
+    met = (X[2][-1] - X[2][0]) / max(1, len(X[2]) - 1) * n_rows
     return bool(met + TRANSPOSITIONS * n_features < n_batches * n_features)
 
 
 @inlined_overload(is_lazy)
-def _is_lazy_jitted(X, n_features, n_batches, rule):
+def _is_lazy_jitted(X, n_features, n_rows, n_batches, rule):
     if not isinstance(X, types.BaseTuple):
-        return lambda X, n_features, n_batches, rule: NO
+        return lambda X, n_features, n_rows, n_batches, rule: NO
 
-    def csr(X, n_features, n_batches, rule):
-        met = X[2][len(X[2]) - 1] - X[2][0]
+    def csr(X, n_features, n_rows, n_batches, rule):
+        met = (X[2][X[2].size - 1] - X[2][0]) / max(1, X[2].size - 1) * n_rows
         return rule[METHOD] != ADAM and met + TRANSPOSITIONS * n_features < n_batches * n_features
 
     return csr

@@ -20,7 +20,6 @@ from fastsoftmax.kernels.layer.network_blocks import (
     network_block_rows,
     new_packed,
     new_room,
-    units_before,
 )
 from fastsoftmax.kernels.layer.passes import GROUP
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
@@ -29,8 +28,6 @@ from fastsoftmax.kernels.rows.vecmath import dot_row
 from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
-
-UNITS = 14  # of a layer whose squares are summed up together: they divide outer_band() of every CPU
 
 
 @kernel
@@ -85,7 +82,8 @@ def _rows(team, X, order, loss, params, sizes, activation, grad):
 @routine
 def _groups(first, last, team, ticket, sums, X, order, loss, params, sizes, activation, grad):
     network, rows = (params, sizes, activation), network_block_rows(params, sizes)
-    room, packed = new_room(is_dense(X), params, sizes, rows), new_packed(params, rows)
+    space, room = new_room(is_dense(X), params, sizes, rows)
+    packed = new_packed(params, rows)
     for group in range(first, last):
         mine = part(sums, group % team_size(team) * grad.size, grad.size)
         end = min(order.size, (group + 1) * GROUP)
@@ -95,33 +93,31 @@ def _groups(first, last, team, ticket, sums, X, order, loss, params, sizes, acti
             if grad.size:
                 backward(X, order, start, n, network, room, NONE, packed, mine, start > group * GROUP)
         if not await_turn(team, np.int64(ticket.ctypes.data), group):
-            return
+            break
         if grad.size:
             add_to(grad, mine)
         pass_turn(team, np.int64(ticket.ctypes.data), group + 1)
+    keep(space)
 
 
 @kernel
 def penalise(params, sizes, penalty, grad):
     # penalty = (strength, pins_first_class, fits_bias): grad of strength / 2 sum_k |W_k|^2 is added to grad, whose
     # entries for what stays as it is (the first class of two, biases) become 0. -> the penalty
-    squares, sums = 0.0, np.empty(units_before(sizes, sizes.size))
+    squares = 0.0
     for k in range(sizes.size - 1):
-        squares += penalise_units(params, sizes, k, NONE, sizes[k + 1], penalty, grad, sums)
+        squares += penalise_units(params, sizes, k, NONE, sizes[k + 1], penalty, grad)
     return 0.5 * penalty[0] * squares
 
 
 @routine
-def penalise_units(params, sizes, k, first, last, penalty, grad, sums):
-    # the same for units first .. last of layer k. sums_(first ..): of the squares of UNITS units each. -> their sum
+def penalise_units(params, sizes, k, first, last, penalty, grad):
+    # the same for units first .. last of layer k. -> the sum of the squares of their weights, if there is a penalty
     (strength, pins_first_class, fits_bias), (place, n_in, n_out) = penalty, layer_place(sizes, k)
-    squares, bias = 0.0, place + n_out * n_in
+    squares, start, end, bias = 0.0, place + first * n_in, place + last * n_in, place + n_out * n_in
     if strength != 0.0:
-        for unit in range(first, last, UNITS):
-            start, count = place + unit * n_in, min(UNITS, last - unit) * n_in
-            sums[unit] = dot_row(pointer(params), start, pointer(params), start, count)
-            squares += sums[unit]
-        add_scaled(params, place + first * n_in, place + last * n_in, strength, grad)
+        squares = dot_row(pointer(params), start, pointer(params), start, end - start)
+        add_scaled(params, start, end, strength, grad)
     if not fits_bias:
         grad[bias + first : bias + last] = 0
     if pins_first_class and k == sizes.size - 2 and first == 0:

@@ -27,8 +27,11 @@ from fastsoftmax.kernels.layer.dense import (
     rows_that_fit,
 )
 from fastsoftmax.kernels.layer.sparse import csr_rows_grad_weight, csr_rows_logits
-from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
+from fastsoftmax.kernels.simd import lanes, load_masked, misaligned, pointer, store_masked
 from fastsoftmax.kernels.views import matrix, part
+
+UNITS = 28  # of a layer in a piece at the most: two tiles of AVX-512's, ten of AVX2's
+SMALL_LAYER = 8192  # weights: below, a layer is one piece
 
 
 @routine
@@ -39,10 +42,13 @@ def network_block_rows(params, sizes):
 
 @routine
 def new_room(gathers, params, sizes, capacity):
-    # gathers: 1 for a dense X, else 0
-    units = units_before(sizes, sizes.size)
-    gathered = np.empty(capacity * sizes[0] * gathers, params.dtype)
-    return capacity, gathered, np.empty(capacity * (2 * units - sizes[sizes.size - 1]), params.dtype)
+    # gathers: 1 for a dense X, else 0. -> the array that owns the memory, and the room, whose two parts begin at
+    # multiples of 64 bytes: a network of 64 hidden units else takes up to a tenth longer
+    width, n_gathered, units = lanes(params), capacity * sizes[0] * gathers, units_before(sizes, sizes.size)
+    n_gathered, n_values = n_gathered + -n_gathered % width, capacity * (2 * units - sizes[sizes.size - 1])
+    space = np.empty(width + n_gathered + n_values, params.dtype)
+    start = -misaligned(pointer(space), 0) % width
+    return space, (capacity, part(space, start, n_gathered), part(space, start + n_gathered, n_values))
 
 
 @inlined
@@ -136,6 +142,12 @@ def later_unit_grads(count, sizes, k, unit, n_units, room, at, packed, grad, add
     inputs, target = _inputs(sizes, k, room, at, count), matrix(grad, place, n_out, n_in)
     grad_weight_block(cotangent, inputs, NONE, count, unit, n_units, adds, target, NONE, packed)
     grad_bias_block(cotangent, unit, n_units, adds, part(grad, place + n_out * n_in, n_out))
+
+
+@inlined
+def pieces_of_layer(sizes, k):
+    # of how many pieces layer k is made, each of some of its units, which threads share: the same on every CPU
+    return NONE + 1 if sizes[k] * sizes[k + 1] < SMALL_LAYER else -(-sizes[k + 1] // UNITS)
 
 
 @inlined
