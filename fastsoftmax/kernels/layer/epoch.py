@@ -12,10 +12,11 @@ Of a CSR matrix whose rows hold few of its features, sgd's steps touch those of 
 """
 
 import numpy as np
+from numba import types
 
 from fastsoftmax.kernels.closures import bind, call, keep
 from fastsoftmax.kernels.fit.optimizers import STEPS, descend_part
-from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel, routine
 from fastsoftmax.kernels.layer.dense import NONE, grad_bias_block
 from fastsoftmax.kernels.layer.lazy import (
     begin_features,
@@ -114,8 +115,8 @@ def _epoch(team, X, given, loss, batch, network, batches, steps):
     own = space, new_packed(params, rows), np.empty(units_before(sizes, sizes.size)), np.empty(TURN_SIZE, np.int64)
     _, packed, sums, turn = borrowed(own)
     loss_sum, weight_sum, n_batches, n_steps = 0.0, 0.0, -(-order.size // batch_size), NONE
-    lazy = is_lazy(X, sizes[0], order.size, n_batches, rule)
-    own_features = begin_features(team, lazy, sizes, params, moment, strength, rule, n_batches)
+    lazy = is_lazy(X, sizes[0], sizes[1], order.size, n_batches, rule)
+    own_features = begin_features(X, team, lazy, sizes, params, moment, strength, rule, n_batches)
     features = borrowed(own_features)
     phases = _bind_phases(team, turn, rows, X, order, loss, network, room, packed, steps, sums)
     for first in range(0, order.size, batch_size):
@@ -125,15 +126,15 @@ def _epoch(team, X, given, loss, batch, network, batches, steps):
             scale[0] = 1.0 / weight
             rule[STEPS] += 1.0
             if lazy:
-                where = (X, order, first, count, n_steps)
-                squares = _lazy_batch(where, rows, loss, network, room, packed, steps, sums, features)
+                where = (order, first, count, n_steps)
+                squares = lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features)
             else:
                 squares = _batch(team, first, count, at_once, rows, turn, phases, n_pieces, sizes, strength, sums)
             loss_sum += sum_row(part(losses, 0, count)) + weight * (0.5 * strength * squares)
             weight_sum += weight
             n_steps += 1
     if lazy:
-        end_features(team, n_steps, sizes, params, moment, features)
+        end_features(X, team, n_steps, sizes, params, moment, features)
     keep((own, own_features))
     return loss_sum, weight_sum
 
@@ -226,10 +227,25 @@ def _unit_pieces(first_piece, last_piece, team, turn, rows, X, order, network, r
         before += n_pieces
 
 
+def lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features):
+    """A batch whose features are taken lazily -> the sum of the squares of all weights before its step."""
+    return _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features)
+
+
+@inlined_overload(lazy_batch)
+def _lazy_batch_jitted(X, where, rows, loss, network, room, packed, steps, sums, features):
+    if not isinstance(X, types.BaseTuple):
+        return lambda X, where, rows, loss, network, room, packed, steps, sums, features: 0.0
+
+    def csr(X, where, rows, loss, network, room, packed, steps, sums, features):
+        return _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features)
+
+    return csr
+
+
 @routine
-def _lazy_batch(where, rows, loss, network, room, packed, steps, sums, features):
-    # a batch whose first layer's features are taken lazily -> the sum of the squares of all weights before its step
-    (X, order, first, count, n_steps), (params, sizes, _) = where, network
+def _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features):
+    (order, first, count, n_steps), (params, sizes, _) = where, network
     (strength, pins_first, fits_bias), grad, moment, squares, rule = steps
     n_in, n_out = sizes[0], sizes[1]
     n_met = meet_features(X, order, first, count, n_steps, n_out, features, grad)
@@ -247,8 +263,10 @@ def _lazy_batch(where, rows, loss, network, room, packed, steps, sums, features)
             later_unit_grads(n, sizes, k, NONE, sizes[k + 1], room, NONE, packed, grad, start > 0)
     pins = pins_first and sizes.size == 2
     total = step_features(n_met, n_steps, n_out, pins, strength, rule, features, grad)
-    first_bias[: 0 if fits_bias else n_out] = 0
-    first_bias[: 1 if pins else 0] = 0
+    for c in range(NONE if fits_bias else n_out):
+        first_bias[c] = 0
+    if pins:
+        first_bias[NONE] = 0
     descend_part(params, grad, moment, squares, rule, n_in * n_out, n_in * n_out + n_out)
     for k in range(1, sizes.size - 1):
         total += step_units(network, k, NONE, sizes[k + 1], steps, sums)
