@@ -90,6 +90,26 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch():
     assert any(last)  # it can fail
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_validation_loss_is_that_of_the_samples_held_out(loss, soft):
+    """One point a class again: with weights and smoothing, without the penalty and the weights of classes."""
+    points = np.array([[0.0, 1.0], [0.3, 1.0], [0.6, 1.0], [1.0, 1.0]]).repeat(100, axis=0)
+    labels, weights = np.arange(4).repeat(100), np.array([1.0, 4.0, 2.0, 0.5])
+    targets = np.eye(4)[labels] * 0.6 + 0.1 if soft else labels
+    options = {} if soft else {"class_weight": {0: 1, 1: 2, 2: 3, 3: 4}}
+    model = SoftmaxClassifier(solver="sgd", loss=loss, label_smoothing=0.2, early_stopping=True, alpha=50.0, **options)
+    model = quiet(model.set_params(max_iter=1, random_state=0, batch_size=50), points, targets, weights.repeat(100))
+    probs = model.predict_proba(points[::100])
+    target = 0.8 * (np.eye(4) * 0.6 + 0.1 if soft else np.eye(4)) + 0.2 / 4
+    by_class = -(target * np.log(probs)).sum(1) if loss == "cross_entropy" else ((probs - target) ** 2).sum(1)
+    (told,) = model.validation_loss_curve_
+    assert told == pytest.approx((weights * by_class).sum() / weights.sum(), rel=1e-12)
+    model = quiet(model.set_params(max_iter=5), points, targets)
+    assert len(model.validation_loss_curve_) == model.n_iter_
+    assert quiet(model.set_params(early_stopping=False), points, targets).validation_loss_curve_ is None
+
+
 def test_early_stopping_takes_a_class_of_one_sample():
     """As MLPClassifier does with more than two classes."""
     labels = np.where(np.arange(150) == 0, 9, Y)

@@ -43,12 +43,13 @@ def test_the_best_of_the_validated_weights_stay():
 
     def validate(now):
         seen.append(now.copy())
-        return next(scores)
+        return next(scores), len(seen) / 2
 
     solver = descent(params, validate=validate, n_iter_no_change=3)
     training = train(objective, params, solver)
     assert training.converged
     assert solver.scores == [0.2, 0.9, 0.5, 0.6, 0.7, 0.1]
+    assert solver.validation_losses == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
     assert np.array_equal(params, seen[1])
 
 

@@ -44,6 +44,19 @@ def test_a_classifier_comes_back(tmp_path, labels, options):
         assert same_bits(again.partial_fit(X, labels).coef_, model.partial_fit(X, labels).coef_)
 
 
+def test_the_curves_come_back_and_a_model_saved_before_one_was_kept_lacks_it(tmp_path):
+    model = fs.SoftmaxClassifier(solver="adam", early_stopping=True, tol=1e-2).fit(X, Y)
+    model.save(tmp_path / "model")
+    again = fs.SoftmaxClassifier.load(tmp_path / "model")
+    for name in ("validation_scores_", "validation_loss_curve_"):
+        assert getattr(again, name) == getattr(model, name)
+        assert len(getattr(again, name)) == model.n_iter_
+    header, arrays = read(tmp_path / "model")
+    header.pop("validation_loss_curve_")
+    write(tmp_path / "model", header, arrays)
+    assert fs.SoftmaxClassifier.load(tmp_path / "model").validation_loss_curve_ is None
+
+
 def test_feature_names_come_back(tmp_path):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     frame = pandas.DataFrame(X, columns=list("abcd"))

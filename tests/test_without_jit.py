@@ -26,6 +26,7 @@ def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_
         "inference",
         "boosting",
         "objective",
+        "epoch",
         "training",
         "coordinates",
         "newton_cholesky",

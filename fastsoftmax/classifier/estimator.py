@@ -164,6 +164,9 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     loss_, best_loss_, loss_curve_ : float, float or None, list of float
         The objective: at the end, at its best, and after each iteration (as met in the epoch for sgd and adam).
     validation_scores_, best_validation_score_ : list of float and float, or None
+    validation_loss_curve_ : list of float, or None
+        With early_stopping, the mean loss of the samples that were left out after each epoch: weighted by
+        sample_weight, and without penalty and class_weight.
     temperature_ : float
         Divides the logits in predict_proba; 1 until `fit_temperature`, and again after more training.
     n_layers_, n_outputs_, n_features_in_, feature_names_in_
@@ -382,7 +385,7 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.loss_curve_ = [*self.loss_curve_, *outcome.training.loss_curve]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
         self.t_, scores = self.t_ if outcome.seen is None else outcome.seen, outcome.scores
-        self.validation_scores_ = scores
+        self.validation_scores_, self.validation_loss_curve_ = scores, outcome.validation_losses
         self.best_validation_score_ = max(scores) if scores else None
         self.best_loss_ = None if scores else min(self.loss_curve_, default=math.nan)
         if outcome.training.failed:

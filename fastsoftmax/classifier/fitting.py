@@ -19,7 +19,7 @@ from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.classifier.reports import Report, warn
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
-from fastsoftmax.training.objective import Network, Objective, layer_inputs
+from fastsoftmax.training.objective import BY_LOGITS, Network, Objective, layer_inputs
 from fastsoftmax.training.proximal import ProximalNewton
 
 CURE = "features of a like scale (StandardScaler)"
@@ -65,7 +65,8 @@ class Outcome:
     params : the last good ones
     training : its loss curve, and how it ended
     dual_gap : of coordinate-descent, else None
-    seen, scores : of sgd and adam, samples so far (else None) and validation scores
+    seen, scores, validation_losses : of sgd and adam, samples so far (else None), and of the samples that were held out
+        score and loss after each epoch
     """
 
     network: Network
@@ -75,6 +76,7 @@ class Outcome:
     dual_gap: float | None
     seen: int | None
     scores: list[float] | None
+    validation_losses: list[float] | None
     left_out: Array
     far_from_zero: Array
 
@@ -110,17 +112,18 @@ def pose(
 def solve(problem: Problem, report: Report) -> Outcome:
     """Train; report is told of each iteration, and may ask to stop."""
     training, solver = train(problem.objective, problem.params, problem.solver, report), problem.solver
-    seen, scores = (solver.seen, solver.scores or None) if isinstance(solver, Descent) else (None, None)
+    descent = solver if isinstance(solver, Descent) else None
     coordinates = solver.coordinates
     none = np.empty(0, np.intp)
     return Outcome(
         problem.network,
         problem.params,
         training,
-        is_stochastic=isinstance(solver, Descent),
+        is_stochastic=descent is not None,
         dual_gap=solver.dual_gap if isinstance(solver, ProximalNewton) else None,
-        seen=seen,
-        scores=scores,
+        seen=descent.seen if descent else None,
+        scores=(descent.scores or None) if descent else None,
+        validation_losses=(descent.validation_losses or None) if descent else None,
         left_out=coordinates.out_of_range if coordinates else none,
         far_from_zero=coordinates.far_from_zero if coordinates else none,
     )
@@ -180,8 +183,8 @@ def objective_of(options: Options, network: Network, data: Data) -> Objective:
 
 def _hold_out(
     options: Options, network: Network, data: Data, rng: np.random.RandomState
-) -> tuple[Data, Callable[[Array], float]]:
-    """The data to train on, and a function of the parameters: their accuracy on the others."""
+) -> tuple[Data, Callable[[Array], tuple[float, float]]]:
+    """The data to train on, and a function of the parameters: their accuracy and their mean loss on the others."""
     hard = data.labels.hard
     counts, n_held = np.bincount(hard), math.ceil(options.validation_fraction * len(hard))
     fair = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(n_held, len(hard) - n_held)
@@ -193,9 +196,13 @@ def _hold_out(
     apart = data.take(held)
     weight = apart.by_row if apart.by_row.any() else None
 
-    def accuracy(params: Array) -> float:
+    loss_of, smoothing = BY_LOGITS[options.loss][0], options.label_smoothing
+
+    def accuracy_and_loss(params: Array) -> tuple[float, float]:
         layers = network.layers(params)
         logits = functional.dense(layer_inputs(apart.X, layers, network.activation)[-1], *layers[-1])
-        return float(np.average(logits.argmax(axis=1) == apart.labels.hard, weights=weight))
+        right = logits.argmax(axis=1) == apart.labels.hard
+        loss = loss_of(logits, apart.labels.targets, sample_weight=weight, label_smoothing=smoothing)
+        return float(np.average(right, weights=weight)), float(loss)
 
-    return data.take(rows), accuracy
+    return data.take(rows), accuracy_and_loss

@@ -239,7 +239,7 @@ def solver_of(
     n_samples: int,
     descent: DescentState | None,
     seen: int,
-    validate: Callable[[Array], float] | None,
+    validate: Callable[[Array], tuple[float, float]] | None,
     max_iter: int,
 ) -> Solver:
     """The solver that the options name. descent, seen: where a stochastic one goes on from."""

@@ -19,6 +19,7 @@ NUMBERS = (
     "n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_", "temperature_", "n_features_in_", "dual_gap_",
 )  # fmt: skip
 CURVES = ("loss_curve_", "validation_scores_")
+LATER_CURVES = ("validation_loss_curve_",)  # which models saved earlier lack: None
 State = tuple[dict[str, Any], dict[str, Array]]
 
 
@@ -34,7 +35,11 @@ def state_of(params: dict[str, Any], fitted: Mapping[str, Any]) -> State:
         arrays |= {f"descent_{name}": array for name, array in fitted["_descent"]._asdict().items()}
     plain = {name: _plain(value) for name, value in given.items()}
     header = {"params": plain, "text_objects": text, **{name: _plain(fitted[name]) for name in NUMBERS}}
-    return {**header, **{name: fitted[name] for name in CURVES}}, arrays
+    return {
+        **header,
+        **{name: fitted[name] for name in CURVES},
+        **{name: fitted.get(name) for name in LATER_CURVES},
+    }, arrays
 
 
 def _plain(value: Any) -> Any:
@@ -76,7 +81,7 @@ def _read(names: set[str], header: dict[str, Any], arrays: dict[str, Array]) -> 
         params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
     if isinstance(params["class_weight"], dict):
         params["class_weight"] = dict(params["class_weight"]["pairs"])
-    fitted = {name: header[name] for name in (*NUMBERS, *CURVES)}
+    fitted = {name: header[name] for name in (*NUMBERS, *CURVES)} | {name: header.get(name) for name in LATER_CURVES}
     if isinstance(fitted["n_iter_"], list):
         fitted["n_iter_"] = np.array(fitted["n_iter_"], np.int32)
     classes = arrays.pop("classes_")

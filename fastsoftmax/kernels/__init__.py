@@ -26,6 +26,7 @@ from fastsoftmax.kernels.fit.lbfgs import lbfgs_direction, remember_pair
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
+from fastsoftmax.kernels.layer.epoch import network_cross_entropy_epoch, network_squared_error_epoch
 from fastsoftmax.kernels.layer.hessian import linear_cross_entropy_hessian_rows
 from fastsoftmax.kernels.layer.inference import linear_argmax_rows, linear_log_softmax_rows, linear_softmax_rows
 from fastsoftmax.kernels.layer.linear import (
@@ -36,13 +37,7 @@ from fastsoftmax.kernels.layer.linear import (
     linear_squared_error_hvp_rows,
     linear_squared_error_rows,
 )
-from fastsoftmax.kernels.layer.network import (
-    network_cross_entropy_epoch,
-    network_cross_entropy_rows,
-    network_squared_error_epoch,
-    network_squared_error_rows,
-    penalise,
-)
+from fastsoftmax.kernels.layer.network import network_cross_entropy_rows, network_squared_error_rows, penalise
 from fastsoftmax.kernels.layer.sparse import range_and_order
 from fastsoftmax.kernels.rows.columns import (
     log_softmax_columns,

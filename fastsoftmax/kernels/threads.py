@@ -36,7 +36,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastsoftmax.kernels.closures import bind, frame_of_call, function_type, keep, raise_status, status_of_call
+from fastsoftmax.kernels.closures import bind, call, frame_of_call, function_type, keep, raise_status, status_of_call
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.jit.numba_internals import config
 from fastsoftmax.kernels.system import (
@@ -111,6 +111,15 @@ def share_each(team, n_pieces, span, arguments):
         keep(arguments)
 
 
+@inlined
+def share_near(team, job, n_pieces):
+    """The same for a closure `job`, in any order: a thread begins with the pieces that it had before, near to it."""
+    if team == 0:
+        call(job, (ZERO, n_pieces))
+    else:
+        raise_status(_lead(team, job, n_pieces, ONE, team_size(team)))
+
+
 @routine
 def _share_rows(team, job, n_rows, n_columns):
     elements = max(LEAST_TURN, min(TURN, n_rows * n_columns // (2 * team_size(team))))
@@ -166,7 +175,7 @@ def _lead(team, job, n_rows, turn, n_shares):
     store_atomic(team + _JOB + 40, float_mode())
     store_atomic(team + _JOB + 48, n_shares)
     for owner in range(n_shares):
-        store_atomic(_next_of(team, owner), _start_of(owner, n_shares, n_rows))
+        store_atomic(_next_of(team, owner), _start_of(owner, n_shares, n_rows, turn))
     store_atomic(team + _FAILED, 0)
     store_atomic(team + _OPEN, number)
     for helper in range(load_atomic(team + _JOB + 32)):
@@ -183,7 +192,7 @@ def _take_turns(team, job, n_rows, turn, n_shares, me):
     # me: 0 is the leader, 1 the first helper
     for later in range(n_shares):
         owner = (me + later) % n_shares
-        place, end = _next_of(team, owner), _start_of(owner + 1, n_shares, n_rows)
+        place, end = _next_of(team, owner), _start_of(owner + 1, n_shares, n_rows, turn)
         while me == 0 or load_atomic(team + _CLOSED) == 0:  # the leader does what is left of the rows
             first = add_atomic(place, turn)
             if first >= end:
@@ -201,9 +210,11 @@ def _next_of(team, owner):
 
 
 @inlined
-def _start_of(owner, n_shares, n_rows):
-    # the first row of a share: a multiple of 16, so that tiles of rows are full and shares begin at lines of a cache
-    return n_rows if owner == n_shares else (n_rows * owner // n_shares) // 16 * 16
+def _start_of(owner, n_shares, n_rows, turn):
+    # the first row of a share: a multiple of 16, so that tiles of rows are full and shares begin at lines of a cache,
+    # unless a turn is less
+    multiple = min(turn, 16)
+    return n_rows if owner == n_shares else (n_rows * owner // n_shares) // multiple * multiple
 
 
 @kernel
@@ -318,6 +329,10 @@ if config.DISABLE_JIT:  # without machine code there is nothing to gain from thr
     def share_each(team, n_pieces, span, arguments):
         """All pieces in one go."""
         span(0, n_pieces, *arguments)
+
+    def share_near(team, job, n_pieces):
+        """All pieces in one go."""
+        job(0, n_pieces)
 
 
 def new_board():

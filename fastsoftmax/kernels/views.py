@@ -60,6 +60,32 @@ def _borrowed(typingctx, array, start, shape):
     return view(array, types.intp, types.UniTuple(types.intp, len(shape))), codegen
 
 
+def borrowed(value):
+    """The same arrays and numbers, a tuple of them, tuples in it: references to these arrays are not counted."""
+    return value
+
+
+@inlined_overload(borrowed)
+def _borrowed_jitted(value):
+    return lambda value: _uncounted(value)
+
+
+@intrinsic
+def _uncounted(typingctx, value):
+    def without_owner(context, builder, kind, given):
+        if isinstance(kind, types.BaseTuple):
+            parts = cgutils.unpack_tuple(builder, given, len(kind))
+            pairs = zip(kind.types, parts, strict=True)
+            return context.make_tuple(builder, kind, [without_owner(context, builder, *pair) for pair in pairs])
+        if not isinstance(kind, types.Array):
+            return given
+        array = context.make_array(kind)(context, builder, given)
+        array.meminfo, array.parent = (ir.Constant(place.type, None) for place in (array.meminfo, array.parent))
+        return array._getvalue()
+
+    return value(value), lambda context, builder, signature, args: without_owner(context, builder, value, args[0])
+
+
 def on_huge_pages(array):
     """The array, whose memory the system may lay on huge pages: 10 MiB are there after 0.3 ms instead of 3."""
     return array

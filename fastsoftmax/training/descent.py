@@ -45,7 +45,9 @@ class Descent:
 
     Attributes
     ----------
-    validate : a function of the parameters whose result is to grow, or None: then the loss is to fall
+    validate : a function of the parameters to a score, which is to grow, and a loss, of samples that were held out; or
+        None: then the loss is to fall
+    scores, validation_losses : what it gave after each epoch
     seen : samples so far, by which an "invscaling" rate falls
     """
 
@@ -58,11 +60,12 @@ class Descent:
     learning_rate: str = "constant"
     learning_rate_init: float = 0.001
     power_t: float = 0.5
-    validate: Callable[[Array], float] | None = None
+    validate: Callable[[Array], tuple[float, float]] | None = None
     seen: int = 0
     best: float = math.inf  # what is to fall: the loss, or the score with its sign turned
     idle: int = 0  # epochs in a row without an improvement by tol
     scores: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
     coordinates: Coordinates | None = field(default=None, init=False)
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
@@ -74,8 +77,7 @@ class Descent:
             loss = objective.epoch(params, order, shuffling, self.batch_size, tuple(descent))
             self.seen += len(order)
             stop = after_iteration(params, loss)
-            improved = self._note(loss if self.validate is None else -self.validate(params))
-            if improved and self.validate is not None:
+            if self._note(loss if self.validate is None else -self._score(params)) and self.validate is not None:
                 best_params[:] = params
             stopped = self._idle_for_long()
             if stop or stopped:
@@ -84,10 +86,16 @@ class Descent:
             params[:] = best_params
         return stopped
 
+    def _score(self, params: Array) -> float:
+        """Of the samples that were held out."""
+        assert self.validate is not None
+        score, loss = self.validate(params)
+        self.scores.append(score)
+        self.validation_losses.append(loss)
+        return score
+
     def _note(self, value: float) -> bool:
         """Whether the value is the best so far."""
-        if self.validate is not None:
-            self.scores.append(-value)
         self.idle = self.idle + 1 if value > self.best - self.tol else 0
         improved = value < self.best
         self.best = min(self.best, value)

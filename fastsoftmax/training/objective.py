@@ -22,9 +22,11 @@ from fastsoftmax._gate.samples import Samples
 from fastsoftmax._gate.targets import split_targets
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import LOSSES
+from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
 
 ACTIVATIONS = {"identity": 0, "logistic": 1, "tanh": 2, "relu": 3}  # and the numbers that kernels know them by
 MULTIPLICATIONS = 8  # that take as long as one element of a row
+CALL_WORK = 2**25  # elements in one call at the most, unless a batch has more: 10 to 100 ms
 
 Options = dict[str, Any]
 
@@ -215,7 +217,7 @@ class Objective:
             )
             if grad_X is not None:
                 kernels.times_slope(grad_X, inputs[k], ACTIVATIONS[self.network.activation])
-                cotangent = inputs[k]
+                cotangent = grad_X
         return float(value) / total
 
     def hvp(self, params: Array) -> Callable[[Array, Array], Array]:
@@ -256,21 +258,34 @@ class Objective:
         self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
     ) -> float:
         """Every row once, a step after each batch: F as it was met. descent: see DescentState."""
-        if self.backward != "fused":
-            loss_sum, weight_sum = self._epoch_by_logits(params, order, shuffling, batch_size, descent)
-        else:
-            kernel, activation = LOSSES[self.loss].network_epoch, ACTIVATIONS[self.network.activation]
-            network = (params, self.network.sizes, activation)
-            batches = (order, shuffling, batch_size, self._penalty, np.empty_like(params))
-            loss_sum, weight_sum = kernel(self.rows, *self._loss_targets, *network, *batches, *descent)
-        return loss_sum / weight_sum
-
-    def _epoch_by_logits(
-        self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
-    ) -> tuple[float, float]:
-        """The same, batch by batch in Python."""
         if shuffling.size:
             kernels.shuffle(order, shuffling)
+        if self.backward != "fused":
+            loss_sum, weight_sum = self._epoch_by_logits(params, order, batch_size, descent)
+            return loss_sum / weight_sum
+        kernel, activation = LOSSES[self.loss].network_epoch, ACTIVATIONS[self.network.activation]
+        network, steps = (params, self.network.sizes, activation), (self._penalty, np.empty_like(params), *descent)
+        work, loss_sum, weight_sum = self._batch_work(batch_size, descent[-1][METHOD]), 0.0, 0.0
+        rows = batch_size * max(1, CALL_WORK // work)
+        for first in range(0, len(order), rows):  # an interrupt comes between two calls
+            here = order[first : first + rows]
+            sums = run(kernel, work, self.rows, *self._loss_targets, *network, here, batch_size, *steps)
+            loss_sum, weight_sum = loss_sum + sums[0], weight_sum + sums[1]
+        return loss_sum / weight_sum
+
+    def _batch_work(self, batch_size: int, method: float) -> int:
+        """What a batch and its step take, in elements of a row."""
+        n_features, n_units = map(int, self.network.sizes[:2])
+        read = int(self.X.size) * n_units // max(1, len(self.targets))
+        later = self.network.n_params - n_features * n_units
+        is_sparse = isinstance(self.rows, tuple)  # numbers here and there; and sgd's steps are lazy if these are few
+        step = 1 if is_sparse and method != ADAM else self.network.n_params
+        return batch_size * (read // (1 if is_sparse else MULTIPLICATIONS) + later // MULTIPLICATIONS) + step
+
+    def _epoch_by_logits(
+        self, params: Array, order: Array, batch_size: int, descent: tuple[Array, ...]
+    ) -> tuple[float, float]:
+        """The same for rows in this order, batch by batch in Python."""
         loss_sum, weight_sum, grad = 0.0, 0.0, np.empty_like(params)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]

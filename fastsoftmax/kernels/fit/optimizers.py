@@ -8,13 +8,14 @@ import math
 
 import numpy as np
 
-from fastsoftmax.kernels.jit import inlined, kernel
+from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, sqrt, store_masked
 
 # Positions in rule: which method, the learning rate, momentum or beta_1, beta_2, epsilon, t
 METHOD, RATE, DECAY, DECAY_SQUARES, EPSILON, STEPS = range(6)
 RULE_SIZE = 6
 SGD, NESTEROV, ADAM = 0.0, 1.0, 2.0
+NONE = np.intp(0)  # a 0 that Numba does not take for a type of its own
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -24,18 +25,24 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 def descend(params, grad, moment, squares, rule):
     # one step of the rule: params, moment, squares and t change
     rule[STEPS] += 1.0
+    descend_part(params, grad, moment, squares, rule, NONE, np.intp(params.size))
+
+
+@routine
+def descend_part(params, grad, moment, squares, rule, first, last):
+    # parameters first .. last of a step, which t counts already
     if rule[METHOD] == ADAM:
-        _adam(params, grad, moment, squares, rule)
+        _adam(params, grad, moment, squares, rule, first, last)
     else:
-        _momentum(params, grad, moment, rule)
+        _momentum(params, grad, moment, rule, first, last)
 
 
 @inlined
-def _momentum(params, grad, velocity, rule):
+def _momentum(params, grad, velocity, rule, first, last):
     # v = m v - rate g; params += v, or m v - rate g with the new v for Nesterov's
     minus_rate, decay = splat(params, -rule[RATE]), splat(params, rule[DECAY])
-    for j in range(0, params.size, lanes(params)):
-        some = min(lanes(params), params.size - j)
+    for j in range(first, last, lanes(params)):
+        some = min(lanes(params), last - j)
         down = minus_rate * load_masked(pointer(grad), j, some, 0)
         v = fma(decay, load_masked(pointer(velocity), j, some, 0), down)
         store_masked(v, pointer(velocity), j, some)
@@ -45,14 +52,14 @@ def _momentum(params, grad, velocity, rule):
 
 
 @inlined
-def _adam(params, grad, moment, squares, rule):
+def _adam(params, grad, moment, squares, rule, first, last):
     # Kingma & Ba 2015: m = b1 m + (1 - b1) g; u = b2 u + (1 - b2) g^2; params -= rate_t m / (sqrt u + eps)
     t, b1, b2 = np.int64(rule[STEPS]), rule[DECAY], rule[DECAY_SQUARES]
     rate = splat(params, rule[RATE] * math.sqrt(1.0 - _power(b2, t)) / (1.0 - _power(b1, t)))
     keep, take, eps = splat(params, b1), splat(params, 1.0 - b1), splat(params, rule[EPSILON])
     keep_square, take_square = splat(params, b2), splat(params, 1.0 - b2)
-    for j in range(0, params.size, lanes(params)):
-        some = min(lanes(params), params.size - j)
+    for j in range(first, last, lanes(params)):
+        some = min(lanes(params), last - j)
         g = load_masked(pointer(grad), j, some, 0)
         m = fma(keep, load_masked(pointer(moment), j, some, 0), take * g)
         u = fma(keep_square, load_masked(pointer(squares), j, some, 0), take_square * g * g)

@@ -33,7 +33,7 @@ def _logistic(like, x):
 
 @kernel
 def times_slope(cotangent, a, activation):
-    # a <- cotangent * activation'(z), where a = activation(z)
+    # cotangent * activation'(z), where a = activation(z), in the place of the cotangent
     one = splat(a, 1)
     for j in range(0, a.size, lanes(a)):
         some = min(lanes(a), a.size - j)
@@ -44,4 +44,4 @@ def times_slope(cotangent, a, activation):
             u = u * (y * (one - y))
         elif activation == TANH:
             u = u * fma(splat(a, 0) - y, y, one)
-        store_masked(u, pointer(a), j, some)
+        store_masked(u, pointer(cotangent), j, some)

@@ -1,12 +1,14 @@
-"""A block of rows on its way through a network of dense layers, forward and backward (network.py leads it).
+"""A block of rows on its way through a network of dense layers, forward and backward (network.py, epoch.py lead it).
 
 With a_0 = x, layer by layer
 
     forward    z_k = W_k a_k + b_k,  a_(k+1) = activation(z_k)      the last z are the logits
     backward   dL/dW_k = dL/dz_k a_k^T,  dL/db_k = dL/dz_k,  dL/dz_(k-1) = (W_k^T dL/dz_k) * activation'(z_(k-1))
 
-The rows are order[first : first + count] of X (N, D), or of (data, indices, indptr) of a CSR matrix. All that a block
-takes lies in a cache: `gathered`, its rows of a dense X, and `workspace`, the activations of each later layer in turn.
+The rows are order[first : first + count] of X (N, D), or of (data, indices, indptr) of a CSR matrix. What they leave on
+their way lies in a room = (capacity, gathered, values) for `capacity` rows, from its row `at` on: `gathered` has the
+rows of a dense X, `values` the activations of each later layer in turn, the last of them the logits, whose place
+dL/dlogits takes; then dL/dz of each hidden layer in turn.
 """
 
 import numpy as np
@@ -25,153 +27,213 @@ from fastsoftmax.kernels.layer.dense import (
     rows_that_fit,
 )
 from fastsoftmax.kernels.layer.sparse import csr_rows_grad_weight, csr_rows_logits
-from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
+from fastsoftmax.kernels.simd import lanes, load_masked, misaligned, pointer, store_masked
 from fastsoftmax.kernels.views import matrix, part
+
+UNITS = 28  # of a layer in a piece at the most: two tiles of AVX-512's, ten of AVX2's
+SMALL_LAYER = 8192  # weights: below, a layer is one piece
 
 
 @routine
 def network_block_rows(params, sizes):
     # as many rows as a block has: of the tiles, and such that a third of a core's L2 holds the block
-    return rows_that_fit(max(1, (sizes[0] + count_units(sizes)[0]) * params.itemsize))
+    return rows_that_fit(max(1, (sizes[0] + units_before(sizes, sizes.size)) * params.itemsize))
 
 
 @routine
-def network_workspaces(params, sizes, rows):
-    # for a block: activations of the layers after the first, in turn; the cotangent on its way; factors of a tile
-    units, widest = count_units(sizes)
-    packed = np.empty(max(CHUNK, rows) * PACKED, params.dtype)
-    return np.empty(rows * units, params.dtype), np.empty(rows * widest, params.dtype), packed
+def new_room(gathers, params, sizes, capacity):
+    # gathers: 1 for a dense X, else 0. -> the array that owns the memory, and the room, whose two parts begin at
+    # multiples of 64 bytes: a network of 64 hidden units else takes up to a tenth longer
+    width, n_gathered, units = lanes(params), capacity * sizes[0] * gathers, units_before(sizes, sizes.size)
+    n_gathered, n_values = n_gathered + -n_gathered % width, capacity * (2 * units - sizes[sizes.size - 1])
+    space = np.empty(width + n_gathered + n_values, params.dtype)
+    start = -misaligned(pointer(space), 0) % width
+    return space, (capacity, part(space, start, n_gathered), part(space, start + n_gathered, n_values))
 
 
 @inlined
-def count_units(sizes):
-    # of the layers after the first: in all, and in the widest (sizes.sum() and .max() take 0.2 s to compile)
-    units, widest = NONE, NONE
-    for k in range(1, sizes.size):
-        units, widest = units + sizes[k], max(widest, sizes[k])
-    return units, widest
+def new_packed(params, rows):
+    # for the factors of a tile of a block's rows
+    return np.empty(max(CHUNK, rows) * PACKED, params.dtype)
 
 
 @inlined
-def forward(X, order, first, count, network, gathered, workspace, rows):
-    # the logits of rows order[first : first + count], (count, n_classes), a part of the workspace
-    params, sizes, activation = network
-    first_layer(X, order, first, count, params, sizes, gathered, workspace)
-    return _later_layers(count, params, sizes, activation, workspace, rows)
+def units_before(sizes, k):
+    # of the layers after the first and before layer k (sizes.sum() takes 0.2 s to compile)
+    units = NONE
+    for j in range(1, k):
+        units += sizes[j]
+    return units
+
+
+@inlined
+def forward(X, order, first, count, network, room, at):
+    # the logits of rows order[first : first + count], (count, n_classes), where they lie in the room
+    first_layer(X, order, first, count, network, room, at)
+    return later_layers(count, network, room, at)
 
 
 @routine
-def _later_layers(count, params, sizes, activation, workspace, rows):
-    n_layers, at, a = sizes.size - 1, sizes[1] * (sizes[0] + 1), 0
+def later_layers(count, network, room, at):
+    (params, sizes, activation), (capacity, _, values) = network, room
+    n_layers, place, a = sizes.size - 1, sizes[1] * (sizes[0] + 1), NONE
     for k in range(1, n_layers):
         n_in, n_out = sizes[k], sizes[k + 1]
-        inputs = matrix(workspace, a, count, n_in)
+        inputs = matrix(values, a + at * n_in, count, n_in)
         activate(inputs, activation)
-        a += rows * n_in
-        weight, bias = matrix(params, at, n_out, n_in), part(params, at + n_out * n_in, n_out)
-        logits_block(inputs, NONE, count, weight, bias, NONE, n_out, pointer(matrix(workspace, a, count, n_out)))
-        at += n_out * (n_in + 1)
-    return matrix(workspace, a, count, sizes[n_layers])
+        a += capacity * n_in
+        weight, bias = matrix(params, place, n_out, n_in), part(params, place + n_out * n_in, n_out)
+        z = matrix(values, a + at * n_out, count, n_out)
+        logits_block(inputs, NONE, count, weight, bias, NONE, n_out, pointer(z))
+        place += n_out * (n_in + 1)
+    return matrix(values, a + at * sizes[n_layers], count, sizes[n_layers])
 
 
 @inlined
-def backward(X, order, first, count, network, gathered, workspace, rows, delta, packed, grad, adds):
-    # dL/dlogits, which has taken the place of the logits in the workspace -> grad, added to it or put there
-    params, sizes, activation = network
-    _later_layers_back(count, params, sizes, activation, workspace, rows, delta, packed, grad, adds)
-    first_layer_back(X, order, first, count, sizes, gathered, workspace, packed, grad, adds)
+def backward(X, order, first, count, network, room, at, packed, grad, adds):
+    # dL/dlogits, which has taken the place of the logits -> grad, added to it or put there
+    _, sizes, _ = network
+    hidden_cotangents(count, network, room, at, packed)
+    for k in range(sizes.size - 1):
+        unit_grads(X, order, first, count, sizes, k, NONE, sizes[k + 1], room, at, packed, grad, adds)
 
 
 @routine
-def _later_layers_back(count, params, sizes, activation, workspace, rows, delta, packed, grad, adds):
-    n_layers = sizes.size - 1
-    at, a = params.size, rows * count_units(sizes)[0]
-    a -= rows * sizes[n_layers]
-    for k in range(n_layers - 1, 0, -1):
+def hidden_cotangents(count, network, room, at, packed):
+    # dL/dlogits -> dL/dz of the hidden layers
+    params, sizes, activation = network
+    place = params.size
+    for k in range(sizes.size - 2, 0, -1):
         n_in, n_out = sizes[k], sizes[k + 1]
-        at -= n_out * (n_in + 1)
-        cotangent, inputs = matrix(workspace, a, count, n_out), matrix(workspace, a - rows * n_in, count, n_in)
-        grad_weight = matrix(grad, at, n_out, n_in)
-        grad_weight_block(cotangent, inputs, NONE, count, NONE, n_out, adds, grad_weight, NONE, packed)
-        grad_bias_block(cotangent, NONE, n_out, adds, part(grad, at + n_out * n_in, n_out))
-        below = matrix(delta, 0, count, n_in)
-        grad_X_block(cotangent, NONE, count, matrix(params, at, n_out, n_in), NONE, below, packed)
+        place -= n_out * (n_in + 1)
+        below, inputs = cotangent_of_layer(sizes, k - 1, room, at, count), _inputs(sizes, k, room, at, count)
+        weight = matrix(params, place, n_out, n_in)
+        grad_X_block(cotangent_of_layer(sizes, k, room, at, count), NONE, count, weight, NONE, below, packed)
         times_slope(below, inputs, activation)
-        a -= rows * n_in
+
+
+@inlined
+def _inputs(sizes, k, room, at, count):
+    # the activations that layer k, not the first, is given
+    capacity, _, values = room
+    return matrix(values, capacity * units_before(sizes, k) + at * sizes[k], count, sizes[k])
+
+
+@inlined
+def cotangent_of_layer(sizes, k, room, at, count):
+    # dL/dz of layer k
+    capacity, _, values = room
+    place = units_before(sizes, k + 1) + (units_before(sizes, sizes.size) if k < sizes.size - 2 else NONE)
+    return matrix(values, capacity * place + at * sizes[k + 1], count, sizes[k + 1])
+
+
+@inlined
+def unit_grads(X, order, first, count, sizes, k, unit, n_units, room, at, packed, grad, adds):
+    # the gradient in the weights and biases of some units of layer k
+    if k == 0:
+        first_unit_grads(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
+    else:
+        later_unit_grads(count, sizes, k, unit, n_units, room, at, packed, grad, adds)
+
+
+@routine
+def later_unit_grads(count, sizes, k, unit, n_units, room, at, packed, grad, adds):
+    (place, n_in, n_out), cotangent = layer_place(sizes, k), cotangent_of_layer(sizes, k, room, at, count)
+    inputs, target = _inputs(sizes, k, room, at, count), matrix(grad, place, n_out, n_in)
+    grad_weight_block(cotangent, inputs, NONE, count, unit, n_units, adds, target, NONE, packed)
+    grad_bias_block(cotangent, unit, n_units, adds, part(grad, place + n_out * n_in, n_out))
+
+
+@inlined
+def pieces_of_layer(sizes, k):
+    # of how many pieces layer k is made, each of some of its units, which threads share: the same on every CPU
+    return NONE + 1 if sizes[k] * sizes[k + 1] < SMALL_LAYER else -(-sizes[k + 1] // UNITS)
+
+
+@inlined
+def layer_place(sizes, k):
+    # where the parameters of layer k begin, and how many it takes and gives
+    place = NONE
+    for j in range(k):
+        place += sizes[j + 1] * (sizes[j] + 1)
+    return place, sizes[k], sizes[k + 1]
 
 
 # The first layer reads X: a dense one by gathering rows, a CSR matrix where it lies
 
 
-def first_layer(X, order, first, count, params, sizes, gathered, workspace):
-    """Its z (count, n_out), at the beginning of the workspace."""
+def first_layer(X, order, first, count, network, room, at):
+    """Its z (count, n_out), where they lie in the room."""
     layer = _first_layer_csr if isinstance(X, tuple) else _first_layer_dense
-    layer(X, order, first, count, params, sizes, gathered, workspace)
+    layer(X, order, first, count, network, room, at)
 
 
-def first_layer_back(X, order, first, count, sizes, gathered, workspace, packed, grad, adds):
-    """Its gradient from dL/dz, which has taken the place of z."""
-    layer = _first_layer_csr_back if isinstance(X, tuple) else _first_layer_dense_back
-    layer(X, order, first, count, sizes, gathered, workspace, packed, grad, adds)
-
-
-@routine
-def _first_layer_dense(X, order, first, count, params, sizes, gathered, workspace):
-    n_in, n_out = sizes[0], sizes[1]
-    take(X, order, first, count, matrix(gathered, 0, count, n_in))
-    weight, bias = matrix(params, 0, n_out, n_in), part(params, n_out * n_in, n_out)
-    logits_block(matrix(gathered, 0, count, n_in), NONE, count, weight, bias, NONE, n_out, pointer(workspace))
+def first_unit_grads(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
+    """The gradient of some of its units, from dL/dz."""
+    layer = _first_unit_grads_csr if isinstance(X, tuple) else _first_unit_grads_dense
+    layer(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
 
 
 @routine
-def _first_layer_dense_back(X, order, first, count, sizes, gathered, workspace, packed, grad, adds):
+def _first_layer_dense(X, order, first, count, network, room, at):
+    (params, sizes, _), (_, gathered, values) = network, room
     n_in, n_out = sizes[0], sizes[1]
-    cotangent, inputs = matrix(workspace, 0, count, n_out), matrix(gathered, 0, count, n_in)
-    grad_weight_block(cotangent, inputs, NONE, count, NONE, n_out, adds, matrix(grad, 0, n_out, n_in), NONE, packed)
-    grad_bias_block(cotangent, NONE, n_out, adds, part(grad, n_out * n_in, n_out))
+    inputs = matrix(gathered, at * n_in, count, n_in)
+    take(X, order, first, count, inputs)
+    weight, bias = matrix(params, NONE, n_out, n_in), part(params, n_out * n_in, n_out)
+    z = matrix(values, at * n_out, count, n_out)
+    logits_block(inputs, NONE, count, weight, bias, NONE, n_out, pointer(z))
 
 
 @routine
-def _first_layer_csr(X, order, first, count, params, sizes, gathered, workspace):
-    n_in, n_out = sizes[0], sizes[1]
-    weight, bias = matrix(params, 0, n_out, n_in), part(params, n_out * n_in, n_out)
-    csr_rows_logits(X, order, first, weight, bias, matrix(workspace, 0, count, n_out))
+def _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
+    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, NONE, room, at, count)
+    inputs, target = matrix(room[1], at * n_in, count, n_in), matrix(grad, NONE, n_out, n_in)
+    grad_weight_block(cotangent, inputs, NONE, count, unit, n_units, adds, target, NONE, packed)
+    grad_bias_block(cotangent, unit, n_units, adds, part(grad, n_out * n_in, n_out))
 
 
 @routine
-def _first_layer_csr_back(X, order, first, count, sizes, gathered, workspace, packed, grad, adds):
+def _first_layer_csr(X, order, first, count, network, room, at):
+    params, sizes, _ = network
     n_in, n_out = sizes[0], sizes[1]
-    cotangent = matrix(workspace, 0, count, n_out)
-    csr_rows_grad_weight(X, order, first, cotangent, adds, matrix(grad, 0, n_out, n_in))
-    grad_bias_block(cotangent, NONE, n_out, adds, part(grad, n_out * n_in, n_out))
+    weight, bias = matrix(params, NONE, n_out, n_in), part(params, n_out * n_in, n_out)
+    csr_rows_logits(X, order, first, weight, bias, matrix(room[2], at * n_out, count, n_out))
+
+
+@routine
+def _first_unit_grads_csr(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
+    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, NONE, room, at, count)
+    csr_rows_grad_weight(X, order, first, cotangent, unit, n_units, adds, matrix(grad, NONE, n_out, n_in))
+    grad_bias_block(cotangent, unit, n_units, adds, part(grad, n_out * n_in, n_out))
 
 
 @inlined_overload(first_layer)
-def _first_layer_jitted(X, order, first, count, params, sizes, gathered, workspace):
+def _first_layer_jitted(X, order, first, count, network, room, at):
     if isinstance(X, types.BaseTuple):
 
-        def csr(X, order, first, count, params, sizes, gathered, workspace):
-            _first_layer_csr(X, order, first, count, params, sizes, gathered, workspace)
+        def csr(X, order, first, count, network, room, at):
+            _first_layer_csr(X, order, first, count, network, room, at)
 
         return csr
 
-    def dense(X, order, first, count, params, sizes, gathered, workspace):
-        _first_layer_dense(X, order, first, count, params, sizes, gathered, workspace)
+    def dense(X, order, first, count, network, room, at):
+        _first_layer_dense(X, order, first, count, network, room, at)
 
     return dense
 
 
-@inlined_overload(first_layer_back)
-def _first_layer_back_jitted(X, order, first, count, sizes, gathered, workspace, packed, grad, adds):
+@inlined_overload(first_unit_grads)
+def _first_unit_grads_jitted(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
     if isinstance(X, types.BaseTuple):
 
-        def csr(X, order, first, count, sizes, gathered, workspace, packed, grad, adds):
-            _first_layer_csr_back(X, order, first, count, sizes, gathered, workspace, packed, grad, adds)
+        def csr(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
+            _first_unit_grads_csr(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
 
         return csr
 
-    def dense(X, order, first, count, sizes, gathered, workspace, packed, grad, adds):
-        _first_layer_dense_back(X, order, first, count, sizes, gathered, workspace, packed, grad, adds)
+    def dense(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
+        _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
 
     return dense
 
@@ -183,7 +245,7 @@ def is_dense(X):
 
 @inlined_overload(is_dense)
 def _is_dense_jitted(X):
-    return (lambda X: 0) if isinstance(X, types.BaseTuple) else (lambda X: 1)
+    return (lambda X: np.intp(0)) if isinstance(X, types.BaseTuple) else (lambda X: np.intp(1))
 
 
 @routine

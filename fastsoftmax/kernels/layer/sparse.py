@@ -189,15 +189,15 @@ def csr_rows_logits(X, order, first, weight, bias, z):
 
 
 @routine
-def csr_rows_grad_weight(X, order, first, G, adds, out):
-    # out_cd = sum_i G_ic X_(order[first + i], d), added to out (C, D) or put there
+def csr_rows_grad_weight(X, order, first, G, first_class, n_classes, adds, out):
+    # out_cd = sum_i G_ic X_(order[first + i], d) for some classes, added to out (C, D) or put there
     data, indices, indptr = X
-    w, (n_classes, n_features) = pointer(out), out.shape
+    w, n_features = pointer(out), out.shape[1]
     if not adds:
-        out[:] = 0
+        out[first_class : first_class + n_classes] = 0
     for i in range(G.shape[0]):
         n = order[first + i]
-        for c in range(n_classes):
+        for c in range(first_class, first_class + n_classes):
             g = G[i, c]
             for k in range(indptr[n], indptr[n + 1]):
                 w[c * n_features + np.int64(indices[k])] += g * data[k]
