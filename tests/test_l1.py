@@ -241,6 +241,15 @@ def test_single_precision_and_dense_or_sparse(name):
         np.testing.assert_allclose(fitted(X.toarray(), y).coef_, exact.coef_, atol=1e-4)
 
 
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+def test_f_falls_where_rows_get_sure(l1_ratio):
+    """The quadratic model promises too much there: steps are halved."""
+    X, y = data_of("digits")
+    model = fitted(X, y, alpha=0.01, l1_ratio=l1_ratio, tol=1e-4)
+    assert np.all(np.diff(model.loss_curve_) <= 1e-12)
+    assert model.dual_gap_ <= 1e-4 * (model.loss_ + 1e-4)
+
+
 def test_no_intercept():
     X, y = data_of("wine")
     model = fitted(X + 1.0, y, fit_intercept=False)

@@ -101,7 +101,8 @@ class SoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Strength of the penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
     l1_ratio : float, default 0.0
         Between 0 and 1: the part of L1 in the penalty, as LogisticRegression has it. Above 0 for coordinate-descent
-        only. With L1 alone and an even number of classes the minimum may be taken at more than one place.
+        only. With L1 alone and an even number of classes the minimum may be taken at more than one place:
+        then the sum of squares of each feature's weights is the least.
     fit_intercept : bool, default True
         Whether layers have biases.
     class_weight : dict {class: weight} or "balanced", optional
