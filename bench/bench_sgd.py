@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 from judge import accuracy, finish, objective, quietly
-from sgd_cases import ALIKE, CLOSE, DIGITS, LARGE, SgdCase, providers
+from sgd_cases import ALIKE, DIGITS, LARGE, SgdCase, providers
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def sgd_race(benchmark, threads, request):
                 fits[name] = {**means, "accuracies": hits, "reached": True}
         for name, fit in fits.items():
             difference = fits["fastsoftmax"]["accuracy"] - fit["accuracy"]
-            assert abs(difference) <= CLOSE, f"ours is more accurate than {name} by {difference:.4f}"
+            assert abs(difference) <= case.close, f"ours is more accurate than {name} by {difference:.4f}"
             ratio = fits["fastsoftmax"]["objective"] / fit["objective"]
             assert 1 / ALIKE <= ratio <= ALIKE, f"our loss at the end is {ratio:.3f} of that of {name}"
         X, _, y, _ = case.split(0)
