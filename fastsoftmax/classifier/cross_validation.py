@@ -87,7 +87,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
     >>> X, y = load_iris(return_X_y=True)
     >>> model = SoftmaxClassifierCV(alphas=5).fit(X, y)
     >>> model.scores_.shape, model.alpha_
-    ((5, 1, 5), 1.0)
+    ((5, 1, 5), 0.01)
     """
 
     def __init__(
