@@ -63,6 +63,7 @@ class Columns:
             indices = np.append(by_column.indices.astype(np.int32), rows)
             self.data = np.append(by_column.data, ones), indices, indptr
             self._sizes = np.diff(indptr)
+            self._largest = np.append(abs(by_column).max(axis=0).toarray().ravel(), 1.0)
             return
         self.data = np.ones((X.shape[1] + 1, len(X)))
         self.data[:-1] = X.T
@@ -71,6 +72,7 @@ class Columns:
             self.mean = np.einsum("dn,n->d", self.data[:-1], share / share.sum())
             self.data[:-1] -= self.mean[:, None] * (share > 0)
         self._sizes = np.full(len(self.data), len(X))
+        self._largest = np.maximum(self.data.max(axis=1), -self.data.min(axis=1))
 
     def select(self, features: Array, classes: Array) -> Selection:
         """Coordinates in the order in which they are to be swept."""
@@ -80,13 +82,8 @@ class Columns:
 
     def largest(self, features: Array) -> Array:
         """The largest |x_dn| of some features, at least the smallest positive number."""
-        unique, places = np.unique(features, return_inverse=True)
-        if self.is_sparse:
-            data, _, indptr = self.data
-            largest = [np.abs(data[indptr[d] : indptr[d + 1]]).max(initial=0.0) for d in unique]
-        else:
-            largest = [np.abs(self.data[d]).max(initial=0.0) for d in unique]
-        return np.maximum(np.array(largest, float), np.finfo(float).tiny)[places]
+        largest: Array = np.maximum(self._largest[features], np.finfo(float).tiny)
+        return largest
 
     def sums(self, some: Selection, cotangent: Array) -> Array:
         """sum_n x_dn r_cn for each coordinate, r (C, N)."""
