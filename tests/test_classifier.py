@@ -443,3 +443,18 @@ def test_the_solver_is_chosen_by_the_data(load, solver, options):
     data = load(return_X_y=True)
     by_default = quiet(SoftmaxClassifier(**options), *data)
     assert same_parameters(by_default, quiet(SoftmaxClassifier(solver=solver, **options), *data))
+
+
+@pytest.mark.parametrize(
+    "options", [{"solver": s} for s in ("lbfgs", "newton-cg", "newton-cholesky", "sgd")] + [{"l1_ratio": 0.5}], ids=str
+)
+def test_numbers_of_a_csr_matrix_that_come_in_parts_are_added_up(options):
+    """As terms are often counted: indices that are named twice, and not in order."""
+    X, y = load_iris(return_X_y=True)
+    parts = scipy.sparse.csr_matrix(
+        (np.repeat(X.ravel() / 2, 2), np.repeat(np.tile([3, 0, 2, 1], 150), 2), 8 * np.arange(151)), (150, 4)
+    )
+    whole = scipy.sparse.csr_matrix(parts.toarray())
+    fits = [quiet(SoftmaxClassifier(random_state=0, max_iter=50, **options), data, y) for data in (parts, whole)]
+    assert same_parameters(*fits)
+    assert same_bits(*(model.predict_proba(data) for model, data in zip(fits, (parts, whole), strict=True)))

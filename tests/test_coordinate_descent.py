@@ -20,9 +20,10 @@ def problem(request):
     share = r.exponential(size=N)
     share[::6] = 0
     if request.param == "dense":
-        columns = Columns(X.astype(float), share, centres=True)
+        columns = Columns(X.astype(float), X.shape[1], share, centres=True)
     else:
-        columns = Columns(csr_array(X.astype(np.float32 if "32" in request.param else float)), share, centres=True)
+        matrix = csr_array(X.astype(np.float32 if "32" in request.param else float))
+        columns = Columns((matrix.data, matrix.indices, matrix.indptr), X.shape[1], share, centres=True)
     plain = np.hstack([X.astype(float), np.ones((N, 1))])
     if request.param == "dense":
         mean = share @ X / share.sum()

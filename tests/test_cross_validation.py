@@ -1,13 +1,15 @@
 """SoftmaxClassifierCV: what LogisticRegressionCV chooses and scores, by weights instead of copies of the folds."""
 
+import threading
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from helpers import rng
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
@@ -207,3 +209,78 @@ def test_a_fold_without_weight_is_told():
     weight[0] = 1
     with pytest.raises(ValueError, match="all zero"):
         SoftmaxClassifierCV(cv=[(np.arange(1, 100), np.arange(100, 150))]).fit(X, y, weight)
+
+
+def test_the_best_estimator_is_a_whole_classifier(tmp_path):
+    """It can be saved, and scorers are given no names that their array lacks."""
+    pandas = pytest.importorskip("pandas")
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = SoftmaxClassifierCV(alphas=2, scoring="neg_log_loss").fit(X, y)
+    assert isinstance(X, pandas.DataFrame)
+    model.best_estimator_.save(tmp_path / "model")
+    loaded = SoftmaxClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert list(loaded.feature_names_in_) == list(X.columns)
+
+
+def test_soft_targets_are_scored_by_their_likeliest_class():
+    X, y = load_iris(return_X_y=True)
+    soft = np.full((150, 3), 0.1)
+    soft[np.arange(150), y] = 0.8
+    by_name, by_default = (SoftmaxClassifierCV(alphas=3, scoring=way).fit(X, soft) for way in ("accuracy", None))
+    np.testing.assert_allclose(by_name.scores_, by_default.scores_)
+    assert by_name.score(X, soft) == by_default.score(X, soft) == by_default.score(X, y)
+
+
+def test_a_failed_fit_leaves_nothing_half_done():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxClassifierCV(alphas=2, scoring=lambda *_: np.nan)
+    with pytest.raises(ValueError, match="scoring must give finite scores, got nan"):
+        model.fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    model.set_params(scoring=None).fit(X, y)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="scoring"):
+        model.set_params(scoring=lambda *_: np.inf).fit(X, y + 1)
+    assert np.array_equal(model.classes_, [0, 1, 2])
+    assert np.array_equal(model.predict(X), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "weights", "message"),
+    [
+        ({"l1_ratios": 0.5}, None, "l1_ratios must be a sequence of numbers, got 0.5"),
+        ({"l1_ratios": [1.5]}, None, "l1_ratios must be .*1.5"),
+        ({"cv": []}, None, "cv must have at least one fold"),
+        ({"cv": KFold(5)}, np.arange(150) >= 30, "sample_weight must not be all zero in what a fold holds out"),
+    ],
+)
+def test_folds_and_ratios_that_cannot_be_used_are_named(options, weights, message):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        SoftmaxClassifierCV(alphas=2, **options).fit(X, y, weights)
+
+
+def test_a_scorer_without_weights_gets_none():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxClassifierCV(alphas=2, scoring=lambda model, X, y: model.score(X, y)).fit(X, y, np.ones(150))
+    assert model.best_score_ > 0.9
+
+
+def test_an_error_in_one_fold_ends_the_others():
+    X, y = load_iris(return_X_y=True)
+    calls, lock = [], threading.Lock()
+
+    def scoring(model, X, y):
+        with lock:
+            calls.append(1)
+            if len(calls) == 3:
+                raise RuntimeError("enough")
+        return 1.0
+
+    with pytest.raises(RuntimeError, match="enough"):
+        SoftmaxClassifierCV(alphas=300, scoring=scoring, n_jobs=2).fit(X, y)
+    assert len(calls) < 300

@@ -324,3 +324,19 @@ def test_saved_and_loaded(tmp_path):
     assert loaded.dual_gap_ == model.dual_gap_
     assert loaded.l1_ratio == 1.0
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_the_gap_of_single_precision_is_no_less_than_it_is():
+    """The gradient that makes a bound is of float64, so that rounding does not hide what is left to gain."""
+    X, y = data_of("wine")
+    X = csr_array(np.where(np.abs(X) < 0.5, 0, X).astype(np.float32))
+    single = fitted(X, y, tol=1e-9, max_iter=30)
+    best = fitted(X.astype(float), y, tol=1e-13, max_iter=500)
+    assert single.loss_ - best.loss_ <= single.dual_gap_ + 1e-12
+
+
+def test_a_gradient_that_is_no_number_is_no_bound():
+    X = np.array([[1.7e308]] * 2 + [[-1.7e308]] * 4)
+    with pytest.warns(ConvergenceWarning, match="no step goes down"):
+        model = fitted(X, np.array([0, 1, 0, 1, 1, 0]))
+    assert model.dual_gap_ == np.inf

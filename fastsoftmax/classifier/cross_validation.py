@@ -16,11 +16,19 @@ from sklearn.utils.validation import check_is_fitted
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._gate.numbers import read_count, read_flag, read_number
 from fastsoftmax._threads import get_num_threads, num_threads
-from fastsoftmax.classifier.estimator import SoftmaxClassifier, attributes_of, read_data
+from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier, read_data
 from fastsoftmax.classifier.fitting import Data
-from fastsoftmax.classifier.labels import Labels, plain_labels, read_class_weight, read_labels, weigh
+from fastsoftmax.classifier.labels import (
+    Labels,
+    is_soft,
+    plain_labels,
+    read_class_weight,
+    read_known_labels,
+    read_labels,
+    weigh,
+)
 from fastsoftmax.classifier.options import DETERMINISTIC, Options, choose_solver, network_of, read_options
-from fastsoftmax.classifier.paths import Fold, Point, accuracy, follow, follow_all, logits_of, read_folds
+from fastsoftmax.classifier.paths import Fold, Point, accuracy, follow, follow_all, logits_of, read_folds, takes_weights
 from fastsoftmax.classifier.reports import progress_bar, warn
 from fastsoftmax.training.objective import Network
 
@@ -41,8 +49,10 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         LogisticRegressionCV(Cs=n).
     l1_ratios : sequence of float, default (0.0,)
         Parts of L1 in the penalty, as SoftmaxClassifier's l1_ratio.
-    fit_intercept, class_weight, label_smoothing, max_iter, tol, random_state
+    fit_intercept, class_weight, label_smoothing, max_iter, tol
         As SoftmaxClassifier has them. class_weight="balanced" is by all samples, in every fold.
+    random_state
+        Not used: nothing in a fit is left to chance. A splitter has its own.
     solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent"}
         As SoftmaxClassifier's. coordinate-descent has a copy of X by features, one in each Python thread.
     cv : int, splitter or iterable of (train, test), optional
@@ -153,7 +163,6 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         y = plain_labels(y)
         samples, given, by_row = read_data(self, X, y, sample_weight, reset=True)
         labels = read_labels(given, samples.dtype)
-        self.classes_, self.alphas_, self.l1_ratios_ = labels.classes, alphas, l1_ratios
         shape = samples.shape[0], samples.shape[1], len(labels.classes)
         paths = [[choose_solver(options, *shape) for options in path] for path in paths]
         network = network_of(paths[0][0], *shape[1:])
@@ -161,12 +170,13 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         data = Data(samples, *weigh("cross_entropy", labels, by_row, by_class))
         splits = check_cv(self.cv, labels.hard, classifier=True).split(samples, labels.hard)
         folds = read_folds(splits, samples.shape[0])
-        judge = self._judge(network, samples, labels, given, by_row)
+        judge = self._judge(network, samples, labels, by_row)
         workers = min(effective_n_jobs(self.n_jobs), len(folds) * len(paths))
         n_fits = len(folds) * alphas.size * l1_ratios.size
         threads = get_num_threads() if self.n_threads is None else self.n_threads
         with num_threads(threads), progress_bar(bool(self.verbose), type(self).__name__, n_fits) as tell:
             points = follow_all(paths, folds, network, data, judge, tell, workers)
+            self.classes_, self.alphas_, self.l1_ratios_ = labels.classes, alphas, l1_ratios
             self._choose(paths, points, network, data)
         return self
 
@@ -176,7 +186,10 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
             alphas = np.array([read_number("alphas", alpha, least=0) for alpha in self.alphas])
         else:
             alphas = 1 / np.logspace(-4, 4, read_count("alphas", self.alphas))
-        l1_ratios = np.array([read_number("l1_ratios", ratio, least=0) for ratio in self.l1_ratios])
+        if not isinstance(self.l1_ratios, Iterable):
+            raise ValueError(f"l1_ratios must be a sequence of numbers, got {self.l1_ratios!r}")
+        above_1 = 1 + np.finfo(float).eps
+        l1_ratios = np.array([read_number("l1_ratios", ratio, least=0, below=above_1) for ratio in self.l1_ratios])
         for name, array in (("alphas", alphas), ("l1_ratios", l1_ratios)):
             if not array.size:
                 raise ValueError(f"{name} must not be empty")
@@ -196,28 +209,21 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         """The parameters that SoftmaxClassifier has, too."""
         return {name: getattr(self, name) for name in SHARED}
 
-    def _judge(self, network: Network, X: Any, labels: Labels, y: Array, by_row: Array) -> Any:
+    def _judge(self, network: Network, X: Any, labels: Labels, by_row: Array) -> Any:
         """The function that scores parameters on what a fold holds out."""
         if self.scoring is None:
             return lambda fold, options, params: accuracy(logits_of(network, X, params), labels, fold, by_row)
         scorer = check_scoring(SoftmaxClassifier(), self.scoring)
+        weighs, y = by_row.size and takes_weights(scorer), labels.classes[labels.hard]
 
         def score(fold: Fold, options: Options, params: Array) -> float:
-            model, rows = self._model(network, params, options.alpha, options.l1_ratio), fold.held_out
-            weights = {"sample_weight": by_row[rows]} if by_row.size else {}
+            rows = fold.held_out
+            given = {**self._shared(), "alpha": options.alpha, "l1_ratio": options.l1_ratio, "n_threads": None}
+            model = fitted_classifier(given, labels.classes, network, params)
+            weights = {"sample_weight": by_row[rows]} if weighs else {}
             return float(scorer(model, X[rows], y[rows], **weights))
 
         return score
-
-    def _model(self, network: Network, params: Array, alpha: Any, l1_ratio: Any) -> SoftmaxClassifier:
-        """A fitted SoftmaxClassifier with these parameters."""
-        model = SoftmaxClassifier(alpha=float(alpha), l1_ratio=float(l1_ratio), **self._shared())
-        fitted = {"classes_": self.classes_, "temperature_": 1.0, "n_features_in_": self.n_features_in_}
-        if hasattr(self, "feature_names_in_"):
-            fitted["feature_names_in_"] = self.feature_names_in_
-        for name, value in {**fitted, **attributes_of(network, params)}.items():
-            setattr(model, name, value)
-        return model
 
     def _choose(
         self, paths: list[list[Options]], points: list[list[list[tuple[Point, float]]]], network: Network, data: Data
@@ -238,7 +244,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
             alpha, l1_ratio, best_score = self.alphas_[k], self.l1_ratios_[ratio], means[ratio, k]
             (best,) = follow([paths[ratio][at]], network, data, params[:, ratio, k].mean(axis=0))
             converged.append(best.converged)
-            chosen = best.params
+            chosen, n_iter = best.params, best.n_iter
         else:
             by_fold = self.scores_[:, :, order].transpose(0, 2, 1).reshape(len(found), -1)
             at, ratio = np.unravel_index(by_fold.argmax(axis=1), self.scores_.shape[:0:-1])
@@ -246,9 +252,11 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
             with np.errstate(divide="ignore"):
                 alpha = 1 / (1 / self.alphas_[k]).mean()
             l1_ratio, best_score = self.l1_ratios_[ratio].mean(), by_fold.max(axis=1).mean()
-            chosen = params[every, ratio, k].mean(axis=0)
+            chosen, n_iter = params[every, ratio, k].mean(axis=0), 0
         self.alpha_, self.l1_ratio_, self.best_score_ = float(alpha), float(l1_ratio), float(best_score)
-        self.best_estimator_ = self._model(network, chosen, self.alpha_, self.l1_ratio_)
+        given = {**self._shared(), "alpha": self.alpha_, "l1_ratio": self.l1_ratio_}
+        names = getattr(self, "feature_names_in_", None)
+        self.best_estimator_ = fitted_classifier(given, self.classes_.copy(), network, chosen, n_iter, names)
         if not all(converged):
             message = f"{len(converged) - sum(converged)} of {len(converged)} fits have not converged"
             warn(f"{message}. Cure: a larger max_iter, features of a like scale (StandardScaler)", ConvergenceWarning)
@@ -274,22 +282,22 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Logits: see SoftmaxClassifier.decision_function."""
-        check_is_fitted(self)
+        check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.decision_function(X)
 
     def predict(self, X: ArrayLike) -> Array:
         """The most probable class of each sample: see SoftmaxClassifier.predict."""
-        check_is_fitted(self)
+        check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict(X)
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Probabilities of the classes: see SoftmaxClassifier.predict_proba."""
-        check_is_fitted(self)
+        check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict_proba(X)
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Logarithms of the probabilities: see SoftmaxClassifier.predict_log_proba."""
-        check_is_fitted(self)
+        check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict_log_proba(X)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -304,10 +312,12 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         -------
         float
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "best_estimator_")
         if self.scoring is None:
             return self.best_estimator_.score(X, y, sample_weight)
-        scorer = get_scorer(self.scoring)
+        scorer, y = get_scorer(self.scoring), plain_labels(y)
+        if is_soft(y):
+            y = self.classes_[read_known_labels(y, np.float64, self.classes_).hard]
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return float(scorer(self.best_estimator_, X, y, **weights))
 

@@ -76,7 +76,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         Of the probabilities; squared_error is :math:`\sum_c (p_c - t_c)^2` (the Brier score), and not convex.
     solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent", "sgd", "adam"}
         newton-cg takes few iterations, and is for linear models. newton-cholesky is for those of few features and
-        classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes.
+        classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes, has a
+        copy of it, and half of one for each thread.
         coordinate-descent is for L1: proximal Newton for a linear model with the cross-entropy and alpha > 0; of X it
         has a copy by columns. sgd and adam take mini-batches. auto is coordinate-descent if l1_ratio > 0, else
         newton-cholesky where that is possible and fast, because N (C (C - 1) (D + 1)^2 / 4 + 100) is at most 500 000
@@ -375,6 +376,36 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         self.best_loss_ = None if scores else min(self.loss_curve_, default=math.nan)
         if outcome.training.failed:
             self._descent = None  # its momentum is spoiled
+
+
+def fitted_classifier(
+    params: dict[str, Any],
+    classes: Array,
+    network: Network,
+    weights: Array,
+    n_iter: int = 0,
+    feature_names: Array | None = None,
+) -> SoftmaxClassifier:
+    """A SoftmaxClassifier of these parameters whose weights come from elsewhere."""
+    model = SoftmaxClassifier(**params)
+    fitted = {
+        **attributes_of(network, weights),
+        "classes_": classes,
+        "temperature_": 1.0,
+        "n_features_in_": int(network.sizes[0]),
+        "n_iter_": np.array([n_iter], np.int32),
+        "t_": 0,
+        "loss_curve_": [],
+        "loss_": math.nan,
+        "best_loss_": math.nan,
+        "_descent": None,
+        **dict.fromkeys(("dual_gap_", "validation_scores_", "validation_loss_curve_", "best_validation_score_")),
+    }
+    if feature_names is not None:
+        fitted["feature_names_in_"] = feature_names
+    for name, value in fitted.items():
+        setattr(model, name, value)
+    return model
 
 
 def attributes_of(network: Network, params: Array) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from fastsoftmax.classifier.inference import Question, is_plain, likeliest_of, l
 from fastsoftmax.classifier.labels import is_soft, plain_labels, read_known_labels
 from fastsoftmax.classifier.options import dense_coefs, hidden_sizes
 from fastsoftmax.classifier.state import fitted_of, state_of
+from fastsoftmax.functional.inference import is_finite
 from fastsoftmax.training.objective import layer_inputs
 
 
@@ -53,7 +54,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         with self._threads():
             if is_plain(X, vars(self)):
                 answer, shows_finite = question(*self._last_layer(X))
-                if shows_finite:
+                if shows_finite or is_finite(X):
                     return answer
             check_is_fitted(self, "coefs_")
             X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32], order="C")

@@ -12,13 +12,11 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.extmath import safe_sparse_dot
 
-from fastsoftmax import functional, kernels
+from fastsoftmax import functional
 from fastsoftmax._gate.arrays import Array
-from fastsoftmax._threads import run
-from fastsoftmax.functional.inference import labels_of_layer, probs_of_layer
+from fastsoftmax.functional.inference import is_finite, labels_of_layer, probs_of_layer
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-LOOKS = 8  # at an element, whether it is finite, that take as long as one element of a row of softmax
 Answer = tuple[Array, bool]
 Question = Callable[[Any, Any, Array], Answer]  # of what the last layer is given, its weight and bias
 
@@ -38,12 +36,8 @@ def is_plain(X: Any, fitted: Mapping[str, Any]) -> bool:
         and "coefs_" in fitted
         and "feature_names_in_" not in fitted
         and X.shape[1] == fitted.get("n_features_in_")
-        and ((len(coefs := fitted["coefs_"]) == 1 and not issparse(coefs[0])) or _is_finite(X))
+        and ((len(coefs := fitted["coefs_"]) == 1 and not issparse(coefs[0])) or is_finite(X))
     )
-
-
-def _is_finite(array: Array) -> bool:
-    return bool(run(kernels.all_finite, array.size // LOOKS, array))
 
 
 def logits_of(X: Any, weight: Any, bias: Array) -> Answer:
@@ -51,7 +45,7 @@ def logits_of(X: Any, weight: Any, bias: Array) -> Answer:
     if issparse(weight):
         return np.asarray(safe_sparse_dot(X, weight.T, dense_output=True) + bias), True
     logits = functional.dense(X, weight, bias)
-    return logits, _is_finite(logits)
+    return logits, is_finite(logits)
 
 
 def logits_of_classes(X: Any, weight: Any, bias: Array) -> Answer:
@@ -67,7 +61,7 @@ def probs_of(name: str, temperature: float, X: Any, weight: Any, bias: Array) ->
         return getattr(functional, name)(logits, temperature=temperature), shows_finite
     probs = probs_of_layer(f"linear_{name}", X, weight, bias, temperature, n_pinned=int(len(bias) == 1))
     # a logit -inf of the second of two classes shows as a probability 0
-    return probs, _is_finite(probs) and (len(bias) > 1 or bool(probs[:, 1].all()) or name == "log_softmax")
+    return probs, is_finite(probs) and (len(bias) > 1 or bool(probs[:, 1].all()) or name == "log_softmax")
 
 
 def likeliest_of(X: Any, weight: Any, bias: Array) -> Answer:

@@ -3,10 +3,12 @@
 All folds have one X: the rows that a fold holds out have weight 0 in it.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,19 @@ Judge = Callable[[Fold, Options, Array], float]
 def read_folds(splits: Iterator[tuple[Any, Any]], n_samples: int) -> list[Fold]:
     """The folds of a splitter, whose samples are positions or masks."""
     every = np.arange(n_samples)
-    return [Fold(np.bincount(every[train], minlength=n_samples).astype(float), every[test]) for train, test in splits]
+    folds = [Fold(np.bincount(every[train], minlength=n_samples).astype(float), every[test]) for train, test in splits]
+    if not folds:
+        raise ValueError("cv must have at least one fold, got none")
+    return folds
+
+
+def takes_weights(scorer: Any) -> bool:
+    """Whether a scorer can be given sample_weight."""
+    try:
+        parameters = signature(scorer).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(parameter.name == "sample_weight" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def follow(
@@ -86,15 +100,23 @@ def follow_all(
         found, weighted = [], replace(data, by_row=given * fold.times)
         if not weighted.by_row.any():
             raise ValueError("sample_weight must not be all zero in what is left to train on by a fold")
+        if not given[fold.held_out].any():
+            raise ValueError("sample_weight must not be all zero in what a fold holds out")
         for options, point in zip(path, follow(path, network, weighted, start, over.is_set), strict=False):
             score = judge(fold, options, point.params)
+            if not math.isfinite(score):
+                raise ValueError(f"scoring must give finite scores, got {score} for alpha={options.alpha} in a fold")
             tell(point.params, score)
             found.append((point, score))
         return found
 
     def alone(fold: Fold, path: Sequence[Options]) -> list[tuple[Point, float]]:
-        with num_threads(1):
-            return one(fold, path)
+        try:
+            with num_threads(1):
+                return one(fold, path)
+        except BaseException:
+            over.set()
+            raise
 
     if n_threads == 1:
         return [[one(fold, path) for path in paths] for fold in folds]

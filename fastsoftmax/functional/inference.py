@@ -12,6 +12,7 @@ from fastsoftmax._gate.numbers import read_temperature
 from fastsoftmax._threads import run
 from fastsoftmax.functional._layer import MULTIPLICATIONS, Layer
 
+LOOKS = 8  # numbers are looked at, whether they are finite, in the time of one number of softmax
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -155,6 +156,11 @@ def probs_of_layer(
         for rows, X_here in layer.pieces():
             run(kernel, layer.work + filled.size, X_here, layer.weight, layer.bias, scalar, filled[rows])
     return deliver(filled, layer.dtype, out)
+
+
+def is_finite(array: Array) -> bool:
+    """Whether all numbers of a C-contiguous matrix are finite."""
+    return bool(run(kernels.all_finite, array.size // LOOKS, array))
 
 
 KERNELS: dict[str, Callable[..., None]] = {

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csc_array
+from scipy.sparse import csr_array
 
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
@@ -52,13 +52,14 @@ class Columns:
     mean : ndarray (D,), that has been subtracted, or None
     """
 
-    def __init__(self, X: Any, share: Array, centres: bool) -> None:
+    def __init__(self, X: Any, n_features: int, share: Array, centres: bool) -> None:
         self.data: Any
         self.mean: Array | None = None
-        self.is_sparse = not isinstance(X, np.ndarray)
+        self.is_sparse = isinstance(X, tuple)
         if self.is_sparse:
-            by_column, n_rows = csc_array(X), X.shape[0]
-            ones, rows = np.ones(n_rows, X.dtype), np.arange(n_rows, dtype=np.int32)
+            n_rows = len(share)
+            by_column = csr_array(X, shape=(n_rows, n_features)).tocsc()
+            ones, rows = np.ones(n_rows, by_column.dtype), np.arange(n_rows, dtype=np.int32)
             indptr = np.append(by_column.indptr.astype(np.int64), by_column.nnz + n_rows)
             indices = np.append(by_column.indices.astype(np.int32), rows)
             self.data = np.append(by_column.data, ones), indices, indptr
@@ -88,6 +89,12 @@ class Columns:
     def sums(self, some: Selection, cotangent: Array) -> Array:
         """sum_n x_dn r_cn for each coordinate, r (C, N)."""
         return self._summed(kernels.csc_column_sums if self.is_sparse else kernels.column_sums, some, cotangent)
+
+    def gradient(self, cotangent: Array) -> Array:
+        """The sums of every coordinate, (C, D + 1), in float64 whatever the data are: they tell the duality gap."""
+        every = np.arange(len(self._sizes))
+        some = (self.select(every, np.full_like(every, c)) for c in range(len(cotangent)))
+        return np.array([self.sums(of_class, cotangent) for of_class in some])
 
     def squares(self, some: Selection, cotangent: Array) -> Array:
         """sum_n x_dn^2 r_cn."""

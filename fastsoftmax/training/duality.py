@@ -139,12 +139,7 @@ class Penalised:
             out = np.empty((len(columns), len(residual)))
             run(kernels.dense_rows, columns.size, columns, residual, no_bias, out)
             return np.ascontiguousarray(out.T)
-        X, (n_classes, n_columns) = self._objective.X, self.weight.shape
-        rows = np.ascontiguousarray(residual.T, X.dtype)
-        weight, bias = np.zeros((n_classes, n_columns - 1), X.dtype), np.zeros(n_classes, X.dtype)
-        work = X.nnz * n_classes
-        run(kernels.dense_vjp_rows, work, self._objective.rows, weight, rows, weight, bias, weight[:0])
-        return np.hstack([weight, residual.sum(axis=1)[:, None]])
+        return self.columns.gradient(residual)
 
     def _dual(self) -> float:
         """The better of both feasible points, over S."""
@@ -152,7 +147,7 @@ class Penalised:
         largest, best = float(slopes.max(initial=0.0)), -math.inf
         probs = self.probs if not self._first else np.vstack([1.0 - self.probs.sum(axis=0), self.probs])
         for q in {1.0, min(1.0, self.l1 / largest) if largest > 0 else 1.0}:
-            if self.l2 == 0.0 and largest * q > self.l1 * (1 + 1e-14):
+            if self.l2 == 0.0 and not largest * q <= self.l1 * (1 + 1e-14):  # NaN is no bound, either
                 continue
             conjugate = 0.0
             if self.l2 > 0:
@@ -176,7 +171,8 @@ class Penalised:
 
 def columns_of(objective: Objective) -> Columns:
     """X by features, for the weights of the rows."""
-    return Columns(objective.X, _targets(objective)[0], objective.fit_intercept)
+    n_features = int(objective.network.sizes[0])
+    return Columns(objective.rows, n_features, _targets(objective)[0], objective.fit_intercept)
 
 
 def weighted_sum(weights: Array, values: Array) -> float:

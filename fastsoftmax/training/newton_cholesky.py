@@ -76,18 +76,18 @@ class _InDifferences:
         value += 0.5 * float(np.vdot(differences, by_penalty))
         return _Point(V, value, (self._grad[1:] + by_penalty).ravel())
 
-    def factor(self) -> Array:
-        """The Cholesky factor of the Hessian, where F was evaluated last."""
+    def factor(self) -> Array | None:
+        """The Cholesky factor of the Hessian, where F was evaluated last, if it has one."""
         self._diagonals += self._added
         return _cholesky(self._hessian)
 
 
-def _cholesky(matrix: Array) -> Array:
+def _cholesky(matrix: Array) -> Array | None:
     """The upper triangular factor of a symmetric matrix, or of one with a larger diagonal if it is not definite.
 
     So much is added to each element of the diagonal, relatively, as rounding has changed it by anyway; and more if that
     is not enough (Nocedal & Wright, algorithm 3.3). Along a direction in which F is constant, because features are
-    combinations of one another, the gradient is 0: it is left alone. What is left out has a row of zeros.
+    combinations of one another, the gradient is 0: it is left alone. None where no diagonal is large enough.
     """
     from scipy.linalg.lapack import dpotrf
 
@@ -96,8 +96,10 @@ def _cholesky(matrix: Array) -> Array:
     while True:
         diagonal[:] = size * (1 + more)
         factor, failed = dpotrf(matrix.T, clean=0)
-        if not failed or not more < 1:
+        if not failed:
             return factor
+        if not more < 1:
+            return None
         more *= 10
 
 
@@ -131,11 +133,13 @@ class NewtonCholesky:
         problem = _InDifferences(objective, params.dtype)
         self.coordinates = problem.coordinates
         point = problem.at(problem.start(params))
-        for n in range(self.max_iter + 1):
+        n = 0
+        while True:
             if not np.isfinite(point.value):
                 after_iteration(params, point.value)
                 return True
-            step = -_solve(problem.factor(), point.grad)
+            factor = problem.factor()
+            step = -point.grad if factor is None else -_solve(factor, point.grad)
             left = -0.5 * float(point.grad @ step)
             if self._is_little(left, point.value):
                 if n == 0:
@@ -152,10 +156,10 @@ class NewtonCholesky:
             params[:] = problem.params(point.V)
             if after_iteration(params, point.value):
                 return False
-        return False
+            n += 1
 
     def _is_little(self, left: float, value: float) -> bool:
-        return left <= 0.5 * (SLACK * self.tol) ** 2 * (max(value, 0.0) + self.tol)
+        return 0 <= left <= 0.5 * (SLACK * self.tol) ** 2 * (max(value, 0.0) + self.tol)
 
 
 def _search(problem: _InDifferences, point: _Point, step: Array) -> _Point | None:

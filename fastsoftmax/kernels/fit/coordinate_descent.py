@@ -15,20 +15,22 @@ everything is float64, but the data of a CSC matrix.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel
-from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked, sum_of
+from fastsoftmax.kernels.rows.vecmath import each_vector, sum_lanes
+from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, store_masked, sum_of
 
 
 @kernel
 def column_sums(columns, features, classes, cotangent, out):
     # out_k = sum_n x_dn r_cn, cotangent r (C, N): the gradient of a loss whose dL/dlogits it is
-    n_rows, width = cotangent.shape[1], lanes(cotangent)
-    x, r = pointer(columns), pointer(cotangent)
+    n_rows, x, r = cotangent.shape[1], pointer(columns), pointer(cotangent)
     for k in range(features.shape[0]):
-        row, start, total = features[k] * n_rows, classes[k] * n_rows, splat(cotangent, 0.0)
-        for n in range(0, n_rows, width):
-            some = min(width, n_rows - n)
-            total = fma(load_masked(x, row + n, some, 0), load_masked(r, start + n, some, 0), total)
-        out[k] = sum_of(total)
+        where = (x, features[k] * n_rows, r, classes[k] * n_rows)
+        out[k] = sum_of(sum_lanes(cotangent, 0, n_rows, _plus_product, where))
+
+
+@inlined
+def _plus_product(total, n, some, x, row, r, start):
+    return fma(load_masked(x, row + n, some, 0), load_masked(r, start + n, some, 0), total)
 
 
 @kernel
@@ -46,15 +48,16 @@ def csc_column_sums(columns, features, classes, cotangent, out):
 @kernel
 def column_squares(columns, features, classes, cotangent, out):
     # out_k = sum_n x_dn^2 r_cn: with r = a p (1 - p) the curvatures
-    n_rows, width = cotangent.shape[1], lanes(cotangent)
-    x, r = pointer(columns), pointer(cotangent)
+    n_rows, x, r = cotangent.shape[1], pointer(columns), pointer(cotangent)
     for k in range(features.shape[0]):
-        row, start, total = features[k] * n_rows, classes[k] * n_rows, splat(cotangent, 0.0)
-        for n in range(0, n_rows, width):
-            some = min(width, n_rows - n)
-            value = load_masked(x, row + n, some, 0)
-            total = fma(value * value, load_masked(r, start + n, some, 0), total)
-        out[k] = sum_of(total)
+        where = (x, features[k] * n_rows, r, classes[k] * n_rows)
+        out[k] = sum_of(sum_lanes(cotangent, 0, n_rows, _plus_square, where))
+
+
+@inlined
+def _plus_square(total, n, some, x, row, r, start):
+    value = load_masked(x, row + n, some, 0)
+    return fma(value * value, load_masked(r, start + n, some, 0), total)
 
 
 @kernel
@@ -73,15 +76,17 @@ def csc_column_squares(columns, features, classes, cotangent, out):
 @kernel
 def add_columns(columns, features, classes, steps, changes):
     # v_cn += step_k x_dn for each coordinate
-    n_rows, width = changes.shape[1], lanes(changes)
-    x, v = pointer(columns), pointer(changes)
+    n_rows, x, v = changes.shape[1], pointer(columns), pointer(changes)
     for k in range(features.shape[0]):
-        row, start, by = features[k] * n_rows, classes[k] * n_rows, splat(changes, steps[k])
         if steps[k] != 0.0:
-            for n in range(0, n_rows, width):
-                some = min(width, n_rows - n)
-                value = fma(by, load_masked(x, row + n, some, 0), load_masked(v, start + n, some, 0))
-                store_masked(value, v, start + n, some)
+            where = (splat(changes, steps[k]), x, features[k] * n_rows, v, classes[k] * n_rows)
+            each_vector(changes, 0, n_rows, _add_multiple, where)
+
+
+@inlined
+def _add_multiple(n, some, by, x, row, v, start):
+    value = fma(by, load_masked(x, row + n, some, 0), load_masked(v, start + n, some, 0))
+    store_masked(value, v, start + n, some)
 
 
 @kernel
@@ -102,26 +107,29 @@ def sweep(columns, features, classes, weighted, probs, changes, mean_change, mod
     # every coordinate once: weights, the logits' changes v (C, N) and their mean m (N,) move. weighted: a p (C, N);
     # model (7, n): weights, slopes g where it begins, curvatures, l1, l2, and the least and the largest weights, of
     # which the column `first` is that of the first coordinate here. -> the largest violation that a step has mended
-    n_rows, width, worst = probs.shape[1], lanes(probs), 0.0
+    n_rows, worst = probs.shape[1], 0.0
     x, ap, p, v, m = pointer(columns), pointer(weighted), pointer(probs), pointer(changes), pointer(mean_change)
     for k in range(features.shape[0]):
-        row, start, total = features[k] * n_rows, classes[k] * n_rows, splat(probs, 0.0)
-        for n in range(0, n_rows, width):
-            some = min(width, n_rows - n)
-            distance = load_masked(v, start + n, some, 0) - load_masked(m, n, some, 0)
-            slope = load_masked(ap, start + n, some, 0) * distance
-            total = fma(load_masked(x, row + n, some, 0), slope, total)
-        step = _step(first + k, sum_of(total), model)
+        row, start = features[k] * n_rows, classes[k] * n_rows
+        slope = sum_of(sum_lanes(probs, 0, n_rows, _plus_slope, (x, row, ap, v, start, m)))
+        step = _step(first + k, slope, model)
         if step != 0.0:
             worst = max(worst, abs(step) * (model[2, first + k] + model[4, first + k]))
-            by = splat(probs, step)
-            for n in range(0, n_rows, width):
-                some = min(width, n_rows - n)
-                change = by * load_masked(x, row + n, some, 0)
-                store_masked(load_masked(v, start + n, some, 0) + change, v, start + n, some)
-                mean = fma(load_masked(p, start + n, some, 0), change, load_masked(m, n, some, 0))
-                store_masked(mean, m, n, some)
+            each_vector(probs, 0, n_rows, _move, (splat(probs, step), x, row, p, v, start, m))
     return worst
+
+
+@inlined
+def _plus_slope(total, n, some, x, row, ap, v, start, m):
+    distance = load_masked(v, start + n, some, 0) - load_masked(m, n, some, 0)
+    return fma(load_masked(x, row + n, some, 0), load_masked(ap, start + n, some, 0) * distance, total)
+
+
+@inlined
+def _move(n, some, step, x, row, p, v, start, m):
+    change = step * load_masked(x, row + n, some, 0)
+    store_masked(load_masked(v, start + n, some, 0) + change, v, start + n, some)
+    store_masked(fma(load_masked(p, start + n, some, 0), change, load_masked(m, n, some, 0)), m, n, some)
 
 
 @kernel

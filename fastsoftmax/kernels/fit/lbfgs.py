@@ -13,7 +13,8 @@ import numpy as np
 
 from fastsoftmax.kernels.fit.vectors import BLOCK, block_product, n_blocks, total_of
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
+from fastsoftmax.kernels.rows.vecmath import each_vector
+from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import share_each
 
 
@@ -46,18 +47,21 @@ def _remember_span(first, last, memory, place, n_pairs, step, grad, sums):
     s, y, by = place * size, (m + place) * size, splat(grad, step)
     for block in range(first, last):
         start, end = block * BLOCK, min((block + 1) * BLOCK, size)
-        for j in range(start, end, lanes(grad)):
-            some = min(lanes(grad), end - j)
-            new = load_masked(rows, y + j, some, 0)
-            store_masked(by * load_masked(rows, s + j, some, 0), rows, s + j, some)
-            store_masked(new - load_masked(g, j, some, 0), rows, y + j, some)
-            store_masked(new, g, j, some)
+        each_vector(grad, start, end, _make_pair, (rows, s, y, by, g))
         for i in range(2 * m):
             if i % m < n_pairs:
                 row = i * size + start
                 sums[block, i, 0] = block_product(rows, row, rows, s + start, end - start)
                 sums[block, i, 1] = block_product(rows, row, rows, y + start, end - start)
                 sums[block, i, 2] = block_product(rows, row, g, start, end - start)
+
+
+@inlined
+def _make_pair(j, some, rows, s, y, by, g):
+    new = load_masked(rows, y + j, some, 0)
+    store_masked(by * load_masked(rows, s + j, some, 0), rows, s + j, some)
+    store_masked(new - load_masked(g, j, some, 0), rows, y + j, some)
+    store_masked(new, g, j, some)
 
 
 @kernel
@@ -106,16 +110,17 @@ def _product(row, by_gradient, products, by_grad, coefficients, n_pairs):
 @routine
 def _direction_span(first, last, memory, place, n_pairs, grad, coefficients, by_gradient, sums):
     m, size, rows, g = memory.shape[0] // 2, grad.size, pointer(memory), pointer(grad)
-    out = place * size
+    out, factors = place * size, pointer(coefficients)
     for block in range(first, last):
         start, end = block * BLOCK, min((block + 1) * BLOCK, size)
-        for j in range(start, end, lanes(grad)):
-            some = min(lanes(grad), end - j)
-            total = splat(grad, by_gradient) * load_masked(g, j, some, 0)
-            for k in range(n_pairs):
-                step = load_masked(rows, k * size + j, some, 0)
-                change = load_masked(rows, (m + k) * size + j, some, 0)
-                total = fma(splat(grad, coefficients[k]), step, total)
-                total = fma(splat(grad, coefficients[m + k]), change, total)
-            store_masked(total, rows, out + j, some)
+        each_vector(grad, start, end, _combine, (rows, size, m, n_pairs, g, factors, by_gradient, out))
         sums[block] = block_product(rows, out + start, g, start, end - start)
+
+
+@inlined
+def _combine(j, some, rows, size, m, n_pairs, g, factors, by_gradient, out):
+    total = splat(g, by_gradient) * load_masked(g, j, some, 0)
+    for k in range(n_pairs):
+        total = fma(splat(g, factors[k]), load_masked(rows, k * size + j, some, 0), total)
+        total = fma(splat(g, factors[m + k]), load_masked(rows, (m + k) * size + j, some, 0), total)
+    store_masked(total, rows, out + j, some)

@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, sqrt, store_masked
+from fastsoftmax.kernels.rows.vecmath import each_vector
+from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, sqrt, store_masked
 
 # Positions in rule: which method, the learning rate, momentum or beta_1, beta_2, epsilon, t
 METHOD, RATE, DECAY, DECAY_SQUARES, EPSILON, STEPS = range(6)
@@ -40,15 +41,20 @@ def descend_part(params, grad, moment, squares, rule, first, last):
 @inlined
 def _momentum(params, grad, velocity, rule, first, last):
     # v = m v - rate g; params += v, or m v - rate g with the new v for Nesterov's
-    minus_rate, decay = splat(params, -rule[RATE]), splat(params, rule[DECAY])
-    for j in range(first, last, lanes(params)):
-        some = min(lanes(params), last - j)
-        down = minus_rate * load_masked(pointer(grad), j, some, 0)
-        v = fma(decay, load_masked(pointer(velocity), j, some, 0), down)
-        store_masked(v, pointer(velocity), j, some)
-        if rule[METHOD] == NESTEROV:
-            v = fma(decay, v, down)
-        store_masked(load_masked(pointer(params), j, some, 0) + v, pointer(params), j, some)
+    factors = splat(params, -rule[RATE]), splat(params, rule[DECAY])
+    arguments = (factors, rule[METHOD] == NESTEROV, pointer(params), pointer(grad), pointer(velocity))
+    each_vector(params, first, last, _momentum_vector, arguments)
+
+
+@inlined
+def _momentum_vector(j, some, factors, is_nesterov, params, grad, velocity):
+    minus_rate, decay = factors
+    down = minus_rate * load_masked(grad, j, some, 0)
+    v = fma(decay, load_masked(velocity, j, some, 0), down)
+    store_masked(v, velocity, j, some)
+    if is_nesterov:
+        v = fma(decay, v, down)
+    store_masked(load_masked(params, j, some, 0) + v, params, j, some)
 
 
 @inlined
@@ -57,16 +63,20 @@ def _adam(params, grad, moment, squares, rule, first, last):
     t, b1, b2 = np.int64(rule[STEPS]), rule[DECAY], rule[DECAY_SQUARES]
     rate = splat(params, rule[RATE] * math.sqrt(1.0 - _power(b2, t)) / (1.0 - _power(b1, t)))
     keep, take, eps = splat(params, b1), splat(params, 1.0 - b1), splat(params, rule[EPSILON])
-    keep_square, take_square = splat(params, b2), splat(params, 1.0 - b2)
-    for j in range(first, last, lanes(params)):
-        some = min(lanes(params), last - j)
-        g = load_masked(pointer(grad), j, some, 0)
-        m = fma(keep, load_masked(pointer(moment), j, some, 0), take * g)
-        u = fma(keep_square, load_masked(pointer(squares), j, some, 0), take_square * g * g)
-        store_masked(m, pointer(moment), j, some)
-        store_masked(u, pointer(squares), j, some)
-        moved = load_masked(pointer(params), j, some, 0) - rate * m / (sqrt(u) + eps)
-        store_masked(moved, pointer(params), j, some)
+    factors = keep, take, splat(params, b2), splat(params, 1.0 - b2), rate, eps
+    arguments = (factors, pointer(params), pointer(grad), pointer(moment), pointer(squares))
+    each_vector(params, first, last, _adam_vector, arguments)
+
+
+@inlined
+def _adam_vector(j, some, factors, params, grad, moment, squares):
+    keep, take, keep_square, take_square, rate, eps = factors
+    g = load_masked(grad, j, some, 0)
+    m = fma(keep, load_masked(moment, j, some, 0), take * g)
+    u = fma(keep_square, load_masked(squares, j, some, 0), take_square * g * g)
+    store_masked(m, moment, j, some)
+    store_masked(u, squares, j, some)
+    store_masked(load_masked(params, j, some, 0) - rate * m / (sqrt(u) + eps), params, j, some)
 
 
 @inlined

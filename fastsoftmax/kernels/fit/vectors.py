@@ -7,8 +7,8 @@ elements, folded in their order, so that threads do not change a bit.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.vecmath import dot_row
-from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
+from fastsoftmax.kernels.rows.vecmath import dot_row, each_vector
+from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import share_each
 
 BLOCK = 8192
@@ -57,11 +57,13 @@ def add_multiple(x, factor, y, out, team):
 
 @routine
 def _multiple_span(first, last, x, factor, y, out):
-    by = splat(x, factor)
-    for j in range(first * BLOCK, min(last * BLOCK, x.size), lanes(x)):
-        some = min(lanes(x), x.size - j)
-        value = fma(by, load_masked(pointer(y), j, some, 0), load_masked(pointer(x), j, some, 0))
-        store_masked(value, pointer(out), j, some)
+    arguments = (pointer(x), splat(x, factor), pointer(y), pointer(out))
+    each_vector(x, first * BLOCK, min(last * BLOCK, x.size), _multiple, arguments)
+
+
+@inlined
+def _multiple(j, some, x, by, y, out):
+    store_masked(fma(by, load_masked(y, j, some, 0), load_masked(x, j, some, 0)), out, j, some)
 
 
 @kernel
@@ -75,13 +77,16 @@ def conjugate_step(step, direction, product, solution, residual, team):
 
 @routine
 def _conjugate_span(first, last, step, direction, product, solution, residual, sums):
-    forth, back = splat(residual, step), splat(residual, -step)
+    steps, x, r = (splat(residual, step), splat(residual, -step)), pointer(solution), pointer(residual)
     for block in range(first, last):
         start, end = block * BLOCK, min((block + 1) * BLOCK, residual.size)
-        for j in range(start, end, lanes(residual)):
-            some = min(lanes(residual), end - j)
-            d, hd = load_masked(pointer(direction), j, some, 0), load_masked(pointer(product), j, some, 0)
-            x, r = load_masked(pointer(solution), j, some, 0), load_masked(pointer(residual), j, some, 0)
-            store_masked(fma(forth, d, x), pointer(solution), j, some)
-            store_masked(fma(back, hd, r), pointer(residual), j, some)
-        sums[block] = block_product(pointer(residual), start, pointer(residual), start, end - start)
+        each_vector(residual, start, end, _conjugate, (steps, pointer(direction), pointer(product), x, r))
+        sums[block] = block_product(r, start, r, start, end - start)
+
+
+@inlined
+def _conjugate(j, some, steps, direction, product, solution, residual):
+    d, hd = load_masked(direction, j, some, 0), load_masked(product, j, some, 0)
+    x, r = load_masked(solution, j, some, 0), load_masked(residual, j, some, 0)
+    store_masked(fma(steps[0], d, x), solution, j, some)
+    store_masked(fma(steps[1], hd, r), residual, j, some)

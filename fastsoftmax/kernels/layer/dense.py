@@ -12,6 +12,7 @@ and give each row the same bits whatever is beside it.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, routine
+from fastsoftmax.kernels.rows.vecmath import each_vector
 from fastsoftmax.kernels.simd import (
     dot_tile,
     dot_tile_classes,
@@ -164,16 +165,20 @@ def _pack_transposed(G, n, n_rows, c, count, packed):
 @inlined
 def add_to(total, part):
     # total += part, element by element
-    for j in range(0, total.size, lanes(total)):
-        some = min(lanes(total), total.size - j)
-        store_masked(
-            load_masked(pointer(total), j, some, 0) + load_masked(pointer(part), j, some, 0), pointer(total), j, some
-        )
+    each_vector(total, 0, total.size, _add, (pointer(total), pointer(part)))
+
+
+@inlined
+def _add(j, some, total, part):
+    store_masked(load_masked(total, j, some, 0) + load_masked(part, j, some, 0), total, j, some)
 
 
 @inlined
 def copy_to(target, source, start):
     # the elements of target are those of source from its flat position `start` on
-    for j in range(0, target.size, lanes(target)):
-        some = min(lanes(target), target.size - j)
-        store_masked(load_masked(pointer(source), start + j, some, 0), pointer(target), j, some)
+    each_vector(target, 0, target.size, _copy, (pointer(target), pointer(source), start))
+
+
+@inlined
+def _copy(j, some, target, source, start):
+    store_masked(load_masked(source, start + j, some, 0), target, j, some)

@@ -30,7 +30,7 @@ from fastsoftmax.kernels.rows.targets import (
     weight_of_row,
     weights_of,
 )
-from fastsoftmax.kernels.rows.vecmath import sum_values
+from fastsoftmax.kernels.rows.vecmath import each_vector, sum_values
 from fastsoftmax.kernels.simd import lanes, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
@@ -47,7 +47,8 @@ def linear_cross_entropy_hessian_rows(
     n_rows, n_classes, n_features = losses.size, weight.shape[0], weight.shape[1]
     size = weight.size + n_classes * (n_classes - 1) // 2 * n_features * n_features
     group_rows = max(GROUP, -(-n_rows // (GROUPS * ROWS)) * ROWS)
-    workspace, ticket = on_huge_pages(np.empty(team_size(team) * size)), np.zeros(1, np.int64)
+    n_groups = -(-n_rows // group_rows)
+    workspace, ticket = on_huge_pages(np.empty(min(team_size(team), n_groups) * size)), np.zeros(1, np.int64)
     grad[:] = 0
     hessian[:] = 0
     targets = (labels, distribution, sample_weight, smoothing, factor, losses)
@@ -64,7 +65,7 @@ def linear_cross_entropy_hessian_rows(
         grad,
         hessian,
     )
-    share_each(team, -(-n_rows // group_rows), _groups, arguments)
+    share_each(team, n_groups, _groups, arguments)
     _mirror(hessian, n_features)
 
 
@@ -75,7 +76,8 @@ def _groups(first, last, team, ticket, workspace, size, group_rows, X, features,
     logits[2 * ROWS * n_classes :] = 0.0  # what stands for a bias, which is among the features
     for group in range(first, last):
         # a thread has one group at a time, and they end in order: so the one that had this workspace has left it
-        sums, end = part(workspace, group % team_size(team) * size, size), min(n_rows, (group + 1) * group_rows)
+        sums = part(workspace, group % (workspace.size // size) * size, size)
+        end = min(n_rows, (group + 1) * group_rows)
         for start in range(group * group_rows, end, ROWS):
             x = matrix(rows, 0, min(ROWS, end - start), n_features)
             take_features(X, start, targets[0], targets[2], features, x)
@@ -141,11 +143,13 @@ def _weigh(x, probs, by_curvature, c, k, out):
                 other = 0.0
                 for j in range(n_classes):
                     other += p[n * n_classes + j] if j != c else 0.0
-        factor = splat(x, by_curvature[n] * ours * other)
-        for d in range(0, n_features, lanes(x)):
-            some = min(lanes(x), n_features - d)
-            value = factor * load_masked(source, n * n_features + d, some, 0)
-            store_masked(value, pointer(out), n * n_features + d, some)
+        start, factor = n * n_features, splat(x, by_curvature[n] * ours * other)
+        each_vector(x, start, start + n_features, _multiply, (factor, source, pointer(out)))
+
+
+@inlined
+def _multiply(j, some, factor, source, out):
+    store_masked(factor * load_masked(source, j, some, 0), out, j, some)
 
 
 @inlined
@@ -156,11 +160,14 @@ def _add_blocks(sums, place, n_features, hessian):
         for k in range(c + 1):
             for d in range(n_features):
                 here, to = place + d * n_features, (c * n_features + d) * hessian.shape[0] + k * n_features
-                for e in range(0, d + 1, lanes(hessian)):
-                    some = min(lanes(hessian), d + 1 - e)
-                    value = load_masked(target, to + e, some, 0) + load_masked(source, here + e, some, 0)
-                    store_masked(value, target, to + e, some)
+                each_vector(hessian, 0, d + 1, _add, (source, here, target, to))
             place += n_features * n_features
+
+
+@inlined
+def _add(e, some, source, here, target, to):
+    value = load_masked(target, to + e, some, 0) + load_masked(source, here + e, some, 0)
+    store_masked(value, target, to + e, some)
 
 
 @routine

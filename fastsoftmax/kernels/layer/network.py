@@ -24,8 +24,8 @@ from fastsoftmax.kernels.layer.network_blocks import (
 from fastsoftmax.kernels.layer.passes import GROUP
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
 from fastsoftmax.kernels.rows.targets import targets_of_rows, weights_of
-from fastsoftmax.kernels.rows.vecmath import dot_row
-from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, splat, store_masked
+from fastsoftmax.kernels.rows.vecmath import dot_row, each_vector
+from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 
@@ -129,7 +129,9 @@ def penalise_units(params, sizes, k, first, last, penalty, grad):
 @inlined
 def add_scaled(params, first, last, factor, grad):
     # grad_j += factor params_j, first <= j < last
-    for j in range(first, last, lanes(params)):
-        some = min(lanes(params), last - j)
-        g = load_masked(pointer(grad), j, some, 0)
-        store_masked(fma(load_masked(pointer(params), j, some, 0), splat(params, factor), g), pointer(grad), j, some)
+    each_vector(params, first, last, _add_multiple, (pointer(params), splat(params, factor), pointer(grad)))
+
+
+@inlined
+def _add_multiple(j, some, params, factor, grad):
+    store_masked(fma(load_masked(params, j, some, 0), factor, load_masked(grad, j, some, 0)), grad, j, some)

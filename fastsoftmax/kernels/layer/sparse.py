@@ -25,17 +25,17 @@ SAMPLED = 16  # one number in so many tells how X is spread over the features
 
 @kernel
 def range_and_order(indices, indptr):
-    # the least and the largest of indices, and whether they rise in each row; loops that vectorise (0.3 ms for 1.7
-    # million, 1.5 with a look at each row)
+    # the least and the largest of indices, and whether each is above the one before it in its row; loops that vectorise
+    # (0.3 ms for 1.7 million, 1.5 with a look at each row)
     x, first, last = pointer(indices), indptr[0], indptr[indptr.shape[0] - 1]
     low, high, falls = x[first], x[first], 0
     for k in range(first, last):
         low, high = min(low, x[k]), max(high, x[k])
     for k in range(first + 1, last):
-        falls += 1 if x[k] < x[k - 1] else 0
+        falls += 1 if x[k] <= x[k - 1] else 0
     for n in range(1, indptr.shape[0] - 1):
         k = indptr[n]
-        if first < k < last and k < indptr[n + 1] and x[k] < x[k - 1]:
+        if first < k < last and k < indptr[n + 1] and x[k] <= x[k - 1]:
             falls -= 1
     return low, high, falls == 0
 

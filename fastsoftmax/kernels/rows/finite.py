@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from fastsoftmax.kernels.jit import kernel, routine
-from fastsoftmax.kernels.simd import lanes, load_masked, pointer, splat, sum_of
+from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.rows.vecmath import sum_lanes
+from fastsoftmax.kernels.simd import load_masked, pointer, sum_of
 from fastsoftmax.kernels.threads import share
 
 
@@ -17,10 +18,12 @@ def all_finite(X, team):
 
 @routine
 def _look(first, last, X, spoiled):
-    x, width, end = pointer(X), lanes(X), last * X.shape[1]
-    total = splat(X, 0)
-    for j in range(first * X.shape[1], end, width):
-        some = load_masked(x, j, min(width, end - j), 0)
-        total = total + (some - some)
-    if sum_of(total) != 0:
+    start, end = first * X.shape[1], last * X.shape[1]
+    if sum_of(sum_lanes(X, start, end - start, _plus_difference, (pointer(X),))) != 0:
         spoiled[0] = 1
+
+
+@inlined
+def _plus_difference(total, j, some, x):
+    value = load_masked(x, j, some, 0)
+    return total + (value - value)

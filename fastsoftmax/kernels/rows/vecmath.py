@@ -214,6 +214,18 @@ def fill_row(out, start, count, streaming, value, arguments):
 
 
 @inlined
+def each_vector(like, first, last, work, arguments):
+    # work(j, some, *arguments) for the elements j .. j + some of first .. last: whole vectors, which need no mask, and
+    # what is left (AVX2 and arm64 have slow masked stores, or none)
+    width = lanes(like)
+    end = last - (last - first) % width
+    for j in range(first, end, width):
+        work(j, width, *arguments)
+    if end < last:
+        work(end, last - end, *arguments)
+
+
+@inlined
 def fetch_ahead(x, position, n_lines):
     # so many lines of the cache from AHEAD vectors after the position on
     for line in range(n_lines):
