@@ -35,7 +35,7 @@ from fastsoftmax.functional import (
 )
 
 if TYPE_CHECKING:
-    from fastsoftmax.classifier import ModelFormatError, SoftmaxClassifier, SoftmaxClassifierCV
+    from fastsoftmax.classifier import ModelFormatError, SoftmaxClassifier, SoftmaxClassifierCV, to_onnx
 
 __all__ = [
     "LinearGrads",
@@ -71,12 +71,13 @@ __all__ = [
     "softmax_vjp",
     "squared_error",
     "squared_error_value_and_grad",
+    "to_onnx",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """What needs scikit-learn when it is asked for: to import that takes a second."""
-    if name in ("ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV"):
+    if name in ("ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV", "to_onnx"):
         from fastsoftmax import classifier
 
         return getattr(classifier, name)

@@ -11,13 +11,14 @@ import fastsoftmax as fs
 from fastsoftmax import functional, kernels, reference
 
 THREADS = {"set_num_threads", "get_num_threads", "num_threads"}
-FUNCTIONS = [name for name in fs.__all__ if inspect.isfunction(getattr(fs, name)) and name not in THREADS]
+OTHERS = {*THREADS, "to_onnx"}
+FUNCTIONS = [name for name in fs.__all__ if inspect.isfunction(getattr(fs, name)) and name not in OTHERS]
 
 
 def test_the_public_names():
     assert set(functional.__all__) == {*FUNCTIONS, "LinearGrads"}
     classes = {"LinearGrads", "ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV"}
-    assert set(fs.__all__) == {*FUNCTIONS, *THREADS, *classes, "__version__", "reference"}
+    assert set(fs.__all__) == {*FUNCTIONS, *OTHERS, *classes, "__version__", "reference"}
     assert set(fs.__all__) <= set(dir(fs))
     assert fs.SoftmaxClassifier.__name__ == "SoftmaxClassifier"
     assert issubclass(fs.ModelFormatError, ValueError)
@@ -46,7 +47,7 @@ def test_docstrings_tell_the_formula_and_an_example(name):
 
 
 def test_importing_it_brings_in_no_more_than_numba_needs():
-    heavy = ("sklearn", "scipy.special", "scipy.optimize", "rich", "matplotlib")
+    heavy = ("sklearn", "onnx", "scipy.special", "scipy.optimize", "rich", "matplotlib")
     code = f"import sys, fastsoftmax; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

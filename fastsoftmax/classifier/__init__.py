@@ -3,5 +3,6 @@
 from fastsoftmax.classifier.cross_validation import SoftmaxClassifierCV
 from fastsoftmax.classifier.estimator import SoftmaxClassifier
 from fastsoftmax.classifier.model_file import ModelFormatError
+from fastsoftmax.classifier.onnx_model import to_onnx
 
-__all__ = ["ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV"]
+__all__ = ["ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV", "to_onnx"]
