@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.estimator import SoftmaxClassifier
 from fastsoftmax.cli.compiling import told
-from fastsoftmax.cli.datasets import DataSet, many_classes
+from fastsoftmax.cli.datasets import DataSet, many_classes, split
 from fastsoftmax.training.objective import BACKWARD
 
 Progress = Callable[[str], None]
@@ -186,14 +185,7 @@ def _fit(classifier: SoftmaxClassifier, X: Array, y: Array) -> None:
 
 def _split(data: DataSet, settings: Settings) -> tuple[Array, Array, Array, Array]:
     """Three quarters for training, one for testing, with every class in both where there are samples enough."""
-    n_test = max(1, len(data.y) // 4)
-    fair = np.bincount(data.y).min() >= 2 and n_test >= data.n_classes and len(data.y) - n_test >= data.n_classes
-    rows, held = train_test_split(
-        np.arange(len(data.y)), test_size=n_test, random_state=settings.random_state, stratify=data.y if fair else None
-    )
-    if (data.y[rows] == data.y[rows[0]]).all():  # there is nothing to learn from one class
-        other = (data.y[held] != data.y[rows[0]]).argmax()
-        rows[0], held[other] = held[other], rows[0]
+    rows, held = split(data, max(1, len(data.y) // 4), settings.random_state)
     scaler = StandardScaler().fit(data.X[rows])
     X_train, X_test = (scaler.transform(data.X[part]).astype(settings.dtype) for part in (rows, held))
     return X_train, X_test, data.y[rows], data.y[held]

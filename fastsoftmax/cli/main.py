@@ -12,13 +12,27 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from fastsoftmax._version import __version__
+from fastsoftmax.cli.arguments import (
+    DATA_SETS,
+    HEADER,
+    add_label_options,
+    check_label_options,
+    class_counts,
+    count,
+    counts,
+    data_set,
+    not_negative,
+    positive,
+    seed,
+)
+from fastsoftmax.cli.console import duration, new_table, print_table, progress, shown
+from fastsoftmax.cli.errors import CommandError, DataError
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.training.objective import ACTIVATIONS
 
@@ -28,7 +42,6 @@ if TYPE_CHECKING:  # these import scikit-learn, which takes a second
 DESCRIPTION = "Softmax without its Jacobian: compare the naive way and the fast one, explain them, compile ahead."
 TRAINING_ERROR = WARMUP_ERROR = 1
 DATA_ERROR, INTERRUPTED = 3, 130  # 2, bad usage, is argparse's own
-DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
 JACOBIAN_GIB = 8  # a batch of Jacobians may take as much
 
 
@@ -46,16 +59,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except argparse.ArgumentError as error:
         parser.error(str(error))
+    except DataError as error:
+        progress(f"fastsoftmax: {error}")
+        return DATA_ERROR
+    except CommandError as error:
+        progress(f"fastsoftmax: {error}")
+        return TRAINING_ERROR
     except MemoryError as error:
-        _progress(f"fastsoftmax: not enough memory: {error}")
+        progress(f"fastsoftmax: not enough memory: {error}")
         return TRAINING_ERROR
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at the end
         if not isinstance(error, BrokenPipeError):  # that is a reader who has seen enough, as `| head` has
-            _progress(f"fastsoftmax: {error}")
+            progress(f"fastsoftmax: {error}")
         return TRAINING_ERROR
     except KeyboardInterrupt:
-        _progress("interrupted")
+        progress("interrupted")
         return INTERRUPTED
 
 
@@ -68,38 +87,36 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(run=_compare)
     what = compare.add_mutually_exclusive_group()
     named = ", ".join(DATA_SETS)
-    what.add_argument("--dataset", type=_data_set, metavar="NAME", help=f"{named} (default: digits), all, or a path to "
+    kind = data_set((*DATA_SETS, "all"), (".csv", ".npz"))
+    what.add_argument("--dataset", type=kind, metavar="NAME", help=f"{named} (default: digits), all, or a path to "
                       "a .csv file (see --label) or a .npz file (arrays X and y)")  # fmt: skip
-    what.add_argument("--classes", type=_class_counts, metavar="10,100,1000", help="made data with these class counts")
+    what.add_argument("--classes", type=class_counts, metavar="10,100,1000", help="made data with these class counts")
     add = compare.add_argument
-    add("--label", metavar="COLUMN", help="label column of a .csv file: its name, or if no column is called so its "
-        "position from 0 (default: the last)")  # fmt: skip
-    add("--header", choices=("auto", "yes", "no"), default="auto",
-        help="whether line 1 of a .csv file has names (default: auto, by what stands there)")  # fmt: skip
+    add_label_options(add)
     add("--json", action="store_true", help="print a list of objects and nothing else")
-    add("--hidden", type=_counts, default=(), metavar="64,32", help="hidden layers (default: none)")
+    add("--hidden", type=counts, default=(), metavar="64,32", help="hidden layers (default: none)")
     add("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers (default: relu)")
     add("--loss", choices=LOSSES, default="cross_entropy", help="what to minimise (default: cross_entropy)")
-    add("--alpha", type=_not_negative, default=0.0, metavar="X", help="strength of the L2 penalty (default: 0)")
-    add("--learning-rate", type=_positive, default=0.05, metavar="X",
+    add("--alpha", type=not_negative, default=0.0, metavar="X", help="strength of the L2 penalty (default: 0)")
+    add("--learning-rate", type=positive, default=0.05, metavar="X",
         help="size of the steps (default: 0.05); with --classes times the number of classes")  # fmt: skip
-    add("--batch-size", type=_count, metavar="N", help="samples in a step (default: 64; with --classes 128)")
-    add("--epochs", type=_count, metavar="N", help="passes over the data (default: 30; with --classes 1)")
-    add("--repeats", type=_count, default=5, metavar="N", help="times to train; the median is told (default: 5)")
-    add("--seed", type=_seed, default=0, metavar="N", help="of the split, the weights, the order (default: 0)")
+    add("--batch-size", type=count, metavar="N", help="samples in a step (default: 64; with --classes 128)")
+    add("--epochs", type=count, metavar="N", help="passes over the data (default: 30; with --classes 1)")
+    add("--repeats", type=count, default=5, metavar="N", help="times to train; the median is told (default: 5)")
+    add("--seed", type=seed, default=0, metavar="N", help="of the split, the weights, the order (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float64", help="to train in (default: float64)")
 
     explain = commands.add_parser("explain", help="backpropagation through softmax, step by step, with numbers")
     explain.set_defaults(run=_explain)
-    explain.add_argument("--samples", type=_count, default=2, metavar="N", help="samples in the batch (default: 2)")
-    explain.add_argument("--features", type=_count, default=4, metavar="D", help="features of a sample (default: 4)")
-    explain.add_argument("--classes", type=_count, default=3, metavar="C", help="classes (default: 3)")
-    explain.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the numbers (default: 0)")
+    explain.add_argument("--samples", type=count, default=2, metavar="N", help="samples in the batch (default: 2)")
+    explain.add_argument("--features", type=count, default=4, metavar="D", help="features of a sample (default: 4)")
+    explain.add_argument("--classes", type=count, default=3, metavar="C", help="classes (default: 3)")
+    explain.add_argument("--seed", type=seed, default=0, metavar="N", help="of the numbers (default: 0)")
 
     warmup = commands.add_parser("warmup", help="compile everything now and keep it, so that no later call has to")
     warmup.set_defaults(run=_warmup)
     warmup.add_argument("--dtype", choices=("float32", "float64"), help="for arrays of this dtype (default: both)")
-    warmup.add_argument("--jobs", type=_count, metavar="N", help="processes that compile (default: one for each core)")
+    warmup.add_argument("--jobs", type=count, metavar="N", help="processes that compile (default: one for each core)")
     warmup.add_argument("--beside-package", action="store_true", help="keep it beside the package, for every user of "
                         "this installation, as for a machine image (default: in a folder of this user's)")  # fmt: skip
     return parser
@@ -107,31 +124,25 @@ def _parser() -> argparse.ArgumentParser:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from fastsoftmax.cli.compare import backward_seconds, compare, compare_classes
-    from fastsoftmax.cli.datasets import DataError, load
+    from fastsoftmax.cli.datasets import load
 
     settings, classes, dataset = _settings(arguments), arguments.classes, arguments.dataset or "digits"
-    names = DATA_SETS if dataset == "all" else (dataset,)
-    header = {"auto": None, "yes": True, "no": False}[arguments.header]
+    names = () if classes else DATA_SETS if dataset == "all" else (dataset,)
+    loaded = [load(name, arguments.label, HEADER[arguments.header]) for name in names]
     try:
         if classes:
-            results = compare_classes(classes, settings, _progress)
+            results = compare_classes(classes, settings, progress)
         else:
-            results = [
-                result for name in names for result in compare(load(name, arguments.label, header), settings, _progress)
-            ]
-    except DataError as error:
-        _progress(f"fastsoftmax: {error}")
-        return DATA_ERROR
+            results = [result for data in loaded for result in compare(data, settings, progress)]
     except ValueError as error:
-        _progress(f"fastsoftmax: {error}")
-        return TRAINING_ERROR
+        raise CommandError(str(error)) from None
     if arguments.json:
         print(json.dumps([asdict(result) for result in results], indent=2))
         return 0
-    _print(_result_table(results))
+    print_table(_result_table(results))
     if classes:
         print()
-        _print(_growth_table(classes, results, backward_seconds(classes, settings, _progress)))
+        print_table(_growth_table(classes, results, backward_seconds(classes, settings, progress)))
     return 0
 
 
@@ -139,9 +150,7 @@ def _settings(arguments: argparse.Namespace) -> "Settings":
     """The options as settings, once those that do not go together are refused."""
     from fastsoftmax.cli.compare import Settings
 
-    for option, given in (("--label", arguments.label is not None), ("--header", arguments.header != "auto")):
-        if given and Path(arguments.dataset or "").suffix.lower() != ".csv":
-            raise argparse.ArgumentError(None, f"{option} goes with a .csv file as --dataset")
+    check_label_options(arguments, arguments.dataset, (".csv",), " as --dataset")
     batch_size = arguments.batch_size or (128 if arguments.classes else 64)
     needed = batch_size * max(arguments.classes or (1,)) ** 2 * (4 if arguments.dtype == "float32" else 8) / 2**30
     if needed > JACOBIAN_GIB:
@@ -173,8 +182,8 @@ def _warmup(arguments: argparse.Namespace) -> int:
     from fastsoftmax.kernels.jit.machine_code import BESIDE_PACKAGE
 
     dtypes, jobs = (arguments.dtype,) if arguments.dtype else DTYPES, arguments.jobs or default_jobs()
-    with _warmup_progress() as progress:
-        done = warm_up(dtypes, progress, jobs, arguments.beside_package)
+    with _warmup_progress() as report:
+        done = warm_up(dtypes, report, jobs, arguments.beside_package)
     if done.folder is None:
         place = f"{BESIDE_PACKAGE} cannot be written" if arguments.beside_package else "set NUMBA_CACHE_DIR"
         print(f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: {place}")
@@ -189,7 +198,7 @@ def _warmup_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on a terminal, a line for each part elsewhere."""
     console = Console(stderr=True)
     if sys.stderr is None or not console.is_terminal:
-        yield lambda what, done, of: _progress(f"{done} of {of} ready: {what}")
+        yield lambda what, done, of: progress(f"{done} of {of} ready: {what}")
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -199,24 +208,15 @@ def _warmup_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, of: bar.update(task, completed=done, total=of, description=what)
 
 
-def _progress(line: str) -> None:
-    print(_shown(line), file=sys.stderr, flush=True)
-
-
-def _shown(text: str) -> str:
-    """The text with what would command the terminal (in the name of a file) spelt out."""
-    return text.translate({number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))})
-
-
 def _result_table(results: Sequence["Result"]) -> Table:
     """Narrow enough for a terminal of 80 columns."""
-    table = _table()
+    table = new_table()
     for column in ("data set", "N x D x C", "backward", "fit", "speed-up", "accuracy", "loss", "max diff"):
         table.add_column(column, justify="left" if column in ("data set", "backward") else "right")
     for r in results:
         shape = f"{r.n_samples}x{r.n_features}x{r.n_classes}"
-        numbers = (_duration(r.fit_seconds), f"{r.speedup:.1f} x", f"{r.accuracy:.3f}", f"{r.loss:#.4g}")
-        table.add_row(_shown(r.dataset), shape, r.backward, *numbers, f"{r.max_abs_diff:.0e}")
+        numbers = (duration(r.fit_seconds), f"{r.speedup:.1f} x", f"{r.accuracy:.3f}", f"{r.loss:#.4g}")
+        table.add_row(shown(r.dataset), shape, r.backward, *numbers, f"{r.max_abs_diff:.0e}")
     return table
 
 
@@ -224,7 +224,7 @@ def _growth_table(class_counts: Sequence[int], results: Sequence["Result"], seco
     """How the cost of a fit, and of the way back alone, grows with the number of classes C: as C to the slope."""
     from fastsoftmax.cli.compare import slope
 
-    table = _table()
+    table = new_table()
     several = len(class_counts) > 1
     table.add_column("time of")
     table.add_column("backward")
@@ -234,75 +234,5 @@ def _growth_table(class_counts: Sequence[int], results: Sequence["Result"], seco
     for what, rows in (("a fit", fits), ("a sample's way back", seconds)):
         for way, times in rows.items():
             growth = [slope(class_counts, times), slope(class_counts[-2:], times[-2:])] if several else []
-            table.add_row(what, way, *map(_duration, times), *(f"{s:.2f}" for s in growth))
+            table.add_row(what, way, *map(duration, times), *(f"{s:.2f}" for s in growth))
     return table
-
-
-def _duration(seconds: float) -> str:
-    unit, scale = next(((u, s) for u, s in (("s", 1.0), ("ms", 1e3), ("us", 1e6)) if seconds * s >= 1), ("ns", 1e9))
-    return f"{seconds * scale:.1f} {unit}"
-
-
-def _table() -> Table:
-    return Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-
-
-def _print(table: Table) -> None:
-    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}  # names of files stay as they are
-    if sys.stdout is None:
-        return
-    console = Console(**plain)
-    (console if console.is_terminal else Console(width=160, **plain)).print(table)
-
-
-def _data_set(text: str) -> str:
-    if text not in (*DATA_SETS, "all") and Path(text).suffix.lower() not in (".csv", ".npz"):
-        choices = ", ".join((*DATA_SETS, "all"))
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {choices}, and no path that ends in .csv or .npz")
-    return text
-
-
-def _class_counts(text: str) -> tuple[int, ...]:
-    counts = _counts(text)
-    if len(set(counts)) < len(counts):
-        raise argparse.ArgumentTypeError(f"{text!r} has a number twice")
-    return tuple(sorted(counts))
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    return tuple(_count(part) for part in text.split(","))
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1, 10**9)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0, 2**32 - 1)
-
-
-def _whole(text: str, low: int, high: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = _not_negative(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be above 0")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be finite and at least 0")
-    return value

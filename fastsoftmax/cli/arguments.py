@@ -1,0 +1,87 @@
+"""The arguments of the commands: their types, which argparse calls, and those that several commands have."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
+HEADER = {"auto": None, "yes": True, "no": False}
+
+
+def data_set(names: Sequence[str], suffixes: Sequence[str]) -> Callable[[str], str]:
+    """The type of an argument that names a data set or is the path of a file."""
+
+    def read(text: str) -> str:
+        if text not in names and Path(text).suffix.lower() not in suffixes:
+            ends = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(names)}, and no path that ends in {ends}")
+        return text
+
+    return read
+
+
+def add_label_options(add: Callable[..., object]) -> None:
+    """--label and --header."""
+    add("--label", metavar="COLUMN", help="label column of a .csv file: its name, or if no column is called so its "
+        "position from 0 (default: the last)")  # fmt: skip
+    add("--header", choices=tuple(HEADER), default="auto",
+        help="whether line 1 of a .csv file has names (default: auto, by what stands there)")  # fmt: skip
+
+
+def check_label_options(arguments: argparse.Namespace, name: str | None, suffixes: Sequence[str], where: str) -> None:
+    """Refuse --label and --header with other data than a file that has columns."""
+    for option, given in (("--label", arguments.label is not None), ("--header", arguments.header != "auto")):
+        if given and Path(name or "").suffix.lower() not in suffixes:
+            raise argparse.ArgumentError(None, f"{option} goes with a {' or '.join(suffixes)} file{where}")
+
+
+def class_counts(text: str) -> tuple[int, ...]:
+    """10,100,1000, without a number twice, sorted."""
+    numbers = counts(text)
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} has a number twice")
+    return tuple(sorted(numbers))
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """64,32: whole numbers from 1."""
+    return tuple(count(part) for part in text.split(","))
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    return _whole(text, 1, 10**9)
+
+
+def seed(text: str) -> int:
+    """What NumPy takes."""
+    return _whole(text, 0, 2**32 - 1)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    value = not_negative(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be above 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """A finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite and at least 0")
+    return value
