@@ -17,7 +17,8 @@ import re
 import secrets
 import stat
 import zipfile
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -43,8 +44,7 @@ def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
     Parameters
     ----------
     path : str or path-like
-        Taken as it is: no .npz is added. As with `open`, a link is followed, a new file's permissions are the umask's,
-        and those of a file that is replaced stay.
+        Taken as it is: no .npz is added; see `replacing`.
     header : dict
         For JSON, with keys that are str; NaN and infinities may be in it, and a tuple comes back as a list.
     arrays : dict of ndarray
@@ -69,6 +69,23 @@ def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
     members = {name: _npy(array) for name, array in arrays.items()}
     text = json.dumps({"format": FORMAT, "version": VERSION, "header": header, "digest": _digest(header, members)})
     members[HEADER] = _npy(np.frombuffer(text.encode(), np.uint8))
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of whatever is at the path at the end, or leaves it as it is.
+
+    As with `open`, a link is followed, a new file's permissions are the umask's, and those of a file that is replaced
+    stay.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written, or what is at the path is no ordinary file.
+    """
     target = os.path.realpath(path)
     temporary = os.path.join(os.path.dirname(target), f".fastsoftmax-{secrets.token_hex(8)}.tmp")
     mode = os.stat(target).st_mode if os.path.exists(target) else None
@@ -79,9 +96,7 @@ def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
             if mode is not None:
                 with contextlib.suppress(OSError):  # a file system without permissions
                     os.chmod(temporary, stat.S_IMODE(mode))
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for name, content in members.items():
-                    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
