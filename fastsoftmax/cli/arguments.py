@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
+FILES = (".csv", ".npz", ".svmlight", ".parquet")
 HEADER = {"auto": None, "yes": True, "no": False}
 
 
@@ -84,4 +85,12 @@ def not_negative(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} must be finite and at least 0")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to below 1."""
+    value = not_negative(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be below 1")
     return value

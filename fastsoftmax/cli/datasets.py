@@ -13,10 +13,10 @@ from sklearn.model_selection import train_test_split
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.cli import other_files
+from fastsoftmax.cli.arguments import FILES
 from fastsoftmax.cli.csv_file import LARGEST, check_whole, read_csv, read_csv_features
 from fastsoftmax.cli.errors import DataError
 
-SUFFIXES = (".csv", ".npz", ".svmlight", ".parquet")
 BUNDLED: dict[str, Callable[..., Any]] = {
     "iris": sklearn_datasets.load_iris,
     "wine": sklearn_datasets.load_wine,
@@ -118,8 +118,8 @@ def _path(name: str) -> tuple[Path, str]:
     """The path of a file, and what kind of file it is."""
     path = Path(name).expanduser()
     kind = path.suffix.lower()
-    if kind not in SUFFIXES:
-        ends = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+    if kind not in FILES:
+        ends = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
         raise DataError(f"{name}: not a data set: {', '.join(BUNDLED)}, or a path that ends in {ends}")
     return path, kind
 

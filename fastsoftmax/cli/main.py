@@ -1,7 +1,8 @@
-"""The command line: `fastsoftmax compare`, `explain` and `warmup` (or `python -m fastsoftmax ...`).
+"""The command line: `fastsoftmax compare`, `train`, `predict`, `export`, `explain` and `warmup` (or `python -m
+fastsoftmax ...`).
 
-Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed or machine code that
-cannot be kept, 2 for bad usage, 3 for data that cannot be used.
+Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed, a file that cannot be
+written or machine code that cannot be kept, 2 for bad usage, 3 for data or a model that cannot be used.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fastsoftmax._version import __version__
+from fastsoftmax.cli import predict, train
 from fastsoftmax.cli.arguments import (
     DATA_SETS,
     HEADER,
@@ -105,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=count, default=5, metavar="N", help="times to train; the median is told (default: 5)")
     add("--seed", type=seed, default=0, metavar="N", help="of the split, the weights, the order (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float64", help="to train in (default: float64)")
+
+    train.add_to(commands)
+    predict.add_to(commands)
 
     explain = commands.add_parser("explain", help="backpropagation through softmax, step by step, with numbers")
     explain.set_defaults(run=_explain)
