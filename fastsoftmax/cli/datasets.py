@@ -142,6 +142,8 @@ def _data_set(name: str, X: Any, labels: Array | list[Any]) -> DataSet:
         position = {label: c for c, label in enumerate(sorted(set(labels)))}
         classes, y = _plain_classes(list(position)), np.array([position[label] for label in labels], np.int64)
     else:
+        if labels.dtype.kind in "SmM":  # bytes and times, which JSON does not have
+            labels = labels.astype(np.str_)
         if labels.dtype.kind == "f":
             check_whole(labels)
             if np.abs(labels).max(initial=0) < 2**53:

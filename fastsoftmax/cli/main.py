@@ -41,7 +41,7 @@ from fastsoftmax.training.objective import ACTIVATIONS
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.cli.compare import Result, Settings
 
-DESCRIPTION = "Softmax without its Jacobian: compare the naive way and the fast one, explain them, compile ahead."
+DESCRIPTION = "Softmax without its Jacobian: compare the naive way and the fast one, train and use classifiers."
 TRAINING_ERROR = WARMUP_ERROR = 1
 DATA_ERROR, INTERRUPTED = 3, 130  # 2, bad usage, is argparse's own
 JACOBIAN_GIB = 8  # a batch of Jacobians may take as much

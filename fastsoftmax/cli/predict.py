@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax.cli.arguments import (
@@ -53,9 +54,12 @@ def run_predict(arguments: argparse.Namespace) -> int:
         progress(f"{arguments.data}: the last column, {left_out}, is left out as labels; --label names another")
     X = X.astype(model.coefs_[0].dtype, copy=False)
     classes = model.classes_.tolist()
-    answer = (model.predict_proba(X) if arguments.proba else model.predict(X)).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a fit that knew names of features: they come in its order
+        answer = (model.predict_proba(X) if arguments.proba else model.predict(X)).tolist()
     if arguments.json:
-        print(json.dumps({"classes": classes, "probabilities": answer} if arguments.proba else {"labels": answer}))
+        found = {"classes": classes, "probabilities": answer} if arguments.proba else {"labels": answer}
+        print(json.dumps(found, default=str))  # labels may be times
     elif sys.stdout is not None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(classes if arguments.proba else ["label"])

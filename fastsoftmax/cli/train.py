@@ -172,7 +172,7 @@ def _train(model: "SoftmaxClassifier", data: "DataSet", arguments: argparse.Name
         n_classes=data.n_classes,
         fit_seconds=seconds,
         n_iter=int(np.max(model.n_iter_)),
-        first_loss=model.loss_curve_[0] if model.loss_curve_ else model.loss_,
+        first_loss=model.loss_curve_[0],
         loss=model.loss_,
         train_accuracy=model.score(X[rows], labels[rows]),
         test_accuracy=None if confusion is None else float(confusion.trace() / held.size),
