@@ -244,6 +244,7 @@ def test_export_without_onnx(capsys, model, monkeypatch):
         ("predict m.npz m.npz", 3, "fastsoftmax: m.npz: no array X"),
         ("predict m.npz inf.npz", 3, "fastsoftmax: inf.npz: X[1, 2] is inf: features must be finite"),
         ("predict m.npz bad.svmlight", 3, "bad.svmlight: not svmlight's format"),
+        ("predict m.npz bad.parquet --header no", 2, "--header goes with a .csv file"),
         ("predict m.npz iris --label a", 2, "--label goes with a .csv or .parquet file"),
         ("export none.npz x", 3, "fastsoftmax: none.npz: No such file"),
         ("export m.npz no/x", 1, "fastsoftmax: no/x: No such file"),
@@ -294,3 +295,18 @@ def test_a_model_that_cannot_be_written_is_status_1(capsys, folder, monkeypatch)
     status, out, err = run(capsys, "train", "iris", "--model", "m.npz")
     assert (status, out) == (1, "")
     assert err.splitlines()[-1] == "fastsoftmax: m.npz: No space left on device"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(capsys, folder, monkeypatch):
+    monkeypatch.setattr(train_command.os, "access", lambda path, mode: False)
+    status, out, err = run(capsys, "train", "iris", "--model", "m.npz")
+    assert (status, out) == (2, "")
+    assert f"--model m.npz: the folder {folder} cannot be written" in err
+
+
+def test_names_of_features_that_a_fit_knew_need_not_be_there(capsys, folder, recwarn):
+    pandas = pytest.importorskip("pandas")
+    fs.SoftmaxClassifier().fit(pandas.DataFrame(X, columns=list("abcd")), Y).save("m.npz")
+    status, out, err = run(capsys, "predict", "m.npz", "iris")
+    assert (status, len(columns(out)[1]), err) == (0, 150, "")
+    assert not recwarn

@@ -6,6 +6,7 @@ from pathlib import Path
 
 DATA_SETS = ("iris", "wine", "breast_cancer", "digits")
 FILES = (".csv", ".npz", ".svmlight", ".parquet")
+WITH_COLUMNS = (".csv", ".parquet")
 HEADER = {"auto": None, "yes": True, "no": False}
 
 
@@ -21,19 +22,20 @@ def data_set(names: Sequence[str], suffixes: Sequence[str]) -> Callable[[str], s
     return read
 
 
-def add_label_options(add: Callable[..., object]) -> None:
+def add_label_options(add: Callable[..., object], kinds: str) -> None:
     """--label and --header."""
-    add("--label", metavar="COLUMN", help="label column of a .csv file: its name, or if no column is called so its "
+    add("--label", metavar="COLUMN", help=f"label column of a {kinds} file: its name, or if no column is called so its "
         "position from 0 (default: the last)")  # fmt: skip
     add("--header", choices=tuple(HEADER), default="auto",
         help="whether line 1 of a .csv file has names (default: auto, by what stands there)")  # fmt: skip
 
 
-def check_label_options(arguments: argparse.Namespace, name: str | None, suffixes: Sequence[str], where: str) -> None:
-    """Refuse --label and --header with other data than a file that has columns."""
-    for option, given in (("--label", arguments.label is not None), ("--header", arguments.header != "auto")):
-        if given and Path(name or "").suffix.lower() not in suffixes:
-            raise argparse.ArgumentError(None, f"{option} goes with a {' or '.join(suffixes)} file{where}")
+def check_label_options(arguments: argparse.Namespace, name: str | None, kinds: Sequence[str], where: str = "") -> None:
+    """Refuse --label with files of other kinds, which have no columns, and --header with all but .csv."""
+    kind, header = Path(name or "").suffix.lower(), arguments.header != "auto"
+    for option, given, fit in (("--label", arguments.label is not None, kinds), ("--header", header, (".csv",))):
+        if given and kind not in fit:
+            raise argparse.ArgumentError(None, f"{option} goes with a {' or '.join(fit)} file{where}")
 
 
 def class_counts(text: str) -> tuple[int, ...]:

@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
                       "a .csv file (see --label) or a .npz file (arrays X and y)")  # fmt: skip
     what.add_argument("--classes", type=class_counts, metavar="10,100,1000", help="made data with these class counts")
     add = compare.add_argument
-    add_label_options(add)
+    add_label_options(add, ".csv")
     add("--json", action="store_true", help="print a list of objects and nothing else")
     add("--hidden", type=counts, default=(), metavar="64,32", help="hidden layers (default: none)")
     add("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers (default: relu)")

@@ -11,6 +11,7 @@ from fastsoftmax.cli.arguments import (
     DATA_SETS,
     FILES,
     HEADER,
+    WITH_COLUMNS,
     add_label_options,
     check_label_options,
     data_set,
@@ -32,7 +33,7 @@ def add_to(commands: Any) -> None:
     add = predict.add_argument
     add("model", metavar="MODEL", help="a file that `train` or SoftmaxClassifier.save has written")
     add("data", type=data_set(DATA_SETS, FILES), metavar="DATA", help="as for `train`, with or without labels")
-    add_label_options(add)
+    add_label_options(add, " or ".join(WITH_COLUMNS))
     add("--proba", action="store_true", help="probabilities, by which the class is chosen")
     add("--json", action="store_true", help="print an object and nothing else")
 
@@ -47,7 +48,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     """Print the labels or probabilities of all samples."""
     from fastsoftmax.cli.datasets import load_features
 
-    check_label_options(arguments, arguments.data, (".csv", ".parquet"), "")
+    check_label_options(arguments, arguments.data, WITH_COLUMNS)
     model = _load(arguments.model)
     X, left_out = load_features(arguments.data, model.n_features_in_, arguments.label, HEADER[arguments.header])
     if left_out is not None and arguments.label is None:

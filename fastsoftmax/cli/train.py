@@ -15,6 +15,7 @@ from fastsoftmax.cli.arguments import (
     DATA_SETS,
     FILES,
     HEADER,
+    WITH_COLUMNS,
     add_label_options,
     check_label_options,
     count,
@@ -76,7 +77,7 @@ def add_to(commands: Any) -> None:
     add("data", type=data_set(DATA_SETS, FILES), metavar="DATA",
         help=f"{', '.join(DATA_SETS)}, or a path that ends in {', '.join(FILES)}")  # fmt: skip
     add("--model", required=True, metavar="FILE", help="where to write the model; replaced if it is there")
-    add_label_options(add)
+    add_label_options(add, " or ".join(WITH_COLUMNS))
     add("--hidden", type=counts, default=(), metavar="64,32", help="hidden layers (default: none)")
     add("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers (default: relu)")
     add("--solver", choices=SOLVERS, default="auto", help="(default: auto)")
@@ -94,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, save, and tell."""
     from fastsoftmax.cli.datasets import load
 
-    check_label_options(arguments, arguments.data, (".csv", ".parquet"), "")
+    check_label_options(arguments, arguments.data, WITH_COLUMNS)
     _check_model_path(arguments.model, arguments.data)
     model = _classifier(arguments)
     if model.solver in ("sgd", "adam") or arguments.hidden:
@@ -121,6 +122,8 @@ def _check_model_path(path: str, data: str) -> None:
         raise argparse.ArgumentError(None, f"--model {path} is a folder")
     if not target.parent.is_dir():
         raise argparse.ArgumentError(None, f"--model {path}: there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK):
+        raise argparse.ArgumentError(None, f"--model {path}: the folder {target.parent} cannot be written")
 
 
 def _classifier(arguments: argparse.Namespace) -> "SoftmaxClassifier":
