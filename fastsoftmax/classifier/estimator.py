@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.classifier.checkpoint import Checkpoint
 from fastsoftmax.classifier.fitted import FittedClassifier
 from fastsoftmax.classifier.fitting import Data, Outcome, pose, solve, tell
 from fastsoftmax.classifier.labels import is_soft, plain_labels, read_labels
@@ -31,7 +32,16 @@ from fastsoftmax.classifier.options import (
     new_params,
     read_options,
 )
-from fastsoftmax.classifier.reports import Callbacks, CallbackSupportMixin, progress_bar, with_callbacks
+from fastsoftmax.classifier.reports import (
+    Callbacks,
+    CallbackSupportMixin,
+    Report,
+    progress_bar,
+    warn,
+    with_callbacks,
+)
+from fastsoftmax.classifier.state import State, state_of
+from fastsoftmax.classifier.unfinished import Unfinished, misfit
 from fastsoftmax.training.objective import Network
 
 
@@ -133,6 +143,12 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         How the gradient is computed: the same up to rounding, at a different price.
     n_threads : int, optional
         For this classifier's calls; by default what `set_num_threads` says.
+    checkpoint : str or path-like, optional
+        A file that fit writes after every checkpoint_every iterations, and at the end: what `save` writes, and with it
+        what sgd and adam need to go on. It is replaced at once, so that it is whole whenever the process ends; if it
+        cannot be written, fit warns once and goes on. Classifiers that are fitted at the same time (clones, too) need
+        files of their own. See Notes.
+    checkpoint_every : int, default 10
 
     Attributes
     ----------
@@ -161,6 +177,21 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     Notes
     -----
     Kernels are compiled at the first fit on a machine, and kept.
+
+    A fit that did not come to its end goes on from its checkpoint, with the same X, y and sample_weight, by ::
+
+        model = SoftmaxClassifier.load(path).set_params(warm_start=True, checkpoint=path)
+        model.fit(X, y)
+
+    With sgd and adam weights, curves and predictions are then, bit for bit, those of a fit that was never interrupted:
+    momentum, learning rate, order of the samples, validation set, best weights and patience are in the file, and
+    max_iter counts all epochs. Parameters may be changed in between; of learning_rate_init, momentum, beta_1, beta_2
+    and epsilon the old ones hold, as in partial_fit. (Until the end coef_ of an early_stopping fit are the last
+    weights, not the best.) The other solvers start again from the weights that they had reached: their curvature is
+    not kept, so the minimum is the same within tol but not the bits, and n_iter_ and max_iter count the new iterations
+    alone. From the file of a fit that came to its end any solver starts anew from the weights, as warm_start says, and
+    so does one whose data or solver are others, with a warning. partial_fit writes no checkpoint: `save` keeps all that
+    it goes on from.
 
     Examples
     --------
@@ -206,6 +237,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         n_iter_no_change: int = 10,
         backward: str = "fused",
         n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 10,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -236,6 +269,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.backward = backward
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -267,7 +302,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
             max_iter is reached first, or rounding lets no step go down any more; features were left out, because the
             dtype cannot hold weights for values so small or large (float32: beyond 1e30, float64: beyond 1e280).
         UserWarning
-            A KeyboardInterrupt: the classifier has the last good weights.
+            A KeyboardInterrupt: the classifier has the last good weights; a checkpoint that cannot be written, or from
+            which training cannot go on.
         """
         options = read_options(vars(self))
         y = plain_labels(y)
@@ -281,11 +317,27 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
                 params = kept_params(vars(self), network, samples.dtype, labels.classes)
             else:
                 params = new_params(network, samples.dtype, options.fit_intercept, rng)
-            self.classes_, self.temperature_ = labels.classes, 1.0
-            self.t_, self.loss_curve_ = 0, []
-            self._descent = new_descent(options, params, rng) if options.is_stochastic else None
-            self._train(options, network, params, Data(samples, labels, by_row), rng, options.max_iter)
+            unfinished = self._goes_on_from(options, params, samples.shape[0], labels.classes)
+            self.classes_, self.temperature_, self.loss_curve_ = labels.classes, 1.0, []
+            if unfinished is None:
+                self.t_, self._descent = 0, new_descent(options, params, rng) if options.is_stochastic else None
+            else:
+                self._descent = kept_descent(self._descent, options.solver)
+            self._train(options, network, params, Data(samples, labels, by_row), rng, options.max_iter, unfinished)
         return self
+
+    def _goes_on_from(self, options: Options, params: Array, n_samples: int, classes: Array) -> Unfinished | None:
+        """The training that the file of a checkpoint holds, if this one is to go on with it."""
+        unfinished: Unfinished | None = vars(self).get("_unfinished")
+        if unfinished is None or not options.warm_start:
+            return None
+        descent = kept_descent(self._descent, options.solver) if options.is_stochastic else None
+        reason = misfit(unfinished, descent, params, n_samples, options.early_stopping)
+        if reason is None and np.array_equal(self.classes_, classes):
+            return unfinished
+        reason = reason or "the classes are others"
+        warn(f"the unfinished training cannot go on, and starts anew from its weights: {reason}")
+        return None
 
     @available_if(_is_stochastic)
     def partial_fit(
@@ -353,29 +405,47 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         data: Data,
         rng: np.random.RandomState,
         max_iter: int | None,
+        unfinished: Unfinished | None = None,
     ) -> None:
         """Train from the parameters and keep what comes out; max_iter None: an epoch of partial_fit."""
-        problem = pose(options, network, params, data, rng, self._descent, self.t_, max_iter)
+        problem = pose(options, network, params, data, rng, self._descent, self.t_, max_iter, unfinished)
+        checkpoint = None
+        if max_iter is not None and self.checkpoint is not None:
+            checkpoint = Checkpoint(self.checkpoint, self.checkpoint_every, self._state_after)
         callbacks = Callbacks(self, max_iter, data.for_callbacks(), lambda now: attributes_of(network, now))
         with progress_bar(options.verbose and max_iter is not None, type(self).__name__, max_iter or 1) as draw:
             callbacks.begin(params)
-            outcome = solve(problem, lambda now, loss: draw(now, loss) or callbacks.report(now, loss))
-        self._keep(outcome)
+            report: Report = lambda now, loss: draw(now, loss) or callbacks.report(now, loss)  # noqa: E731
+            outcome = solve(problem, report, checkpoint.keep if checkpoint else None)
+        for name, value in {**self._fitted_by(outcome), "_unfinished": None}.items():
+            setattr(self, name, value)
+        if outcome.training.failed:
+            self._descent = None  # its momentum is spoiled
+        elif checkpoint is not None and not outcome.training.interrupted:
+            checkpoint.write(self._state_after)
         callbacks.end(params)
         tell(problem, outcome, getattr(self, "feature_names_in_", None))
 
-    def _keep(self, outcome: Outcome) -> None:
-        for name, value in attributes_of(outcome.network, outcome.params).items():
-            setattr(self, name, value)
-        self.n_iter_, self.dual_gap_ = outcome.n_iter, outcome.dual_gap
-        self.loss_curve_ = [*self.loss_curve_, *outcome.training.loss_curve]
-        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
-        self.t_, scores = self.t_ if outcome.seen is None else outcome.seen, outcome.scores
-        self.validation_scores_, self.validation_loss_curve_ = scores, outcome.validation_losses
-        self.best_validation_score_ = max(scores) if scores else None
-        self.best_loss_ = None if scores else min(self.loss_curve_, default=math.nan)
-        if outcome.training.failed:
-            self._descent = None  # its momentum is spoiled
+    def _fitted_by(self, outcome: Outcome) -> dict[str, Any]:
+        """The attributes that come out of a training."""
+        curve, scores = [*self.loss_curve_, *outcome.training.loss_curve], outcome.scores
+        return {
+            **attributes_of(outcome.network, outcome.params),
+            "n_iter_": outcome.n_iter,
+            "dual_gap_": outcome.dual_gap,
+            "loss_curve_": curve,
+            "loss_": curve[-1] if curve else math.nan,
+            "t_": self.t_ if outcome.seen is None else outcome.seen,
+            "validation_scores_": scores,
+            "validation_loss_curve_": outcome.validation_losses,
+            "best_validation_score_": max(scores) if scores else None,
+            "best_loss_": None if scores else min(curve, default=math.nan),
+        }
+
+    def _state_after(self, outcome: Outcome | None = None, unfinished: Unfinished | None = None) -> State:
+        """What a checkpoint holds; by default that of a fit which has come to its end."""
+        fitted = {} if outcome is None else self._fitted_by(outcome)
+        return state_of(self.get_params(deep=False), {**vars(self), **fitted, "_unfinished": unfinished})
 
 
 def fitted_classifier(
@@ -399,6 +469,7 @@ def fitted_classifier(
         "loss_": math.nan,
         "best_loss_": math.nan,
         "_descent": None,
+        "_unfinished": None,
         **dict.fromkeys(("dual_gap_", "validation_scores_", "validation_loss_curve_", "best_validation_score_")),
     }
     if feature_names is not None:

@@ -17,6 +17,7 @@ from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.labels import Labels, read_class_weight, weigh
 from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.classifier.reports import Report, warn
+from fastsoftmax.classifier.unfinished import Split, Unfinished, unfinished_of
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
 from fastsoftmax.training.objective import BY_LOGITS, Network, Objective, layer_inputs
@@ -54,6 +55,8 @@ class Problem:
     objective: Objective
     solver: Solver
     max_iter: int | None
+    split: Split
+    loss_curve: list[float]  # of an earlier part of this training
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ class Outcome:
         return np.array([n_iter], np.int32) if as_array else n_iter
 
 
+Keep = Callable[[Callable[[], tuple[Outcome, Unfinished | None]]], None]
+
+
 def pose(
     options: Options,
     network: Network,
@@ -97,27 +103,60 @@ def pose(
     descent: DescentState | None,
     seen: int,
     max_iter: int | None,
+    unfinished: Unfinished | None = None,
 ) -> Problem:
-    """Put objective and solver together. max_iter None: an epoch of partial_fit. descent, seen: see solver_of."""
+    """Put objective and solver together. max_iter None: an epoch of partial_fit. descent, seen: see solver_of.
+
+    unfinished: the training that goes on.
+    """
     class_weight = read_class_weight(options.class_weight, data.labels, data.by_row, params.dtype)
-    validate = None
+    validate, split = None, Split(np.empty(0, np.int64), np.empty(0, np.int64))
     if descent is not None and options.early_stopping:
-        data, validate = _hold_out(options, network, data, rng)
+        split = _split(options, data, rng) if unfinished is None else Split(unfinished.rows, unfinished.held)
+        data, validate = data.take(split.rows), _validation(options, network, data.take(split.held))
     labels, by_row = weigh(options.loss, data.labels, data.by_row, class_weight)
     objective = objective_of(options, network, Data(data.X, labels, by_row))
     solver = solver_of(options, data.X.shape[0], descent, seen, validate, max_iter or 1)
-    return Problem(options, network, params, objective, solver, max_iter)
+    if unfinished is not None and isinstance(solver, Descent):
+        unfinished.restore(solver)
+    return Problem(
+        options, network, params, objective, solver, max_iter, split, unfinished.loss_curve if unfinished else []
+    )
 
 
-def solve(problem: Problem, report: Report) -> Outcome:
-    """Train; report is told of each iteration, and may ask to stop."""
-    training, solver = train(problem.objective, problem.params, problem.solver, report), problem.solver
+def solve(problem: Problem, report: Report, keep: Keep | None = None) -> Outcome:
+    """Train; report is told of each iteration, and may ask to stop.
+
+    keep is given, after each iteration but the last, a function that makes the Outcome so far and what goes on from it.
+    """
+    solver, curve = problem.solver, list(problem.loss_curve)
+
+    def so_far(params: Array) -> tuple[Outcome, Unfinished | None]:
+        outcome = _outcome(problem, params, Training(list(curve)))
+        return outcome, unfinished_of(solver, problem.split, list(curve)) if isinstance(solver, Descent) else None
+
+    def told(params: Array, loss: float) -> bool:
+        curve.append(loss)
+        stop = report(params, loss)
+        if keep is not None and not stop and not isinstance(solver, Descent):
+            keep(lambda: so_far(params))
+        return stop
+
+    if keep is not None and isinstance(solver, Descent):
+        solver.after_epoch = lambda params: keep(lambda: so_far(params))
+    training = train(problem.objective, problem.params, solver, told)
+    training.loss_curve[:0] = problem.loss_curve
+    return _outcome(problem, problem.params, training)
+
+
+def _outcome(problem: Problem, params: Array, training: Training) -> Outcome:
+    solver = problem.solver
     descent = solver if isinstance(solver, Descent) else None
     coordinates = solver.coordinates
     none = np.empty(0, np.intp)
     return Outcome(
         problem.network,
-        problem.params,
+        params,
         training,
         is_stochastic=descent is not None,
         dual_gap=solver.dual_gap if isinstance(solver, ProximalNewton) else None,
@@ -181,10 +220,8 @@ def objective_of(options: Options, network: Network, data: Data) -> Objective:
     return objective
 
 
-def _hold_out(
-    options: Options, network: Network, data: Data, rng: np.random.RandomState
-) -> tuple[Data, Callable[[Array], tuple[float, float]]]:
-    """The data to train on, and a function of the parameters: their accuracy and their mean loss on the others."""
+def _split(options: Options, data: Data, rng: np.random.RandomState) -> Split:
+    """The samples to train on, and the others."""
     hard = data.labels.hard
     counts, n_held = np.bincount(hard), math.ceil(options.validation_fraction * len(hard))
     fair = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(n_held, len(hard) - n_held)
@@ -193,7 +230,11 @@ def _hold_out(
     )
     if len(held) < 2:
         raise ValueError("the validation set is too small: raise validation_fraction, or have more samples")
-    apart = data.take(held)
+    return Split(rows, held)
+
+
+def _validation(options: Options, network: Network, apart: Data) -> Callable[[Array], tuple[float, float]]:
+    """A function of the parameters: their accuracy and their mean loss on the samples that were held out."""
     weight = apart.by_row if apart.by_row.any() else None
 
     loss_of, smoothing = BY_LOGITS[options.loss][0], options.label_smoothing
@@ -205,4 +246,4 @@ def _hold_out(
         loss = loss_of(logits, apart.labels.targets, sample_weight=weight, label_smoothing=smoothing)
         return float(np.average(right, weights=weight)), float(loss)
 
-    return data.take(rows), accuracy_and_loss
+    return accuracy_and_loss

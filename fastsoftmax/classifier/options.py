@@ -2,6 +2,7 @@
 weights, the solver.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -105,6 +106,9 @@ def read_options(given: Mapping[str, Any]) -> Options:
         read_count(name, given[name])
     if given["n_threads"] is not None:
         read_count("n_threads", given["n_threads"])
+    if not isinstance(given["checkpoint"], (str, os.PathLike, type(None))):
+        raise TypeError(f"checkpoint must be a path or None, got {given['checkpoint']!r}")
+    read_count("checkpoint_every", given["checkpoint_every"])
     rate = given["learning_rate_init"]
     batch_size = None if given["batch_size"] == "auto" else read_count("batch_size", given["batch_size"])
     numbers = {name: read_number(name, given[name], least=0) for name in ("alpha", "tol", "power_t")}

@@ -1,7 +1,8 @@
 """A fitted SoftmaxClassifier as numbers and plain arrays, for model_file.py, and back again.
 
 Parameters travel as JSON: of a dict of class weights, keys and values in pairs. A random_state that is no integer stays
-behind (None), because a RandomState cannot be told in JSON; a fitted classifier does not need it.
+behind (None), because a RandomState cannot be told in JSON; a fitted classifier does not need it. So does `checkpoint`:
+a file that somebody else has made must not name one that the next fit replaces.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import numpy as np
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.model_file import ModelFormatError
 from fastsoftmax.classifier.options import dense_coefs
+from fastsoftmax.classifier.unfinished import Unfinished, plain
 from fastsoftmax.training.descent import DescentState
 
 NUMBERS = (
@@ -25,7 +27,8 @@ State = tuple[dict[str, Any], dict[str, Array]]
 
 def state_of(params: dict[str, Any], fitted: Mapping[str, Any]) -> State:
     """What makes a model of these parameters and attributes: a header, and arrays."""
-    given = {**params, "random_state": params["random_state"] if isinstance(params["random_state"], int) else None}
+    seed = params["random_state"] if isinstance(params["random_state"], int) else None
+    given = {**params, "random_state": seed, "checkpoint": None}
     arrays = {f"coefs_{k}": coef for k, coef in enumerate(dense_coefs(fitted["coefs_"]))}
     arrays |= {f"intercepts_{k}": intercept for k, intercept in enumerate(fitted["intercepts_"])}
     arrays["classes_"], text = _without_objects("classes_", fitted["classes_"])
@@ -33,8 +36,11 @@ def state_of(params: dict[str, Any], fitted: Mapping[str, Any]) -> State:
         arrays["feature_names_in_"] = fitted["feature_names_in_"].astype(np.str_)
     if fitted["_descent"] is not None:
         arrays |= {f"descent_{name}": array for name, array in fitted["_descent"]._asdict().items()}
-    plain = {name: _plain(value) for name, value in given.items()}
-    header = {"params": plain, "text_objects": text, **{name: _plain(fitted[name]) for name in NUMBERS}}
+    numbers = {name: _plain(fitted[name]) for name in NUMBERS}
+    header = {"params": {name: _plain(value) for name, value in given.items()}, "text_objects": text, **numbers}
+    if fitted.get("_unfinished") is not None:
+        header["unfinished"], more = plain(fitted["_unfinished"])
+        arrays |= {f"unfinished_{name}": array for name, array in more.items()}
     return {
         **header,
         **{name: fitted[name] for name in CURVES},
@@ -73,8 +79,9 @@ def fitted_of(names: set[str], header: dict[str, Any], arrays: dict[str, Array])
 
 
 def _read(names: set[str], header: dict[str, Any], arrays: dict[str, Array]) -> tuple[dict[str, Any], ...]:
-    # files from before L1 lack both
-    header, params = {"dual_gap_": None, **header}, {"l1_ratio": 0.0, **header["params"]}
+    # files from before L1 and checkpoints lack these
+    header = {"dual_gap_": None, **header}
+    params = {"l1_ratio": 0.0, "checkpoint_every": 10, **header["params"], "checkpoint": None}
     if set(params) != names:
         raise ValueError("its parameters are those of another version")
     if isinstance(params["hidden_layer_sizes"], list):
@@ -95,6 +102,12 @@ def _read(names: set[str], header: dict[str, Any], arrays: dict[str, Array]) -> 
     fitted["_descent"] = None
     if "descent_moment" in arrays:
         fitted["_descent"] = DescentState(*[arrays.pop(f"descent_{name}") for name in DescentState._fields])
+    fitted["_unfinished"] = None
+    if "unfinished" in header:
+        names_of_arrays = set(Unfinished._fields) - set(header["unfinished"])
+        more: dict[str, Any] = {name: arrays.pop(f"unfinished_{name}") for name in names_of_arrays}
+        fitted["_unfinished"] = Unfinished(**more, **header["unfinished"])
+        fitted["_unfinished"].check(fitted["_descent"])
     if arrays:
         raise ValueError(f"it has an array {next(iter(arrays))!r}")
     _check_shapes(fitted)

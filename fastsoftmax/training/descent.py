@@ -49,6 +49,10 @@ class Descent:
         None: then the loss is to fall
     scores, validation_losses : what it gave after each epoch
     seen : samples so far, by which an "invscaling" rate falls
+    order : of the samples, in which the last epoch took them; None before the first
+    best_params : by the score; None without one
+    epochs : how many there have been, of max_iter
+    after_epoch : called with the parameters when all of the above is as the next epoch finds it
     """
 
     goes_through_bad: ClassVar[bool] = True
@@ -66,24 +70,31 @@ class Descent:
     idle: int = 0  # epochs in a row without an improvement by tol
     scores: list[float] = field(default_factory=list)
     validation_losses: list[float] = field(default_factory=list)
+    order: Array | None = None
+    best_params: Array | None = None
+    epochs: int = 0
+    after_epoch: Callable[[Array], None] = lambda params: None
     coordinates: Coordinates | None = field(default=None, init=False)
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
         *descent, shuffling = self.state
-        order, best_params = np.arange(len(objective.targets)), params.copy()
+        order = self.order = np.arange(len(objective.targets)) if self.order is None else self.order
+        if self.best_params is None and self.validate is not None:
+            self.best_params = params.copy()
         stopped = False
-        for _ in range(self.max_iter):
+        while self.epochs < self.max_iter:
             loss = objective.epoch(params, order, shuffling, self.batch_size, tuple(descent))
-            self.seen += len(order)
+            self.epochs, self.seen = self.epochs + 1, self.seen + len(order)
             stop = after_iteration(params, loss)
-            if self._note(loss if self.validate is None else -self._score(params)) and self.validate is not None:
-                best_params[:] = params
+            if self._note(loss if self.validate is None else -self._score(params)) and self.best_params is not None:
+                self.best_params[:] = params
             stopped = self._idle_for_long()
             if stop or stopped:
                 break
-        if self.validate is not None:
-            params[:] = best_params
+            self.after_epoch(params)
+        if self.best_params is not None:
+            params[:] = self.best_params
         return stopped
 
     def _score(self, params: Array) -> float:
