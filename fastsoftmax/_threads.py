@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsoftmax._cores import usable_cores
 from fastsoftmax._gate.numbers import read_count
 from fastsoftmax.kernels import threads as team_board
 from fastsoftmax.kernels.jit.numba_internals import config
@@ -66,7 +67,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use: what was set, or else the number of cores that this process may run on.
+    """How many threads a call may use: what was set, or else the number of cores that this process may keep busy.
+
+    That is by its affinity, the quota of its control group (as of a container; rounded up, and read once), and
+    NUMBA_NUM_THREADS.
 
     Examples
     --------
@@ -216,9 +220,8 @@ _core_of_caller = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os
 
 
 def _cores() -> int:
-    """The cores that this thread may run on now, and no more than Numba is told to use (NUMBA_NUM_THREADS)."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(here, int(config.NUMBA_NUM_THREADS))
+    """The cores that this thread may keep busy now, and no more than Numba is told to use (NUMBA_NUM_THREADS)."""
+    return min(usable_cores(), int(config.NUMBA_NUM_THREADS))
 
 
 _team = _Team()

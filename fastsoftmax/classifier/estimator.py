@@ -6,6 +6,7 @@ what it does with them.
 """
 
 import math
+import os
 from collections.abc import Iterable
 from typing import Any, Self
 

@@ -12,9 +12,9 @@ def progress(line: str) -> None:
     print(shown(line), file=sys.stderr, flush=True)
 
 
-def shown(text: str) -> str:
-    """The text with what would command the terminal (in the name of a file) spelt out."""
-    return text.translate({number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))})
+def shown(text: str, but: str = "") -> str:
+    """The text with what would command the terminal (in the name of a file) spelt out, but for some characters."""
+    return text.translate({n: f"\\x{n:02x}" for n in (*range(32), *range(127, 160)) if chr(n) not in but})
 
 
 def duration(seconds: float) -> str:

@@ -1,8 +1,9 @@
-"""The command line: `fastsoftmax compare`, `train`, `predict`, `export`, `explain` and `warmup` (or `python -m
-fastsoftmax ...`).
+"""The command line: `fastsoftmax compare`, `train`, `predict`, `export`, `explain`, `warmup` and `doctor`; or
+`python -m fastsoftmax ...`.
 
 Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed, a file that cannot be
-written or machine code that cannot be kept, 2 for bad usage, 3 for data or a model that cannot be used.
+written, machine code that cannot be kept or a result that is wrong, 2 for bad usage, 3 for data or a model that cannot
+be used.
 """
 
 import argparse
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.cli.compare import Result, Settings
 
 DESCRIPTION = "Softmax without its Jacobian: compare the naive way and the fast one, train and use classifiers."
-TRAINING_ERROR = WARMUP_ERROR = 1
+TRAINING_ERROR = WARMUP_ERROR = DOCTOR_ERROR = 1
 DATA_ERROR, INTERRUPTED = 3, 130  # 2, bad usage, is argparse's own
 JACOBIAN_GIB = 8  # a batch of Jacobians may take as much
 
@@ -124,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     warmup.add_argument("--jobs", type=count, metavar="N", help="processes that compile (default: one for each core)")
     warmup.add_argument("--beside-package", action="store_true", help="keep it beside the package, for every user of "
                         "this installation, as for a machine image (default: in a folder of this user's)")  # fmt: skip
+
+    doctor = commands.add_parser("doctor", help="look at this installation, and test every function: for a bug report")
+    doctor.set_defaults(run=_doctor)
+    doctor.add_argument("--json", action="store_true", help="print an object and nothing else")
     return parser
 
 
@@ -196,6 +201,14 @@ def _warmup(arguments: argparse.Namespace) -> int:
     print(f"everything is ready after {done.seconds:.1f} s: {done.n_files} files, {done.n_bytes / 1e6:.1f} MB")
     print(done.folder)
     return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from fastsoftmax.cli.doctor import DTYPES, as_text, examine
+
+    found = examine(progress, DTYPES)
+    print(json.dumps(found, indent=2) if arguments.json else shown(as_text(found), but="\n"))
+    return DOCTOR_ERROR if found["errors"] else 0
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ others have kept.
 """
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +21,7 @@ from scipy.sparse import csr_array
 
 from fastsoftmax import functional as fs
 from fastsoftmax import kernels
+from fastsoftmax._cores import usable_cores
 from fastsoftmax._threads import num_threads, run
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
@@ -100,7 +100,7 @@ def _in_processes(
 
 def default_jobs() -> int:
     """As many processes as there are cores for this one."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def _make(calls: Calls, dtype: str, beside: bool = False) -> str:

@@ -44,6 +44,7 @@ KERNELS = "fastsoftmax.kernels"
 PACKAGE = Path(__file__).resolve().parent.parent.parent
 FOLDER = "fastsoftmax-machine-code"
 BESIDE_PACKAGE = PACKAGE.parent / FOLDER
+DIGEST_SIZE = 32  # what a file begins with
 KEPT = 4  # of the versions, and of each version's sources, those that were used last
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -192,13 +193,10 @@ def _to_write(module):
 def _private_folder(numba_cache_dir):
     """The folder of this user's, which may not be there yet; None where there is no safe one."""
     with contextlib.suppress(OSError, RuntimeError):  # platformdirs says by the latter that there is no home
-        if numba_cache_dir:
-            root = Path(os.path.expanduser(numba_cache_dir)).absolute() / FOLDER
-        else:
-            root = platformdirs.user_cache_path("fastsoftmax", appauthor=False)
-        if not root.is_absolute() or any(part.startswith("~") for part in root.parts):
-            return None  # no HOME, and a user who is not in the system's list: "~" means nothing
-        reason = _distrusted(root)
+        root = named_folder(numba_cache_dir)
+        if root is None:
+            return None
+        reason = distrusted(root)
         if reason is None:
             return root
         with contextlib.suppress(Warning):  # where warnings are errors: no call fails for want of a cache
@@ -207,7 +205,17 @@ def _private_folder(numba_cache_dir):
     return None
 
 
-def _distrusted(root):
+def named_folder(numba_cache_dir):
+    """Where the folder of this user's is to be; None where there is no home."""
+    if numba_cache_dir:
+        root = Path(os.path.expanduser(numba_cache_dir)).absolute() / FOLDER
+    else:
+        root = platformdirs.user_cache_path("fastsoftmax", appauthor=False)
+    # no HOME, and a user who is not in the system's list: "~" means nothing
+    return None if not root.is_absolute() or any(part.startswith("~") for part in root.parts) else root
+
+
+def distrusted(root):
     """Why the folder, or the one that it would be made in, is not this user's alone; None if it is."""
     if PACKAGE in (root, *root.parents):
         return f"{root} lies inside the package"
@@ -221,7 +229,8 @@ def _distrusted(root):
     return None if above.stat().st_uid in (0, os.geteuid()) else f"{above} belongs to another user"
 
 
-def _is_trusted(found):
+def is_trusted(found):
+    """Whether a file of this owner and mode may be loaded."""
     if not hasattr(os, "geteuid"):
         return True
     owners = {0, os.geteuid()}
@@ -232,14 +241,18 @@ def _is_trusted(found):
 
 def _read(path):
     with path.open("rb") as file:
-        if not _is_trusted(os.fstat(file.fileno())):  # of the file that is open, which nobody can exchange any more
+        if not is_trusted(os.fstat(file.fileno())):  # of the file that is open, which nobody can exchange any more
             raise PermissionError(f"{path} may have been written by another user")
         content = file.read()
     _note_use(path.parent)
-    digest, body = content[:32], content[32:]
-    if _checksum(path.name, body) != digest:
+    if not is_whole(path.name, content):
         raise ValueError(f"{path} is damaged")
-    return pickle.loads(zlib.decompress(body))
+    return pickle.loads(zlib.decompress(content[DIGEST_SIZE:]))
+
+
+def is_whole(name, content):
+    """Whether the content of a file is as it was written, under this name."""
+    return _checksum(name, content[DIGEST_SIZE:]) == content[:DIGEST_SIZE]
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from numba.core import untyped_passes as untyped_passes
 from numba.core.callconv import excinfo_ptr_t as excinfo_ptr_t
 from numba.core.datamodel import models as models
 from numba.core.datamodel import register_default as register_default
+from numba.core.registry import cpu_target as cpu_target
 from numba.core.runtime import rtsys as rtsys
 from numba.core.typing.templates import AbstractTemplate as AbstractTemplate
 from numba.core.typing.templates import infer_global as infer_global
@@ -68,6 +69,7 @@ USED = (
     "config.NUMBA_NUM_THREADS",
     "config.OPT",
     "config.SLP_VECTORIZE",
+    "cpu_target.target_context",
     "event.Listener",
     "event.install_listener",
     "models.PointerModel",

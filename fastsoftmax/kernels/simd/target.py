@@ -48,6 +48,13 @@ def has_masked_loads(context):
     return is_x86(context)
 
 
+def instruction_set(context):
+    """The name of what vectors are made of."""
+    if is_x86(context):
+        return "AVX-512" if has_mask_registers(context) else "AVX2" if has_avx2(context) else "x86-64"
+    return "NEON" if is_arm64(context) else "unknown"
+
+
 def is_x86(context):
     """64 bits."""
     return _triple(context).startswith("x86_64")
