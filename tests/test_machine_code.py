@@ -2,12 +2,15 @@
 
 import compileall
 import os
+import pickle
 import re
 import shutil
 import stat
 import subprocess
 import sys
+import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from helpers import JIT
 from numba.core.caching import NullCache
 
 import fastsoftmax
-from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.jit import kernel, machine_code
 from fastsoftmax.kernels.rows import vecmath
 
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no machine code to keep")
@@ -189,7 +192,7 @@ print(toy.total(np.ones((1, 3))))
 print(sum(toy.total.stats.cache_hits.values()), sum(sum_row.stats.cache_misses.values()))
 """
 TOY = """
-from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.jit import kernel, machine_code
 from fastsoftmax.kernels.rows.vecmath import sum_row
 @kernel
 def total(x):
@@ -275,7 +278,7 @@ def test_functions_of_other_files_are_not_kept():
 
 def test_what_one_function_makes_of_several_is_not_mixed_up(copy):
     text = """
-from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.jit import kernel, machine_code
 def _make(step):
     @kernel
     def add(x):
@@ -531,12 +534,65 @@ def test_another_cpu_or_setting_asks_for_other_code(copy):
         assert first_call(copy, **setting) == (RIGHT, 1, 0)
 
 
-def test_processes_that_start_at_once_share_an_empty_cache(copy):
+def test_eight_processes_of_two_versions_fill_an_empty_cache_at_once(copy):
+    """And two that are killed at some moment of it leave nothing that stops or misleads the others."""
+    shutil.copytree(copy / "site", copy / "newer")
+    path = copy / "newer" / "fastsoftmax" / "kernels" / "layer" / "activations.py"
+    path.write_text(path.read_text().replace("one) / (e + one)", "one) / (e - one)"))
     command = [sys.executable, "-c", FIRST_CALL.replace("BEFORE", "").replace("BETWEEN", "")]
-    start = {"env": settings_for(copy, {}), "cwd": copy, "stdout": subprocess.PIPE, "text": True}
-    several = [subprocess.Popen(command, **start) for _ in range(4)]
-    for process in several:
-        assert float(process.communicate(timeout=120)[0].split()[0]) == RIGHT
-        assert process.returncode == 0
-    assert not list(copy.rglob("*.tmp"))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    several = []
+    for number in range(8):
+        version = ("site", "newer")[number % 2]
+        settings = settings_for(copy, {"PYTHONPATH": str(copy / version)})
+        several.append((version, subprocess.Popen(command, env=settings, cwd=copy, **pipes)))
+    for _, process in several[:2]:
+        time.sleep(np.random.default_rng().uniform(0.2, 1.5))
+        process.kill()
+        process.communicate()
+    newer = pytest.approx(np.e / (1 - np.e))
+    for version, process in several[2:]:
+        out, warned = process.communicate(timeout=120)
+        assert (process.returncode, warned) == (0, "")
+        assert float(out.split()[0]) == (RIGHT if version == "site" else newer)
     assert first_call(copy) == (RIGHT, 1, 0)
+    assert first_call(copy, PYTHONPATH=str(copy / "newer")) == (newer, 1, 0)
+
+
+def test_what_a_killed_process_has_left_is_removed_in_time(copy):
+    first_call(copy)
+    folder = files_of(copy)[0].parent
+    for name, age in (("old.tmp", 2 * machine_code.ABANDONED), ("new.tmp", 0)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    for path in files_of(folder):
+        path.unlink()
+    assert first_call(copy) == (RIGHT, 0, 1)
+    assert [path.name for path in folder.glob("*.tmp")] == ["new.tmp"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is of Linux")
+def test_a_disk_that_fills_up_in_the_middle_of_a_file(copy):
+    """The write that goes beyond is cut short; nothing is told, nothing half is left, and the next call tries again."""
+    full = "import resource; limit = resource.RLIMIT_FSIZE; resource.setrlimit(limit, ({0}, {0}))"
+    for size in (0, 1000):
+        assert first_call(copy, full.format(size)) == (RIGHT, 0, 1)
+        assert files_of(copy) == list(copy.rglob("*.tmp")) == []
+    assert first_call(copy) == (RIGHT, 0, 1)
+    assert first_call(copy) == (RIGHT, 1, 0)
+
+
+@with_owners
+def test_no_part_of_a_file_and_no_flipped_bit_is_taken_for_a_whole_one(tmp_path):
+    path, body = tmp_path / "activate-0123456789abcdef.nbc", zlib.compress(pickle.dumps(list(range(300))))
+    machine_code._write(path, body)
+    content, random = path.read_bytes(), np.random.default_rng(0)
+    assert machine_code._read(path) == list(range(300))
+    spoiled = [content[:length] for length in range(0, len(content), 7)]
+    for position in (*range(machine_code.DIGEST_SIZE), *random.integers(0, len(content), 200)):
+        bit = 1 << random.integers(8)
+        spoiled.append(content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
+    for other in (*spoiled, content + b"more"):
+        path.write_bytes(other)
+        with pytest.raises(ValueError, match="is damaged"):
+            machine_code._read(path)

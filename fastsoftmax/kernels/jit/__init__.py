@@ -14,12 +14,23 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 - an `inlined_overload` is the code of a function whose body depends on the types of its arguments.
 """
 
+import os
+
 import numba
 from numba.extending import overload
 
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
 from fastsoftmax.kernels.jit.machine_code import MachineCode
-from fastsoftmax.kernels.jit.numba_internals import config
+from fastsoftmax.kernels.jit.numba_internals import config, global_compiler_lock
+
+# Of a process that is forked while another thread compiles, the child would wait for ever for the lock of a thread that
+# it does not have, and LLVM would be in the middle of something: the fork waits until it is compiled.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _OPTIONS = {"error_model": "numpy", "nogil": True, "fastmath": False}  # said, or a caller's would be handed down

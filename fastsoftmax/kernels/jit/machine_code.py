@@ -29,6 +29,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -44,6 +45,7 @@ KERNELS = "fastsoftmax.kernels"
 PACKAGE = Path(__file__).resolve().parent.parent.parent
 FOLDER = "fastsoftmax-machine-code"
 BESIDE_PACKAGE = PACKAGE.parent / FOLDER
+ABANDONED = 3600  # seconds after which a file that is not whole will never be
 DIGEST_SIZE = 32  # what a file begins with
 KEPT = 4  # of the versions, and of each version's sources, those that were used last
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -279,6 +281,7 @@ def _write(path, body):
                     new.chmod(0o755)  # whatever the umask
         _sweep(root)
         _sweep(module)
+    _clear(folder)
     handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -289,6 +292,14 @@ def _write(path, body):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _clear(folder):
+    """Remove what processes have left that were killed while they wrote."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*.tmp"):
+            if path.stat().st_mtime < time.time() - ABANDONED:
+                path.unlink()
 
 
 def _sweep(folder):

@@ -16,6 +16,7 @@ from numba.core import event as event
 from numba.core import serialize as serialize
 from numba.core import untyped_passes as untyped_passes
 from numba.core.callconv import excinfo_ptr_t as excinfo_ptr_t
+from numba.core.compiler_lock import global_compiler_lock as global_compiler_lock
 from numba.core.datamodel import models as models
 from numba.core.datamodel import register_default as register_default
 from numba.core.registry import cpu_target as cpu_target
@@ -71,6 +72,8 @@ USED = (
     "config.SLP_VECTORIZE",
     "cpu_target.target_context",
     "event.Listener",
+    "global_compiler_lock.acquire",
+    "global_compiler_lock.release",
     "event.install_listener",
     "models.PointerModel",
     "models.PrimitiveModel",
