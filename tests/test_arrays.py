@@ -318,3 +318,34 @@ def test_no_function_hands_back_its_input():
     for axis in (-1, 0, ()):
         assert not np.shares_memory(fs.logsumexp(logits, axis), logits)
         assert not np.shares_memory(fs.softmax(logits, axis), logits)
+
+
+def test_an_out_that_is_the_input_may_have_another_stride_along_an_axis_of_length_one():
+    logits = np.asfortranarray(uneven((2, 1, 3)))
+    expected = fs.softmax(logits, 0)
+    out = logits[:, ::-1]
+    assert fs.softmax(logits, 0, out=out) is out
+    assert np.array_equal(logits, expected)
+
+
+def test_an_out_that_overlaps_itself_is_refused():
+    for shape, strides in (((4, 6), (0, 8)), ((4, 6), (8, 8)), ((4, 6), (-16, 8))):
+        out = np.lib.stride_tricks.as_strided(np.zeros(40)[20:], shape, strides)
+        with pytest.raises(ValueError, match="out must not overlap itself"):
+            fs.softmax(np.zeros(shape), out=out)
+    for out in (np.empty((4, 12))[::-1, ::2], np.empty((6, 4)).T, np.empty((4, 1, 6)).transpose(0, 2, 1)[..., 0]):
+        assert fs.softmax(np.zeros((4, 6)), out=out) is out
+
+
+def test_integers_too_large_for_a_float():
+    for bad in (10**400, -(10**400)):
+        with pytest.raises(ValueError, match="temperature must be positive and finite"):
+            fs.softmax([1.0], temperature=bad)
+        with pytest.raises(ValueError, match="label_smoothing must be between 0 and 1"):
+            fs.cross_entropy([[1.0]], [0], label_smoothing=bad)
+
+
+def test_float_labels_may_be_an_ignore_index_of_any_size():
+    for ignored in (2**53, 2**62, -(2**63) + 2**11):
+        loss = fs.cross_entropy(np.zeros((2, 3)), [1.0, float(ignored)], ignore_index=ignored)
+        assert loss == fs.cross_entropy(np.zeros((1, 3)), [1])

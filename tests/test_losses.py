@@ -272,3 +272,12 @@ def test_out_and_rows_by_themselves(loss, columns):
             alone = call(logits[n], targets[n], reduction="none")
             assert same_bits(alone[0], value[n])
             assert same_bits(alone[1], grad[n])
+
+
+@pytest.mark.parametrize("name", ["squared_error", "linear_squared_error"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_of_weight_0_is_absent_from_a_mean_whatever_its_target_is(name, bad):
+    targets = np.array([[0.5, 0.5], [bad, 1.0]])
+    arguments = (np.zeros((2, 2)),) if name == "squared_error" else (np.zeros((2, 1)), np.zeros((2, 1)), None)
+    loss = getattr(fs, name)(*arguments, targets, sample_weight=[1.0, 0.0], class_weight=[0.0, 2.0])
+    assert loss == getattr(fs, name)(arguments[0][:1], *arguments[1:], targets[:1])

@@ -130,6 +130,8 @@ def check_out(
         raise ValueError(f"{name} must have dtype {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError(f"{name} must be writable, got a read-only array")
+    if not out.flags.forc and _elements_share_memory(out):
+        raise ValueError(f"{name} must not overlap itself")
     for other, array in inputs.items():
         if np.may_share_memory(out, array) and not _same_elements(out, array) and _overlap(out, array):
             raise ValueError(f"{name} must not partly overlap {other}")
@@ -159,7 +161,20 @@ def to_half(values: Array) -> Array:
 
 def _same_elements(a: Array, b: Array) -> bool:
     start_a, start_b = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
-    return (start_a, a.shape, a.strides, a.dtype) == (start_b, b.shape, b.strides, b.dtype)
+    if (start_a, a.shape, a.dtype) != (start_b, b.shape, b.dtype):
+        return False
+    steps = zip(a.shape, a.strides, b.strides, strict=True)
+    return all(step_a == step_b or n == 1 for n, step_a, step_b in steps)  # along an axis of length 1 there is no step
+
+
+def _elements_share_memory(array: Array) -> bool:
+    """Whether two elements of the array lie at one place, or whether its axes do not nest, as those of a slice do."""
+    reach = array.itemsize  # of the axes of shorter strides
+    for stride, n in sorted((abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if stride < reach:
+            return array.size > 0
+        reach += stride * (n - 1)
+    return False
 
 
 def _overlap(a: Array, b: Array) -> bool:

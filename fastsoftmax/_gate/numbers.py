@@ -78,6 +78,8 @@ def _number(name: str, value: float) -> float:
     try:
         if not isinstance(value, (str, bytes)):  # str | bytes takes five times as long
             return float(value)
+    except OverflowError:
+        return -math.inf if value < 0 else math.inf  # an int beyond the largest float
     except (TypeError, ValueError):
         pass
     raise TypeError(f"{name} must be a number, got {value!r}")

@@ -40,7 +40,7 @@ def _integers(array: Array) -> Array:
     """As C-contiguous int64; what is no integer of that size becomes _NO_LABEL, which is no class."""
     if array.dtype.kind == "f":
         wide = array.astype(np.float64, order="C")
-        return np.where((wide == np.floor(wide)) & (np.abs(wide) < 2.0**53), wide, _NO_LABEL).astype(np.int64)
+        return np.where((wide == np.floor(wide)) & (np.abs(wide) < 2.0**63), wide, _NO_LABEL).astype(np.int64)
     if array.dtype == np.uint64:
         return np.where(array > np.iinfo(np.int64).max, _NO_LABEL, array.astype(np.int64))
     return array.astype(np.int64, order="C", copy=False)

@@ -46,8 +46,10 @@ def weight_taking_part(labels, distribution, sample_weight, class_weight):
     present, total = 0, 0.0
     for n in range(max(labels.shape[0], distribution.shape[0])):
         if not left_out(labels, n, 1.0):
-            weight = weight_of_row(sample_weight, n) * weight_of_target(labels, distribution, n, class_weight)
-            present, total = present + 1, total + weight
+            present += 1
+            weight = weight_of_row(sample_weight, n)
+            if weight != 0.0:  # else it is absent, though its target be NaN
+                total += weight * weight_of_target(labels, distribution, n, class_weight)
     return present, total
 
 
