@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastsoftmax import njit as njit  # registers the functions below for use in @njit code
-from fastsoftmax import reference
+from fastsoftmax import reference, testing
 from fastsoftmax._threads import get_num_threads, num_threads, set_num_threads
 from fastsoftmax._version import __version__
 from fastsoftmax.functional import (
@@ -71,6 +71,7 @@ __all__ = [
     "softmax_vjp",
     "squared_error",
     "squared_error_value_and_grad",
+    "testing",
     "to_onnx",
 ]
 
