@@ -70,7 +70,9 @@ def reduced(row: Exact, given: Targets, compute: np.dtype) -> Exact:
         values = each.values.sum() * given.scale
         size = np.abs(each.values).sum()
         bound = each.bound.sum() + (len(each.values) + 8) * np.finfo(np.float64).eps * size + given.scale_error * size
-        bound = np.where(size > np.finfo(np.float64).max / 2, np.inf, bound * np.abs(given.scale))  # sums in float64
+        bound = bound * np.abs(given.scale)
+        outside = (each.bound == np.inf).any() or size > np.finfo(np.float64).max / 2  # sums are in float64
+        bound = np.where(outside, np.inf, bound)
     return Exact(np.asarray(values), np.nan_to_num(np.asarray(bound), nan=0.0, posinf=np.inf))
 
 

@@ -105,7 +105,7 @@ def add_options(case: Case, shape: tuple[int, ...], compute: np.dtype, by_rows: 
     of_classes = add_weights(case, "class_weight", shape[-1:], compute)
     smoothing = 0.0
     if draw.chance(0.3):
-        smoothing = draw.choice((0, 1, 0.1, 0.1, 0.5, True, np.float32(0.3), 1e-300))
+        smoothing = draw.choice((0, 1, 0.1, 0.1, 0.5, True, np.float32(0.3), 1e-12))
         if draw.chance(0.05):
             smoothing = draw.choice((-0.1, 1.1, np.nan, "much", 10**400, None, 1j))
         good = isinstance(smoothing, int | float | np.floating) and 0 <= smoothing <= 1
@@ -182,6 +182,8 @@ def prepared(
         with np.errstate(all="ignore"):
             scale = 1 / total if total > 0 else LONG(np.nan)
             error = (n_rows + n_classes + 4) * np.finfo(compute).eps * np.abs(divisor).sum() * np.abs(scale)
+    largest = weight.max(initial=0) * (of_classes.max() if of_classes is not None else 1)
+    case.either = case.either or bool(largest > 1e290)
     if case.faults:
         return None
     return Targets(t, np.where(taken, weight, 0), scale, error, reduction)
