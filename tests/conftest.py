@@ -8,7 +8,13 @@ MANY = 1000  # tests: fewer do not need all kernels
 
 
 def pytest_configure(config):
-    for marker in ("thread_unsafe", "skip_xp_backends", "xfail_xp_backends", "array_api_backends", "skip_xp_invalid_arg"):
+    for marker in (
+        "thread_unsafe",
+        "skip_xp_backends",
+        "xfail_xp_backends",
+        "array_api_backends",
+        "skip_xp_invalid_arg",
+    ):
         config.addinivalue_line("markers", f"{marker}: of scikit-learn's and SciPy's own tests, which run here, too")
 
 

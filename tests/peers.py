@@ -3,20 +3,26 @@
 import importlib.util
 import re
 from collections.abc import Iterable
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from types import ModuleType
+from typing import Any
+from unittest import mock
 
 import pytest
 
 
-def module_copy(name: str) -> ModuleType:
-    """A copy of an installed test module, which may be changed."""
+def module_copy(name: str, **ours: Any) -> ModuleType:
+    """A copy of an installed test module, that has imported ours for what stands under these names ("a__b" is a.b)."""
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:
         pytest.skip(f"{name} is not installed", allow_module_level=True)
     spec = importlib.util.spec_from_file_location("peer_" + name.replace(".", "_"), found.origin)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with ExitStack() as stack:
+        for theirs, instead in ours.items():
+            stack.enter_context(mock.patch(theirs.replace("__", "."), instead))
+        spec.loader.exec_module(module)
     return module
 
 

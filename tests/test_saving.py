@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import same_bits
+from helpers import quiet, same_bits
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
@@ -109,3 +109,9 @@ def test_a_well_made_file_of_something_else(tmp_path):
         write(tmp_path / "model", *spoiled(change))
         with pytest.raises(ModelFormatError, match="does not hold a SoftmaxClassifier"):
             fs.SoftmaxClassifier.load(tmp_path / "model")
+
+
+def test_an_infinite_parameter_is_kept(tmp_path):
+    model = quiet(fs.SoftmaxClassifier(solver="sgd", n_iter_no_change=np.inf, max_iter=3), X, Y)
+    model.save(tmp_path / "model")
+    assert fs.SoftmaxClassifier.load(tmp_path / "model").n_iter_no_change == np.inf

@@ -140,6 +140,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
         Of adam.
     n_iter_no_change : int, default 10
+        np.inf: none of them ends sgd and adam before max_iter.
     backward : {"fused", "vjp", "jacobian"}
         How the gradient is computed: the same up to rounding, at a different price.
     n_threads : int, optional
@@ -235,7 +236,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         backward: str = "fused",
         n_threads: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

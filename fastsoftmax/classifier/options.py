@@ -79,7 +79,7 @@ class Options:
     beta_1: float
     beta_2: float
     epsilon: float
-    n_iter_no_change: int
+    n_iter_no_change: float
     backward: str
 
     @property
@@ -102,8 +102,9 @@ def read_options(given: Mapping[str, Any]) -> Options:
         check_choice(name, given[name], values)
     for name in ("fit_intercept", "shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
         read_flag(name, given[name])
-    for name in ("max_iter", "n_iter_no_change"):
-        read_count(name, given[name])
+    read_count("max_iter", given["max_iter"])
+    if not isinstance(given["n_iter_no_change"], float) or given["n_iter_no_change"] != np.inf:
+        read_count("n_iter_no_change", given["n_iter_no_change"])
     if given["n_threads"] is not None:
         read_count("n_threads", given["n_threads"])
     if not isinstance(given["checkpoint"], (str, os.PathLike, type(None))):

@@ -60,7 +60,7 @@ class Descent:
     batch_size: int
     max_iter: int
     tol: float
-    n_iter_no_change: int
+    n_iter_no_change: float
     learning_rate: str = "constant"
     learning_rate_init: float = 0.001
     power_t: float = 0.5
