@@ -266,6 +266,8 @@ class Rows:
         if where is None:
             return None
         check_dense("where", where)
+        if isinstance(where, np.ma.MaskedArray):
+            raise TypeError("where must not be a masked array: hand in where.filled(False)")
         mask = np.asarray(where)
         if mask.dtype != np.bool_:
             raise TypeError(f"where must hold bool, got {mask.dtype}")

@@ -24,7 +24,10 @@ class Draw(random.Random):
         return self.random() < probability
 
     def shape(self, least: int = 0, most: int = 4, elements: int = 3000) -> tuple[int, ...]:
-        """A shape with zeros and ones, and now and then one length at a border of the kernels."""
+        """A shape with zeros and ones; now and then a length at a border of the kernels, or enough for two threads."""
+        if least <= 2 <= most and elements >= 3000 and self.chance(0.004):
+            n_columns = self.choice((1, 3, 10, 37, 600))
+            return 30_000 // n_columns, n_columns
         shape = [
             self.choice(SIZES) for _ in range(self.choice([d for d in (0, 1, 2, 2, 2, 3, 4) if least <= d <= most]))
         ]

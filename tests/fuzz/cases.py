@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 import fastsoftmax as fs
 
@@ -41,7 +41,9 @@ class Case:
         values = np.ascontiguousarray(values).reshape(values.shape)
         if values.dtype.kind not in "fiub" or values.dtype.itemsize > 8:
             self.faults.add(name)
-        if values.dtype.kind in "fi" and values.dtype.itemsize == 8 and self.draw.chance(0.03):
+        if self.draw.chance(0.004):
+            self.option(name, odd_argument(self.draw, name, values), bad=True)
+        elif values.dtype.kind in "fi" and values.dtype.itemsize == 8 and self.draw.chance(0.03):
             self.arguments[name] = values.tolist()
             values = np.asarray(self.arguments[name])  # an empty list is one of floats, and has lost its other axes
         elif (stretched := spread(self.draw, values)) is not values:
@@ -119,7 +121,7 @@ class Case:
                 text = np.array2string(np.asarray(value), threshold=24, max_line_width=110).replace("\n", " ")
                 kind = f"{value.dtype.str} {value.shape} strides {value.strides} {layouts.get(name, '')}"
                 lines.append(f"  {name} = {kind}: {text[:600]}")
-            elif issparse(value):
+            elif issparse(value) and value.format == "csr":
                 parts = [f"{part}: {getattr(value, part)!s:.200}" for part in ("data", "indices", "indptr")]
                 lines.append(f"  {name} = {type(value).__name__} {value.shape} of {value.dtype}, {', '.join(parts)}")
             else:
@@ -127,6 +129,12 @@ class Case:
         if self.faults:
             lines.append(f"  an error must name one of {sorted(self.faults)}")
         return "\n".join(lines)
+
+
+def odd_argument(draw: Draw, name: str, values: np.ndarray) -> Any:
+    """What is no array of numbers, though it looks like one."""
+    odd = [np.ma.masked_array(values), [[1.0], [1.0, 2.0]], "text", {}, values.astype(object)]
+    return draw.choice(odd if name == "X" else [*odd, csr_array((2, 2))])
 
 
 def addresses(array: np.ndarray) -> np.ndarray:

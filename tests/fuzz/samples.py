@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import bsr_array, coo_array, csc_array, csr_array, csr_matrix
 
 from .arrays import SIZES, float_dtype, place, values_of
 from .cases import Case
@@ -79,6 +79,8 @@ def sizes(case: Case) -> tuple[int, int, int]:
     """n_samples, n_features, n_classes."""
     draw = case.draw
     n, d, c = (draw.choice(SIZES) for _ in range(3))
+    if draw.chance(0.01):
+        return 600, draw.choice((33, 64)), draw.choice((10, 17))  # enough for two threads
     if draw.chance(0.05):
         n = draw.choice((127, 128, 129, 256, 300, 513))
     while n * d > 3000 or n * c > 3000 or d * c > 3000:
@@ -131,6 +133,9 @@ def add_csr(case: Case, shape: tuple[int, int], kind: str) -> Dense:
     np.add.at(dense.sizes, places, np.abs(elements))
     parts = {"data": data, "indices": indices, "indptr": indptr}
     spoil(case, parts, n_columns, size)
+    if draw.chance(0.02):
+        case.option("X", draw.choice((csc_array, coo_array, bsr_array))(np.eye(*shape)) if n_columns else "X", bad=True)
+        return dense
     matrix = draw.choice((csr_array, csr_matrix))(shape, dtype=np.float32)
     for name, part in parts.items():
         placed = place(draw, part, plain=0.7)
