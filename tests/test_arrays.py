@@ -89,6 +89,8 @@ def test_masked_and_ragged_arrays():
         fs.softmax(np.ma.masked_array([1.0, 2.0], [True, False]))
     with pytest.raises(TypeError, match="where must not be a masked array"):
         fs.softmax([1.0, 2.0], where=np.ma.masked_array([True, True], [True, False]))
+    with pytest.raises(ValueError, match="where must be an array"):
+        fs.softmax([1.0, 2.0], where=[[True, False], [True]])
     with pytest.raises(ValueError, match="logits must be an array"):
         fs.softmax([[1.0, 2.0], [3.0]])
 

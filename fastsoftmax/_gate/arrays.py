@@ -47,16 +47,21 @@ def plain_target(array: Any, out: Any, other: Any = _NO_OTHER) -> Array | None:
 
 def real_array(name: str, value: ArrayLike) -> Array:
     """The value as a plain array of bool, integer or float of at most 64 bits, in whatever layout it has."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: hand in its data, and ~mask as where= if the call has it")
-    check_dense(name, value)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # a ragged list
-        raise ValueError(f"{name} must be an array: {error}") from None
+    array = _plain_array(name, value, "its data, and ~mask as where= if the call has it")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must hold real numbers (float16, 32 or 64, integers or bool), got {array.dtype}")
     return array
+
+
+def _plain_array(name: str, value: ArrayLike, instead: str) -> Array:
+    """The value as an array; what is masked, sparse or ragged is an error. instead: of a masked array."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: hand in {instead}")
+    check_dense(name, value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise ValueError(f"{name} must be an array: {error}") from None
 
 
 def is_sparse(value: Any) -> bool:
@@ -265,10 +270,7 @@ class Rows:
         """where= as a matrix of bool."""
         if where is None:
             return None
-        check_dense("where", where)
-        if isinstance(where, np.ma.MaskedArray):
-            raise TypeError("where must not be a masked array: hand in where.filled(False)")
-        mask = np.asarray(where)
+        mask = _plain_array("where", where, "where.filled(False)")
         if mask.dtype != np.bool_:
             raise TypeError(f"where must hold bool, got {mask.dtype}")
         try:
