@@ -80,7 +80,7 @@ def sizes(case: Case) -> tuple[int, int, int]:
     draw = case.draw
     n, d, c = (draw.choice(SIZES) for _ in range(3))
     if draw.chance(0.01):
-        return 600, draw.choice((33, 64)), draw.choice((10, 17))  # enough for two threads
+        return draw.choice(((600, 33, 17), (600, 64, 10), (40, 3000, 10)))  # enough for two threads
     if draw.chance(0.05):
         n = draw.choice((127, 128, 129, 256, 300, 513))
     while n * d > 3000 or n * c > 3000 or d * c > 3000:
@@ -114,7 +114,8 @@ def add_csr(case: Case, shape: tuple[int, int], kind: str) -> Dense:
     """A CSR matrix: unsorted, with duplicates, wide indices, empty rows, spare room; rarely one that is none."""
     draw, numbers = case.draw, case.draw.numbers
     n_rows, n_columns = shape
-    counts = numbers.integers(0, min(n_columns, 8) + 1, n_rows) if n_columns else np.zeros(n_rows, int)
+    most = min(n_columns, 8 if n_rows < 600 else 60)
+    counts = numbers.integers(0, most + 1, n_rows)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(draw.choice(("i4", "i8")))
     size = int(indptr[-1])
     indices = numbers.integers(0, max(n_columns, 1), size).astype(draw.choice(("i4", "i4", "i8")))
