@@ -130,6 +130,7 @@ ELSEWHERE = {
     "test_logistic_regression_callback_support_warning": "all solvers have callbacks here",
     "test_logistic_regression_callback_support?0?": AT_LEAST_1,
     "test_zero_max_iter": AT_LEAST_1,
+    "test_elastic_net_vs_l1_l2?1?": "of scores that one random state gives where saga ends, at a tol of 0.01",
     "test_logistic_cv*": CV,
     "test_logistic_regression_cv_refit*": CV,
     "test_multinomial_cv_iris": CV,

@@ -268,7 +268,7 @@ def test_bad_input_is_told_and_nothing_is_written(capsys, model, folder, argumen
 def test_an_interrupt_is_status_130_and_leaves_the_model_that_was_there(capsys, model, folder, monkeypatch):
     before = (folder / "m.npz").read_bytes()
 
-    def interrupted(problem, tell):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fastsoftmax.classifier.estimator.solve", interrupted)

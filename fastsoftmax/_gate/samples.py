@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._gate.arrays import Array, contiguous, is_ready, is_sparse, real_array
+from fastsoftmax._gate.arrays import QUIET, Array, contiguous, is_ready, is_sparse, real_array
 from fastsoftmax.kernels import range_and_order
 from fastsoftmax.kernels.layer.passes import GROUP
 
@@ -26,16 +26,16 @@ class Samples:
     Attributes
     ----------
     shape : (n_samples, n_features)
-    dtype : of its numbers
+    dtype : of its numbers, as they were given
     arrays : what it is made of, by the names for error messages
     """
 
     def __init__(self, X: ArrayLike) -> None:
         self.is_sparse = is_sparse(X)
         if self.is_sparse:
-            self._csr = _read_csr(X)
+            self._csr, self.dtype = _read_csr(X)
             self.shape: tuple[int, int] = X.shape  # type: ignore[union-attr]
-            self.dtype, self.n_numbers = self._csr[0].dtype, int(self._csr[0].size)
+            self.n_numbers = int(self._csr[0].size)
             self.arrays = dict(zip(("X.data", "X.indices", "X.indptr"), self._csr, strict=True))
             return
         self._dense = real_array("X", X)
@@ -60,8 +60,8 @@ class Samples:
                 yield rows, contiguous(self._dense[rows], dtype)
 
 
-def _read_csr(X: Any) -> tuple[Array, Array, Array]:
-    """data, indices (int32, each once in a row, and increasing) and indptr (int64)."""
+def _read_csr(X: Any) -> tuple[tuple[Array, Array, Array], np.dtype[Any]]:
+    """Data, indices (int32, each once in a row, and increasing) and indptr (int64); and the dtype that the data had."""
     if X.format != "csr":
         raise TypeError(f"X must be an array or in CSR format, got {X.format}: hand in X.tocsr()")
     n_rows, n_features = X.shape
@@ -75,18 +75,18 @@ def _read_csr(X: Any) -> tuple[Array, Array, Array]:
         raise ValueError(f"X is not a CSR matrix: X.data has {data.size} elements of {indptr[-1]}")
     data, indices = data[: indptr[-1]], indices[: indptr[-1]]  # there may be spare room behind
     if not indices.size:
-        return data, contiguous(indices, _INT32), indptr
+        return (data, contiguous(indices, _INT32), indptr), data.dtype
     low, high, rising = range_and_order(contiguous(indices, _INT32 if indices.dtype == _INT32 else _INT64), indptr)
     if low < 0 or high >= n_features:
         bad = int(((indices < 0) | (indices >= n_features)).argmax())
         columns = f"a column, 0 to {n_features - 1}" if n_features else "a column: there are none"
         raise ValueError(f"X is not a CSR matrix: X.indices[{bad}] = {indices[bad]} is not {columns}")
     narrow = contiguous(indices, _INT32)
-    return (data, narrow, indptr) if rising else _in_order(data, narrow, indptr)
+    return (data, narrow, indptr) if rising else _in_order(data, narrow, indptr), data.dtype
 
 
 def _in_order(data: Array, indices: Array, indptr: Array) -> tuple[Array, Array, Array]:
-    """The same matrix with rising indices in each row: what is named twice is added up."""
+    """The same matrix with rising indices in each row: what is named twice is added up, in float64."""
     n_rows = len(indptr) - 1
     rows = np.repeat(np.arange(n_rows), np.diff(indptr))
     in_order = np.lexsort((indices, rows))
@@ -94,8 +94,8 @@ def _in_order(data: Array, indices: Array, indptr: Array) -> tuple[Array, Array,
     is_new = np.append(True, (indices[1:] != indices[:-1]) | (rows[1:] != rows[:-1]))
     if is_new.all():
         return data, indices, indptr
-    exact = {"f": np.float32, "e": np.float32}.get(data.dtype.char, np.float64)
     starts = np.flatnonzero(is_new)
-    sums = np.add.reduceat(data.astype(exact), starts)
+    with QUIET():
+        sums = np.add.reduceat(data.astype(np.float64), starts)
     indptr = np.searchsorted(rows[starts], np.arange(n_rows + 1)).astype(_INT64)
-    return sums.astype(np.float16) if data.dtype.char == "e" else sums, indices[starts], indptr
+    return sums, indices[starts], indptr

@@ -68,8 +68,8 @@ class Layer:
         if bias is not None:
             self.arrays["bias"] = real_array("bias", bias)
             check_shape("bias", self.arrays["bias"], (self.n_classes,))
-        floats = [array.dtype for name, array in self.arrays.items() if name not in ("X.indices", "X.indptr")]
-        self.dtype, self.compute = result_dtypes(*floats)
+        floats = [array.dtype for name, array in self.arrays.items() if not name.startswith("X")]
+        self.dtype, self.compute = result_dtypes(self._samples.dtype, *floats)
         self.weight = contiguous(given, self.compute)
         self.bias = (
             contiguous(self.arrays["bias"], self.compute) if self.has_bias else np.zeros(self.n_classes, self.compute)
