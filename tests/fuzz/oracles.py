@@ -42,7 +42,7 @@ def mismatch(what: str, result: Any, exact: Exact, dtype: np.dtype) -> str | Non
     with np.errstate(all="ignore"):
         bound = exact.bound + limits.eps * np.abs(want) / 2 + limits.smallest_subnormal
         close = np.abs(got.astype(LONG) - want) <= bound
-        overflow = (np.abs(want) + bound >= limits.max) & np.isinf(got) & (np.sign(got) == np.sign(want))
+        overflow = np.isinf(got) & (np.sign(got) * want + bound >= limits.max)
     good = close | (got == want) | (np.isnan(got) & np.isnan(want)) | overflow | ~(exact.bound < np.inf)
     if good.all():
         return None

@@ -79,7 +79,7 @@ def sizes(case: Case) -> tuple[int, int, int]:
     """n_samples, n_features, n_classes."""
     draw = case.draw
     n, d, c = (draw.choice(SIZES) for _ in range(3))
-    if draw.chance(0.01):
+    if draw.chance(0.003):
         return draw.choice(((600, 33, 17), (600, 64, 10), (40, 3000, 10)))  # enough for two threads
     if draw.chance(0.05):
         n = draw.choice((127, 128, 129, 256, 300, 513))
