@@ -41,7 +41,7 @@ def _integers(array: Array) -> Array:
     if array.dtype.kind == "f":
         wide = array.astype(np.float64, order="C")
         return np.where((wide == np.floor(wide)) & (np.abs(wide) < 2.0**63), wide, _NO_LABEL).astype(np.int64)
-    if array.dtype == np.uint64:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8:
         return np.where(array > np.iinfo(np.int64).max, _NO_LABEL, array.astype(np.int64))
     return array.astype(np.int64, order="C", copy=False)
 
