@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from fit_cases import GOAL, HAS_L1, OURS, TOLERANCES, FitCase, estimators, exact, solver_alone
+from fit_cases import GOAL, OURS, TOLERANCES, FitCase, estimators, exact, solver_alone
 from judge import accuracy, finish, layers_of, objective, quietly
 
 
@@ -74,7 +74,6 @@ def name_of(value):
 
 
 loosest_or_not = pytest.mark.parametrize("loosest", [False, True], ids=["default-tol", "loosest-tol"])
-needs_l1 = pytest.mark.skipif(not HAS_L1, reason="SoftmaxClassifier has no l1_ratio")
 
 
 @loosest_or_not
@@ -89,14 +88,12 @@ def bench_fit_large(fit_race, data_set, dtype, loosest):
     fit_race(FitCase(data_set, dtype, loosest))
 
 
-@needs_l1
 @loosest_or_not
 @pytest.mark.parametrize("data_set", ["iris standardised", "breast_cancer standardised"], ids=name_of)
 def bench_l1(fit_race, data_set, loosest):
     fit_race(FitCase(data_set, loosest=loosest, l1_ratio=1.0))
 
 
-@needs_l1
 @loosest_or_not
 @pytest.mark.parametrize("data_set", ["digits standardised", "newsgroups large"], ids=name_of)
 def bench_l1_large(fit_race, data_set, loosest):

@@ -5,7 +5,7 @@ from inspect import signature
 
 import numpy as np
 import pytest
-from fit_cases import ENOUGH, GOAL, HAS_L1, FitCase, exact, ours, theirs
+from fit_cases import ENOUGH, GOAL, FitCase, exact, ours, theirs
 from judge import Title, accuracy, finish, layers_of, objective, quietly
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold
@@ -15,7 +15,6 @@ import fastsoftmax as fs
 PATH = np.geomspace(1000, 1, 30)  # alphas, falling, so that each minimum is near the one before
 GRID = np.geomspace(1e4, 1e-1, 10)
 FOLDS = 5
-HAS_CV = hasattr(fs, "SoftmaxClassifierCV")
 
 
 def path_of(model, set_alpha, X, y):
@@ -76,7 +75,6 @@ def bench_path_large(path_race):
     path_race("digits standardised", 0.0, "lbfgs", "lbfgs")
 
 
-@pytest.mark.skipif(not HAS_L1, reason="SoftmaxClassifier has no l1_ratio")
 def bench_path_l1_large(path_race):
     path_race("digits standardised", 1.0, "coordinate-descent", "saga")
 
@@ -89,7 +87,6 @@ def their_cv(solver, threads):
     return LogisticRegressionCV(**grid, solver=solver, max_iter=ENOUGH, n_jobs=threads, **shape)
 
 
-@pytest.mark.skipif(not HAS_CV, reason="fastsoftmax has no SoftmaxClassifierCV")
 @pytest.mark.parametrize("data_set", ["wine standardised", "digits standardised large"])
 def bench_cv(benchmark, threads, data_set):
     """5 folds of 10 alphas; by their scores no alpha is better than the one that ours chooses, by more than GOAL."""

@@ -8,7 +8,6 @@ default one, and cases with the loosest one by which each solver gets there.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ MAX_ITER = {"sag": 1000, "saga": 1000}  # and of other solvers:
 ENOUGH = 10_000
 OURS = ("lbfgs", "newton-cg", "newton-cholesky")
 OURS_L1 = ("coordinate-descent",)
-HAS_L1 = "l1_ratio" in signature(fs.SoftmaxClassifier).parameters
 
 
 @dataclass(frozen=True)

@@ -68,14 +68,9 @@ def network_cross_entropy_epoch(
     # the rows of X in `order`, a step of the rule after each batch. penalty = (strength, pins_first_class, fits_bias),
     # see penalise. -> the sum of what rows lose, as met, and of their weights: loss and penalty times weight, added up
     # over the batches
-    batch = _new_batch(batch_size, labels, distribution, sample_weight)
-    targets = (*batch[:3], class_weight, smoothing, *batch[3:])
-    loss = bind(cross_entropy_of_block, targets, (NONE, matrix(grad, 0, 0, 0)))
-    network, batches = (params, sizes, activation), (order, batch_size)
-    given, steps = (labels, distribution, sample_weight, class_weight), (penalty, grad, moment, squares, rule)
-    result = _epoch(team, *borrowed((X, given, loss, batch, network, batches, steps)))
-    keep(targets)
-    return result
+    given, network = (labels, distribution, sample_weight, class_weight), (params, sizes, activation)
+    steps = (penalty, grad, moment, squares, rule)
+    return _epoch_by(cross_entropy_of_block, team, X, given, smoothing, network, (order, batch_size), steps)
 
 
 @kernel
@@ -84,11 +79,17 @@ def network_squared_error_epoch(
     batch_size, penalty, grad, moment, squares, rule, team,
 ):  # fmt: skip
     # the same for squared_error_rows
-    batch = _new_batch(batch_size, labels, distribution, sample_weight)
-    targets = (*batch[:3], class_weight, smoothing, *batch[3:])
-    loss = bind(squared_error_of_block, targets, (NONE, matrix(grad, 0, 0, 0)))
-    network, batches = (params, sizes, activation), (order, batch_size)
-    given, steps = (labels, distribution, sample_weight, class_weight), (penalty, grad, moment, squares, rule)
+    given, network = (labels, distribution, sample_weight, class_weight), (params, sizes, activation)
+    steps = (penalty, grad, moment, squares, rule)
+    return _epoch_by(squared_error_of_block, team, X, given, smoothing, network, (order, batch_size), steps)
+
+
+@inlined
+def _epoch_by(of_block, team, X, given, smoothing, network, batches, steps):
+    # an epoch with the loss that of_block has of a block of logits
+    batch = _new_batch(batches[1], given[0], given[1], given[2])
+    targets = (*batch[:3], given[3], smoothing, *batch[3:])
+    loss = bind(of_block, targets, (NONE, matrix(steps[1], 0, 0, 0)))
     result = _epoch(team, *borrowed((X, given, loss, batch, network, batches, steps)))
     keep(targets)
     return result
