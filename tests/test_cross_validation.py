@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -232,6 +233,26 @@ def test_soft_targets_are_scored_by_their_likeliest_class():
     by_name, by_default = (SoftmaxClassifierCV(alphas=3, scoring=way).fit(X, soft) for way in ("accuracy", None))
     np.testing.assert_allclose(by_name.scores_, by_default.scores_)
     assert by_name.score(X, soft) == by_default.score(X, soft) == by_default.score(X, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weigh", [False, True])
+@pytest.mark.parametrize("name", ["accuracy", "neg_log_loss"])
+def test_scores_of_our_own_are_those_of_scikit_learns_scorers(name, weigh, dtype):
+    """Also where a wrong class is so sure that the true one's probability rounds to 0."""
+    X, y = data_of("wine")
+    X, y = 50 * X.astype(dtype), y.copy()
+    y[0] = 2
+    weight = rng(2).uniform(0.1, 3, len(y)) if weigh else None
+    folds = StratifiedKFold(3, shuffle=True, random_state=1)
+    by_name, by_scorer = (
+        SoftmaxClassifierCV(alphas=[100.0, 1e-6], cv=folds, scoring=scoring, max_iter=1000).fit(X, y, weight)
+        for scoring in (name, get_scorer(name))
+    )
+    if name == "neg_log_loss":
+        rarely = by_scorer.scores_.min()
+        assert rarely < -0.3, rarely
+    np.testing.assert_allclose(by_name.scores_, by_scorer.scores_, rtol=100 * np.finfo(dtype).eps)
 
 
 def test_a_failed_fit_leaves_nothing_half_done():

@@ -28,7 +28,17 @@ from fastsoftmax.classifier.labels import (
     weigh,
 )
 from fastsoftmax.classifier.options import DETERMINISTIC, Options, choose_solver, network_of, read_options
-from fastsoftmax.classifier.paths import Fold, Point, accuracy, follow, follow_all, logits_of, read_folds, takes_weights
+from fastsoftmax.classifier.paths import (
+    SCORES,
+    Fold,
+    Judge,
+    Point,
+    follow,
+    follow_all,
+    judge_by,
+    read_folds,
+    takes_weights,
+)
 from fastsoftmax.classifier.reports import progress_bar, warn
 from fastsoftmax.training.objective import Network
 
@@ -209,10 +219,10 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         """The parameters that SoftmaxClassifier has, too."""
         return {name: getattr(self, name) for name in SHARED}
 
-    def _judge(self, network: Network, X: Any, labels: Labels, by_row: Array) -> Any:
+    def _judge(self, network: Network, X: Any, labels: Labels, by_row: Array) -> Judge:
         """The function that scores parameters on what a fold holds out."""
-        if self.scoring is None:
-            return lambda fold, options, params: accuracy(logits_of(network, X, params), labels, fold, by_row)
+        if self.scoring is None or (isinstance(self.scoring, str) and self.scoring in SCORES):
+            return judge_by(self.scoring, network, X, labels.hard, by_row)
         scorer = check_scoring(SoftmaxClassifier(), self.scoring)
         weighs, y = by_row.size and takes_weights(scorer), labels.classes[labels.hard]
 

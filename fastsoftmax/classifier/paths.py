@@ -17,7 +17,6 @@ from fastsoftmax import functional
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import num_threads
 from fastsoftmax.classifier.fitting import Data, objective_of
-from fastsoftmax.classifier.labels import Labels
 from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network
@@ -130,13 +129,32 @@ def follow_all(
             raise
 
 
-def logits_of(network: Network, X: Any, params: Array) -> Array:
-    """(N, C)."""
-    ((weight, bias),) = network.layers(params)
-    return functional.dense(X, weight, bias)
+def accuracy(logits: Array, labels: Array, by_row: Array | None) -> float:
+    """The share of the samples that is predicted right, by weight."""
+    return float(np.average(logits.argmax(axis=1) == labels, weights=by_row))
 
 
-def accuracy(logits: Array, labels: Labels, fold: Fold, by_row: Array) -> float:
-    """The share of what is held out that is predicted right, by weight."""
-    right = logits[fold.held_out].argmax(axis=1) == labels.hard[fold.held_out]
-    return float(np.average(right, weights=by_row[fold.held_out] if by_row.size else None))
+def negative_log_loss(logits: Array, labels: Array, by_row: Array | None) -> float:
+    """As scikit-learn has it: a probability below the dtype's eps counts as that."""
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    return -float(np.average(np.minimum(losses, -math.log(np.finfo(logits.dtype).eps)), weights=by_row))
+
+
+# From logits of what is held out, with nothing built and checked for each fit: a scorer takes longer than a small fit
+SCORES: dict[str | None, Callable[[Array, Array, Array | None], float]] = {
+    None: accuracy,
+    "accuracy": accuracy,
+    "neg_log_loss": negative_log_loss,
+}
+
+
+def judge_by(scoring: str | None, network: Network, X: Any, labels: Array, by_row: Array) -> Judge:
+    """The score of parameters on what a fold holds out, by one of SCORES."""
+    score = SCORES[scoring]
+
+    def judge(fold: Fold, _: Options, params: Array) -> float:
+        ((weight, bias),), rows = network.layers(params), fold.held_out
+        logits = functional.dense(X[rows], weight, bias)
+        return score(logits, labels[rows], by_row[rows] if by_row.size else None)
+
+    return judge
