@@ -15,8 +15,8 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
-from fastsoftmax.training import coordinates
-from fastsoftmax.training.coordinates import Coordinates, _moments, _row_shares
+from fastsoftmax.training import spread
+from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.objective import Network, Objective
 
 needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
@@ -197,7 +197,7 @@ def test_moments_are_those_of_all_rows(dtype, sparse, with_bias):
         objective = Objective(
             csr_array(X) if sparse else X, np.zeros(2500, np.int64), network, by_row, fit_intercept=with_bias
         )
-        mean, deviation = _moments(objective, _row_shares(objective))
+        mean, deviation = objective.spread.mean, objective.spread.deviation
         exact, w = X.astype(np.longdouble), (weights / weights.sum()).astype(np.longdouble)
         expected = w @ exact if with_bias else 0 * exact[0]
         assert np.allclose(mean, expected.astype(float) if with_bias else [], rtol=1e-12, atol=0)
@@ -214,11 +214,9 @@ import numpy as np, fastsoftmax as fs
 X = np.random.default_rng(0).standard_normal((300, 400)) * 10.0 ** np.arange(-200, 200)[None, :].clip(-100, 100)
 y = (X[:, 200] > 0).astype(int)
 print(fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ == fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ < 0.2)
-from fastsoftmax.training.coordinates import Coordinates, _moments, _row_shares
 from fastsoftmax.training.objective import Network, Objective
-objective = Objective(X, y, Network(np.array([400, 2])), np.empty(0))
-mean, deviation = _moments(objective, _row_shares(objective))
-print(np.allclose(deviation, X.std(axis=0), rtol=1e-9, atol=0))
+spread = Objective(X, y, Network(np.array([400, 2])), np.empty(0)).spread
+print(np.allclose(spread.deviation, X.std(axis=0), rtol=1e-9, atol=0))
 """
     settings = {**os.environ, "MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "1024"}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=settings, capture_output=True, text=True)
@@ -231,7 +229,7 @@ def test_an_interrupt_before_the_first_iteration(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(coordinates, "_moments", interrupted)
+    monkeypatch.setattr(spread, "_moments", interrupted)
     with pytest.warns(UserWarning, match="interrupted by user after 0 iterations"):
         model = fs.SoftmaxClassifier().fit(BASE, labels_of(3))
     assert not model.coef_.any()

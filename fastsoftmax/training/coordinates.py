@@ -11,12 +11,11 @@ import numpy as np
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
-from fastsoftmax.kernels.fit.coordinates import BLOCK
 from fastsoftmax.training.objective import Objective
 
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
 WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
-LOOKED_AT, LOOKED_AT_BY_FEATURE, SAMPLED = 512, 4, 8192  # rows that tell whether, and how, features are dependent
+SAMPLED = 8192  # rows that tell how features are dependent
 POWERS = 8  # of a matrix, times any vector, that tell its largest eigenvalue to some percent
 HIDDEN = 100  # times the rounding of the weights' dtype: a direction of less than that is not made longer
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
@@ -50,8 +49,7 @@ class Coordinates:
         self._whitener: Array | None = None  # T
         if self._linear:
             curvature, ridge = CURVATURE / int(objective.network.sizes[1]), objective.alpha / objective.total
-            weight = _row_shares(objective)
-            mean, deviation = _moments(objective, weight)
+            mean, deviation = objective.spread.mean, objective.spread.deviation
             size = np.hypot(math.sqrt(curvature) * deviation, math.sqrt(ridge))
             most = WEIGHTS[objective.X.dtype.char]
             usable = (deviation > 0) & (size > 1 / most) & (size < most)
@@ -62,7 +60,7 @@ class Coordinates:
                 self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
             self._how = scale, mean, 1.0 / math.sqrt(curvature)
             if whitens and 1 < len(scale) <= WHITENED:
-                self._whitener = _whitening(objective, weight, scale, mean, curvature, ridge)
+                self._whitener = _whitening(objective, scale, curvature, ridge)
         self.dtype = np.dtype(np.float64) if self._whitener is not None else objective.X.dtype
 
     @property
@@ -114,22 +112,16 @@ class Coordinates:
         return result
 
 
-def _row_shares(objective: Objective) -> Array:
-    """The weights of the rows, which sum to 1."""
-    by_row = objective.sample_weight if objective.sample_weight.any() else np.ones(len(objective.targets))
-    shares = by_row / by_row.max()  # without overflow
-    return shares / shares.sum()
-
-
-def _whitening(
-    objective: Objective, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
-) -> Array | None:
+def _whitening(objective: Objective, scale: Array, curvature: float, ridge: float) -> Array | None:
     """T, or None where the features are far from combinations of one another, which some rows tell already."""
-    how = weight, scale, mean, curvature, ridge
-    few = max(LOOKED_AT, LOOKED_AT_BY_FEATURE * len(scale))
-    if not _is_dependent(*_sample(objective, few, *how)):
+    spread = objective.spread
+    by_feature = math.sqrt(curvature) * scale * spread.deviation  # K = diag(by_feature) correlations diag(by_feature)
+    least = ridge * scale * scale
+    K = by_feature[:, None] * spread.correlations * by_feature
+    if not _is_dependent(K, _rest(np.diagonal(K), scale, least)):
         return None
-    X, rest = _sample(objective, SAMPLED, *how)
+    X = by_feature * spread.standardised(SAMPLED)
+    rest = _rest(np.einsum("nd,nd->d", X, X), scale, least)
     # singular values of a root of K, because half of the digits of its eigenvalues are lost
     root = np.linalg.qr(np.vstack([X, np.diag(np.sqrt(rest))]), mode="r")
     _, values, vectors = np.linalg.svd(root)
@@ -142,32 +134,16 @@ def _whitening(
     return whitener
 
 
-def _sample(
-    objective: Objective, most: int, weight: Array, scale: Array, mean: Array, curvature: float, ridge: float
-) -> tuple[Array, Array]:
-    """Rows, at random if there are more than `most`, and what their squares lack of K's diagonal.
-
-    K = X^T X + diag(rest). They only tell the way to the minimum, so that some are enough.
-    """
-    rows = np.flatnonzero(weight)
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
-    X = objective.X[rows]
-    X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64, copy=False)
-    if mean.size:
-        X -= mean
-    X *= scale
-    X *= np.sqrt(curvature * weight[rows] / weight[rows].sum())[:, None]
-    squares = np.einsum("nd,nd->d", X, X)
-    return X, np.where(scale > 0, np.maximum(1.0 - squares, ridge * scale * scale), 1.0)
+def _rest(squares: Array, scale: Array, least: Array) -> Array:
+    """What some rows' squares lack of K's diagonal, which is 1; at least what the penalty adds to it."""
+    return np.where(scale > 0, np.maximum(1.0 - squares, least), 1.0)
 
 
-def _is_dependent(X: Array, rest: Array) -> bool:
-    """Whether K's least eigenvalue is small beside its largest: whether K less that much of it is not definite.
+def _is_dependent(K: Array, rest: Array) -> bool:
+    """Whether the least eigenvalue of K + diag(rest) is small beside its largest: K less that much is not definite.
 
     The largest is found by power iteration, well enough; Cholesky takes a twentieth of the time of all eigenvalues.
     """
-    K = X.T @ X
     diagonal = K.reshape(-1)[:: len(K) + 1]
     diagonal += rest
     vector = K[np.argmax(diagonal)]
@@ -179,32 +155,3 @@ def _is_dependent(X: Array, rest: Array) -> bool:
     except np.linalg.LinAlgError:
         return True
     return False
-
-
-def _moments(objective: Objective, weight: Array) -> tuple[Array, Array]:
-    """Mean (empty: 0) of each feature and its standard deviation about that, over all rows by weight, float64.
-
-    The deviation is 0 for a constant feature only (without biases: one of zeros), however small or large it is: its
-    squares are taken in units of the feature's own size.
-    """
-    X, n_features = objective.rows, int(objective.network.sizes[0])
-    is_sparse = isinstance(X, tuple)
-    blocks = 1 if is_sparse else max(1, -(-len(weight) // BLOCK))
-    sums, least, most = (np.empty((blocks, n_features)) for _ in range(3))
-    absent = np.zeros(n_features, np.bool_)
-    if is_sparse:
-        present = np.empty(n_features, np.int64)
-        kernels.csr_feature_sums(X, weight, sums[0], least[0], most[0], present)
-        absent = present < np.count_nonzero(weight)
-    else:
-        run(kernels.feature_sums, X.size, X, weight, sums, least, most)
-    low, high = least.min(axis=0), most.max(axis=0)
-    low[absent], high[absent] = np.minimum(low[absent], 0.0), np.maximum(high[absent], 0.0)
-    mean = np.where(low == high, low, sums.sum(axis=0)) if objective.fit_intercept else np.zeros(n_features)
-    reach = np.maximum(high / 2 - mean / 2, mean / 2 - low / 2)
-    unit = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
-    if is_sparse:
-        kernels.csr_feature_squares(X, weight, mean, 1.0 / unit, absent, sums[0])
-    else:
-        run(kernels.feature_squares, X.size, X, weight, mean, 1.0 / unit, sums)
-    return mean if objective.fit_intercept else np.empty(0), np.sqrt(sums.sum(axis=0)) * unit

@@ -11,6 +11,7 @@ dL/dp times the Jacobian of each row, built, O(C^2). They tell the compared mode
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,7 @@ from fastsoftmax._gate.targets import split_targets
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
+from fastsoftmax.training.spread import Spread
 
 ACTIVATIONS = {"identity": 0, "logistic": 1, "tanh": 2, "relu": 3}  # and the numbers that kernels know them by
 MULTIPLICATIONS = 8  # that take as long as one element of a row
@@ -168,6 +170,11 @@ class Objective:
     def is_linear(self) -> bool:
         """Whether there is no hidden layer."""
         return len(self.network.sizes) == 2
+
+    @cached_property
+    def spread(self) -> Spread:
+        """How the features are spread over the rows."""
+        return Spread(self.X, self.rows, self.sample_weight, self.fit_intercept)
 
     def value_and_grad(self, params: Array, out: Array | None = None) -> tuple[float, Array]:
         """F and dF/dparams, which is put into `out` if that is given."""
