@@ -66,13 +66,13 @@ def log_softmax_columns(logits, temperature, out, team):
 
 @routine
 def _log_softmax_span(first, last, logits, temperature, out):
-    lane, logs = stack_square(logits), stack_square(FLOAT64)
+    lane = stack_square(logits)
     for strip in range(first, last):
         start, stride, count = place_of(logits, strip)
         z, length = pointer(logits), logits.shape[1]
         top, scale = max_strip(z, start, stride, length, count), scaling(z, temperature)
         ones, others = exp_strip(z, start, stride, length, count, top, scale, True, None)
-        log_sum = log_sums_of_lanes(ones, others, lane, logs)
+        log_sum = log_sums_of_lanes(ones, others, lane)
         for j in range(start, start + length * stride, stride):
             store_masked(distance(load_masked(z, j, count, 0), top, scale) - log_sum, pointer(out), j, count)
 

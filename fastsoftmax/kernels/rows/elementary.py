@@ -70,6 +70,10 @@ def _exp_jitted(x):
 
 # log1p(x) = log y + (x - (y - 1)) / y with y = 1 + x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), and, s = f / (2 + f),
 # log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 l(s^2)); l fitted as q above.
+_LN2_HIGH_32, _LN2_LOW_32 = _F32(6.9313812256e-01), _F32(9.0580006145e-06)
+_L0_32, _L1_32, _L2_32 = _F32(0.6666677813), _F32(0.39977378982), _F32(0.298753021338)
+_SQRT_HALF_BITS_32, _MANTISSA_32 = np.uint32(0x3F3504F3), np.uint32(23)
+
 _L_64 = (
     0.66666666666667364183, 0.39999999999404346638, 0.2857142874431536638, 0.22222198399655023501,
     0.18183572470135385936, 0.15313858533348901814, 0.14797746947610200058,
@@ -79,11 +83,25 @@ _TO_FLOAT_64 = np.uint64(0x4330000000000000)  # 2^52, whose last bits are a smal
 
 
 @inlined
-def log1p(x):
-    """log(1 + x) of a float64 of at least 0 and below infinity, or NaN; error below 1.1 ULP (tests/test_vecmath.py)."""
+def _log1p_32(x):
+    y = _F32(_F32(1) + x)
+    bits = y.view(np.uint32)
+    whole = np.uint32(np.uint32(bits - _SQRT_HALF_BITS_32) >> _MANTISSA_32)  # y is at least 1: this is not below 0
+    k = _F32(np.int32(whole))
+    f = np.uint32(bits - np.uint32(whole << _MANTISSA_32)).view(np.float32) - _F32(1)
+    s = f / (_F32(2) + f)
+    z = s * s
+    tail = fma(fma(_L2_32, z, _L1_32), z, _L0_32)
+    half_square = _F32(0.5) * f * f
+    low = fma(k, _LN2_LOW_32, (x - (y - _F32(1))) / y)
+    return k * _LN2_HIGH_32 - ((half_square - fma(s, fma(z, tail, half_square), low)) - f)
+
+
+@inlined
+def _log1p_64(x):
     y = 1.0 + x
     bits = np.float64(y).view(np.uint64)
-    whole = np.uint64((bits - _SQRT_HALF_BITS_64) >> _MANTISSA_64)  # y is at least 1, so this is not below 0
+    whole = np.uint64((bits - _SQRT_HALF_BITS_64) >> _MANTISSA_64)
     k = np.uint64(whole | _TO_FLOAT_64).view(np.float64) - 4503599627370496.0  # AVX2 has no conversion of int64
     f = np.uint64(bits - (whole << _MANTISSA_64)).view(np.float64) - 1.0
     s = f / (2.0 + f)
@@ -98,6 +116,16 @@ def log1p(x):
     half_square = 0.5 * f * f
     low = fma(k, _LN2_LOW_64, (x - (y - 1.0)) / y)
     return k * _LN2_HIGH_64 - ((half_square - fma(s, fma(z, tail, half_square), low)) - f)
+
+
+def log1p(x):
+    """log(1 + x) of a number of at least 0 and below infinity, or NaN; the error is in tests/test_vecmath.py."""
+    return _log1p_32(x) if x.dtype == np.float32 else _log1p_64(x)
+
+
+@inlined_overload(log1p)
+def _log1p_jitted(x):
+    return (lambda x: _log1p_32(x)) if x == types.float32 else (lambda x: _log1p_64(x))
 
 
 @routine

@@ -101,14 +101,14 @@ def log_softmax_rows(logits, temperature, out, team):
 def _log_softmax_tiles(first, last, logits, temperature, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, e, sums = stack_tile(logits), stack_tile(logits), stack_square(logits)
-    lane, logs, scale = stack_square(logits), stack_square(FLOAT64), scaling(tile, temperature)
+    lane, scale = stack_square(logits), scaling(tile, temperature)
     free = free_until(last, logits, out)
     for n in range(first, last, width):
         count = min(width, last - n)
         take_tile(pointer(logits), logits.shape[0], n_columns, n, count, tile)
         top = max_strip(tile, 0, width, n_columns, width)
         ones, others = exp_tile(tile, n_columns, top, scale, True, e, sums)
-        log_sum = log_sums_of_lanes(ones, others, lane, logs)
+        log_sum = log_sums_of_lanes(ones, others, lane)
         for c in range(n_columns):
             store(distance(load(tile, c * width), top, scale) - log_sum, tile, c * width)
         put_tile(tile, n_columns, n, count, free, pointer(out))

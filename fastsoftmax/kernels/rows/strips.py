@@ -5,9 +5,8 @@ is not the last arrays lie like this (columns.py); short rows are transposed int
 """
 
 import numpy as np
-from numba import types
 
-from fastsoftmax.kernels.jit import inlined, inlined_overload
+from fastsoftmax.kernels.jit import inlined
 from fastsoftmax.kernels.rows.elementary import exp, log1p_each
 from fastsoftmax.kernels.rows.vecmath import CHUNK, add, distance
 from fastsoftmax.kernels.simd import (
@@ -92,60 +91,25 @@ def sum_strip(like, start, stride, length, count, added, arguments):
     return total + select(equal(lost, lost), lost, splat(like, 0))  # NaN where the sum is infinite
 
 
+@inlined
 def log_sums(ones, others, lane, logs):
-    """logs: log(ones + others) of each lane, in float64. lane: scratch of the dtype of ones."""
-    (_log_sums_32 if lane.dtype == np.float32 else _log_sums_64)(ones, others, lane, logs)
-
-
-def log_sums_of_lanes(ones, others, lane, logs):
-    """The same as a vector of the dtype of ones."""
-    return (_log_sums_of_lanes_32 if lane.dtype == np.float32 else _log_sums_of_lanes_64)(ones, others, lane, logs)
-
-
-@inlined_overload(log_sums)
-def _log_sums_jitted(ones, others, lane, logs):
-    if ones.kind == types.float32:
-        return lambda ones, others, lane, logs: _log_sums_32(ones, others, lane, logs)
-    return lambda ones, others, lane, logs: _log_sums_64(ones, others, lane, logs)
-
-
-@inlined_overload(log_sums_of_lanes)
-def _log_sums_of_lanes_jitted(ones, others, lane, logs):
-    if ones.kind == types.float32:
-        return lambda ones, others, lane, logs: _log_sums_of_lanes_32(ones, others, lane, logs)
-    return lambda ones, others, lane, logs: _log_sums_of_lanes_64(ones, others, lane, logs)
-
-
-@inlined
-def _log_sums_32(ones, others, lane, logs):
-    width = lanes(lane)
-    store(ones, lane, 0)
-    for r in range(width):
-        logs[r] = np.float64(lane[r]) - 1.0
-    store(others, lane, 0)
-    for r in range(width):
-        logs[r] += np.float64(lane[r])
-    log1p_each(logs, width)
-
-
-@inlined
-def _log_sums_64(ones, others, lane, logs):
-    store((ones - splat(lane, 1)) + others, logs, 0)
-    log1p_each(logs, lanes(lane))
-
-
-@inlined
-def _log_sums_of_lanes_32(ones, others, lane, logs):
-    _log_sums_32(ones, others, lane, logs)
+    # log(ones + others) of each lane, into float64 logs. lane: scratch of the dtype of ones
+    _into_logs(ones, others, lane)
     for r in range(lanes(lane)):
-        lane[r] = logs[r]
+        logs[r] = np.float64(lane[r])
+
+
+@inlined
+def log_sums_of_lanes(ones, others, lane):
+    # the same as a vector of the dtype of ones
+    _into_logs(ones, others, lane)
     return load(lane, 0)
 
 
 @inlined
-def _log_sums_of_lanes_64(ones, others, lane, logs):
-    _log_sums_64(ones, others, lane, logs)
-    return load(logs, 0)
+def _into_logs(ones, others, lane):
+    store((ones - splat(lane, 1)) + others, lane, 0)
+    log1p_each(lane, lanes(lane))
 
 
 @inlined

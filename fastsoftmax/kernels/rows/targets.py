@@ -16,6 +16,8 @@ from fastsoftmax.kernels.simd import (
 )
 from fastsoftmax.kernels.views import matrix, part
 
+LABELS = 512  # that are looked at together
+
 
 @inlined
 def target_of(like, labels, distribution, n, n_columns, class_weight, smoothing):
@@ -56,10 +58,15 @@ def weight_taking_part(labels, distribution, sample_weight, class_weight):
 @kernel
 def first_bad_label(labels, n_classes, ignored, ignores):
     # labels (N,) int64 -> the first index of a label outside 0 .. n_classes - 1, or -1; `ignored` is right if `ignores`
-    for n in range(labels.shape[0]):
-        if labels[n] < 0 or labels[n] >= n_classes:
-            if not (ignores and labels[n] == ignored):
-                return n
+    for begin in range(0, labels.shape[0], LABELS):
+        end = min(begin + LABELS, labels.shape[0])
+        outside = False
+        for n in range(begin, end):  # no exit, so that LLVM makes vectors of it
+            outside |= (labels[n] < 0) | (labels[n] >= n_classes)
+        if outside:
+            for n in range(begin, end):
+                if (labels[n] < 0 or labels[n] >= n_classes) and not (ignores and labels[n] == ignored):
+                    return n
     return -1
 
 
