@@ -5,20 +5,16 @@ import re
 import numpy as np
 import pytest
 
+import fastsoftmax as fs
+from fastsoftmax.cli import backpropagation as steps
 from fastsoftmax.cli.explain import explain
 
 
 def matrix_after(text, line_start):
     """The numbers printed below the step that begins with line_start."""
-    lines = text.split(f"\n{line_start}", 1)[1].splitlines()[1:]
-    numbers = []
-    for line in lines:
-        if line.strip().startswith(("in components", "as matrices")):
-            continue
-        if line.strip() and not line.strip().startswith("["):
-            break
-        numbers.append([float(n) for n in re.findall(r"-?\d+\.\d+", line)])
-    return np.array([row for row in numbers if row])
+    printed = re.search(r"(?:^\s*\[.*\n|^\n)+", text.split(f"\n{line_start}", 1)[1], re.MULTILINE)[0]
+    rows = [[float(n) for n in re.findall(r"-?\d+\.\d+", line)] for line in printed.splitlines()]
+    return np.array([row for row in rows if row])
 
 
 def test_the_numbers_are_those_of_backpropagation():
@@ -63,10 +59,40 @@ def test_shapes_formulas_and_verdicts():
     ):
         assert formula in text
     verdicts = re.findall(r"-> (.*) (are equal|differ):", text)
-    assert [verdict for _, verdict in verdicts] == ["are equal", "are equal", "are equal", "differ", "are equal"]
+    assert [verdict for _, verdict in verdicts] == [*["are equal"] * 4, "differ"]
     assert "the first number: (-4.9426) (0.0909) + (0.0000) (-0.0477) + (0.0000) (-0.0432) = -0.4494" in text
     assert "-0.0000 " not in text
     assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_the_map():
+    """Each gradient stands across from what it is the gradient of, with the same shape."""
+    rows = explain(2, 4, 3).split("\n1. Forward")[0].splitlines()
+    across = [re.findall(r"(dL/d)?(\w) (\([\d, ]+\))", row) for row in rows if "dL/d" in row and "(2" in row]
+    assert [len(found) for found in across] == [6, 2, 2]
+    for found in across:
+        half = len(found) // 2
+        assert [(name, shape) for _, name, shape in found[:half]] == [(name, shape) for _, name, shape in found[half:]]
+        assert [grad for grad, *_ in found] == [""] * half + ["dL/d"] * half
+
+
+def test_the_code_gives_the_numbers():
+    """All lines of NumPy one after the other, and those of fastsoftmax, as the reader would type them."""
+    batch = steps.random_batch(3, 4, 5, 1)
+    given = {"X": batch.X, "W": batch.weight, "b": batch.bias, "labels": batch.labels, "N": 3, "C": 5}
+    by_numpy, by_fast = {"np": np, **given}, {"np": np, "fs": fs, **given}
+    grad_probs = steps.loss_to_probs(batch)
+    ways = [steps.jacobian(batch), *(way(batch, grad_probs.value) for way in (steps.naive, steps.fast))]
+    main = [*steps.forward(batch), grad_probs, *ways, steps.collapsed(batch), *steps.to_weights(batch)]
+    n_fast = 0
+    for step in (*main, *steps.squared_error(batch)):
+        exec(step.numpy, by_numpy)
+        exec(f"{step.numpy}\n{step.fast}", by_fast)  # where it says that nothing is called, NumPy's stays
+        name = {"naive": "dZ", "fast": "dZ", "dP2": "dP", "naive2": "dZ", "fast2": "dZ"}.get(step.key, step.key)
+        np.testing.assert_allclose(by_numpy[name], step.value, rtol=1e-13, atol=1e-15, err_msg=step.numpy)
+        np.testing.assert_allclose(by_fast[name], step.value, rtol=1e-13, atol=1e-15, err_msg=step.fast)
+        n_fast += "fs." in step.fast
+    assert n_fast == 7
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 1, 2), (3, 2, 5)])

@@ -1,15 +1,31 @@
-"""Backpropagation through softmax, step by step, with numbers: the shape of each factor, and where dW and db come from.
+"""Backpropagation through softmax, step by step, as text: the shape of each factor, and where dW and db come from.
 
-`explain` makes the text in four parts: the way forward, the way back to the logits for each of the two losses, and the
-way on to the weights. Every equality in it is computed both ways, and told from the numbers.
+`explain` begins with the way there and back as a map, and goes it in four parts. Every equality in it is computed both
+ways, and told from the numbers.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from fastsoftmax import functional, reference
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.cli import backpropagation as steps
+from fastsoftmax.cli.backpropagation import Batch, Step
+
+QUESTION = """\
+The question: softmax turns C numbers into C numbers, so its derivative is a matrix, one for each sample. How does that
+matrix multiply the gradient of the loss, and where do dL/dW and dL/db come from? The whole way, with the shapes here:
+
+"""
+RULES = """\
+Four rules settle every shape:
+ 1. A gradient has the shape of what it is the gradient of: dL/dW is (C, D) because W is. Look across the map.
+ 2. softmax takes each sample, a row of C numbers, by itself: N samples have N Jacobians of (C, C), not one larger one.
+ 3. Row times matrix is a row again, (1, C) (C, C) = (1, C): the inner sizes are equal and vanish.
+ 4. W and b serve every sample, so their gradients are sums over the samples, and N vanishes. X, Z and P keep it.
+
+Indices: n is a sample, d a feature, c (or i, j, k) a class.
+The lines of code run in this order, given X, W, b, labels, N and C, with numpy as np and fastsoftmax as fs."""
 
 
 def explain(n_samples: int = 2, n_features: int = 4, n_classes: int = 3, random_state: int = 0) -> str:
@@ -37,161 +53,121 @@ def explain(n_samples: int = 2, n_features: int = 4, n_classes: int = 3, random_
     >>> print(explain(1, 2, 2).splitlines()[0])
     Softmax regression on a batch of N = 1 samples with D = 2 features, C = 2 classes.
     """
-    for name, size in (("n_samples", n_samples), ("n_features", n_features), ("n_classes", n_classes)):
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-    rng = np.random.default_rng(random_state)
-    X = rng.integers(-20, 21, (n_samples, n_features)) / 10
-    weight = rng.integers(-10, 11, (n_classes, n_features)) / 10
-    bias = rng.integers(-5, 6, n_classes) / 10
-    labels = rng.integers(0, n_classes, n_samples)
-    probs, targets = functional.softmax(functional.dense(X, weight, bias)), reference.one_hot(labels, n_classes)
+    batch = steps.random_batch(n_samples, n_features, n_classes, random_state)
     sizes = f"N = {n_samples} samples with D = {n_features} features, C = {n_classes} classes."
-    lines = [f"Softmax regression on a batch of {sizes}", *_forward(X, weight, bias, labels)]
-    lines += [*_back_to_logits("cross-entropy", probs, targets), *_cross_entropy_collapses(probs, targets)]
-    lines += [*_back_to_logits("squared error", probs, targets), *_squared_error_does_not(probs, targets)]
-    lines += _back_to_weights(X, weight, (probs - targets) / n_samples)
+    lines = [f"Softmax regression on a batch of {sizes}", "", *QUESTION.splitlines(), *_map(batch), RULES]
+    for part in (_forward, _back_to_logits, _back_to_weights, _squared_error):
+        lines += part(batch)
     return "\n".join(lines)
 
 
-def _forward(X: Array, weight: Array, bias: Array, labels: Array) -> Iterator[str]:
-    logits = functional.dense(X, weight, bias)
-    targets = reference.one_hot(labels, len(weight))
+def _map(batch: Batch) -> Iterator[str]:
+    """Forward down the left, back up the right: each gradient stands across from what it is the gradient of."""
+    (n, d), c = batch.X.shape, len(batch.weight)
+    layer = "times W, times X, times 1"
+    rows = (
+        ("forward", "back"),
+        ("", ""),
+        (f"X ({n}, {d})   W ({c}, {d})   b ({c},)", f"dL/dX ({n}, {d})   dL/dW ({c}, {d})   dL/db ({c},)"),
+        ("      |", "      ^"),
+        ("      |  Z = X W^T + b", f"      |  {layer}"),
+        ("      v", "      |"),
+        (f"    Z ({n}, {c})", f"    dL/dZ ({n}, {c})"),
+        ("      |", "      ^"),
+        ("      |  softmax of each row", f"      |  times J ({n}, {c}, {c}), a matrix for each sample, or without it"),
+        ("      v", "      |"),
+        (f"    P ({n}, {c})", f"    dL/dP ({n}, {c})"),
+        ("      |", "      ^"),
+        (f"      |  loss, with the targets Y ({n}, {c})", "      |"),
+        ("      +--------> L, one number " + "-" * 13, "------+"),
+    )
+    width = max(42, *(len(left) + 3 for left, _ in rows))
+    for left, right in rows:
+        fill = "-" if right.startswith("-") else " "
+        yield f"    {left.ljust(width, fill)}{right}".rstrip()
+    yield ""
+
+
+def _forward(batch: Batch) -> Iterator[str]:
     yield from _title("1. Forward")
-    yield "Indices: n is a sample, d a feature, c (or i, j, k) a class. Behind each name stands its shape."
-    yield from _step("X, the samples, one a row", X, "(N, D)")
-    yield from _step("W, the weights, one row a class (many textbooks have the transpose, (D, C))", weight, "(C, D)")
-    yield from _step("b, the biases", bias, "(C,)")
-    yield from _step(
-        "Z, the logits", logits, "(N, C)", "z_nc = sum_d X_nd W_cd + b_c", "Z = X W^T + b    (N, D) (D, C) + (C,)"
-    )
-    yield from _step(
-        "P, the probabilities: each row sums to 1",
-        functional.softmax(logits),
-        "(N, C)",
-        "p_nc = exp(z_nc) / sum_k exp(z_nk)",
-    )
-    yield from _step(
-        f"Y, the targets: the labels {labels} one-hot", targets, "(N, C)", "y_nc = 1 if c is the label of n, else 0"
-    )
-    loss = functional.cross_entropy(logits, labels)
-    yield from _step("L, the loss: mean cross-entropy, one number", loss, "()", "L = -1/N sum_n sum_c y_nc log p_nc")
+    for step in steps.forward(batch):
+        yield from _step(step)
 
 
-def _back_to_logits(loss: str, probs: Array, targets: Array) -> Iterator[str]:
-    if loss == "cross-entropy":
-        grad_probs = reference.cross_entropy_grad_probs(probs, targets) / len(probs)
-        number, formula = 2, "dL/dp_nc = -1/N y_nc / p_nc"
-    else:
-        grad_probs = reference.squared_error_grad_probs(probs, targets) / len(probs)
-        number, formula = 3, "L = 1/N sum_n sum_c (p_nc - y_nc)^2, so dL/dp_nc = 2/N (p_nc - y_nc)"
-    yield from _title(f"{number}. Back to the logits: {loss}")
-    yield from _step("dL/dP, what the loss sends back: a vector for each sample", grad_probs, "(N, C)", formula)
-    jacobian = reference.softmax_jacobian(probs)
-    if loss == "cross-entropy":
-        yield "    The 1/N of the mean comes in here, once; no later step has another."
-        yield ""
-        yield "Every p_i depends on every z_j of its sample, through the sum that it is divided by: each sample has a"
-        yield "matrix of derivatives. From here to the logits each sample goes its own way, and n is left out."
-        yield from _step(
-            "J, the Jacobian of softmax: a matrix for each sample, symmetric",
-            jacobian,
-            "(N, C, C)",
-            "J_ij = dp_i/dz_j = p_i (delta_ij - p_j)    delta_ij = 1 if i = j, else 0",
-            "J = diag(p) - p p^T    (C, C) - (C, 1) (1, C)",
-        )
-    by_jacobian = reference.softmax_vjp(probs, grad_probs)
-    yield from _step(
-        "dL/dZ the naive way: vector times matrix, for each sample",
-        by_jacobian,
-        "(N, C)",
-        "dL/dz_j = sum_i dL/dp_i J_ij",
-        "dL/dz = dL/dp J    (1, C) (C, C) = (1, C)",
-    )
-    if loss == "cross-entropy":
-        pairs = zip(grad_probs[0, :4] + 0.0, jacobian[0, :4, 0], strict=True)  # -0 is 0
-        terms = " + ".join(f"({u:.4f}) ({j:.4f})" for u, j in pairs)
-        more = " + ..." if probs.shape[1] > 4 else ""
-        yield f"    the first number: {terms}{more} = {by_jacobian[0, 0]:.4f}"
-        yield "    J is symmetric, so J times the column dL/dp gives the same: vjp and jvp of softmax are one map."
-        yield ""
-        yield "Put p_i (delta_ij - p_j) for J_ij, and write <a, b> for the inner product sum_i a_i b_i:"
-        yield "    sum_i dL/dp_i p_i delta_ij - sum_i dL/dp_i p_i p_j  =  dL/dp_j p_j - p_j <dL/dp, p>"
-    by_vjp = functional.softmax_vjp(probs, grad_probs)
-    yield from _step(
-        "dL/dZ the fast way: one inner product for each sample, and no matrix",
-        by_vjp,
-        "(N, C)",
-        "dL/dz_j = p_j (dL/dp_j - <dL/dp, p>)    O(C) steps for each sample, not O(C^2)",
-    )
-    yield _verdict("The two ways", by_jacobian, by_vjp)
-
-
-def _cross_entropy_collapses(probs: Array, targets: Array) -> Iterator[str]:
-    by_vjp = functional.softmax_vjp(probs, reference.cross_entropy_grad_probs(probs, targets) / len(probs))
-    collapsed = (probs - targets) / len(probs)
+def _back_to_logits(batch: Batch) -> Iterator[str]:
+    grad_probs = steps.loss_to_probs(batch)
+    jacobian, naive, fast = steps.jacobian(batch), *(way(batch, grad_probs.value) for way in (steps.naive, steps.fast))
+    yield from _title("2. Back to the logits")
+    yield from _step(grad_probs)
+    yield "    The 1/N of the mean comes in here, once; no later step has another."
+    yield ""
+    yield "Every p_i depends on every z_j of its sample, through the sum that it is divided by: each sample has a"
+    yield "matrix of derivatives. From here to the logits each sample goes its own way, and n is left out."
+    yield from _step(jacobian)
+    yield from _step(naive)
+    pairs = zip(grad_probs.value[0, :4] + 0.0, jacobian.value[0, :4, 0], strict=True)  # -0 is 0
+    terms = " + ".join(f"({u:.4f}) ({j:.4f})" for u, j in pairs)
+    more = " + ..." if batch.probs.shape[1] > 4 else ""
+    yield f"    the first number: {terms}{more} = {naive.value[0, 0]:.4f}"
+    yield "    J is symmetric, so J times the column dL/dp gives the same: vjp and jvp of softmax are one map."
+    yield ""
+    yield "Put p_i (delta_ij - p_j) for J_ij, and write <a, b> for the inner product sum_i a_i b_i:"
+    yield "    sum_i dL/dp_i p_i delta_ij - sum_i dL/dp_i p_i p_j  =  dL/dp_j p_j - p_j <dL/dp, p>"
+    yield from _step(fast)
+    yield _verdict("The two ways", naive.value, fast.value)
     yield ""
     yield "With cross-entropy it collapses: p_j dL/dp_j = -1/N y_j, and <dL/dp, p> = -1/N sum_i y_i = -1/N, so"
-    yield from _step("dL/dZ = (P - Y) / N", collapsed, "(N, C)", "dL/dz_nc = 1/N (p_nc - y_nc)")
-    yield _verdict("The formula and the chain rule", collapsed, by_vjp)
+    collapsed = steps.collapsed(batch)
+    yield from _step(collapsed)
+    yield _verdict("The formula and the chain rule", collapsed.value, fast.value)
 
 
-def _squared_error_does_not(probs: Array, targets: Array) -> Iterator[str]:
-    by_vjp = functional.softmax_vjp(probs, reference.squared_error_grad_probs(probs, targets) / len(probs))
-    yield ""
-    yield "With squared error nothing cancels: no p_j is divided by, and the factor p_j stays."
-    yield _verdict("2/N (P - Y) and the chain rule", 2 * (probs - targets) / len(probs), by_vjp)
-
-
-def _back_to_weights(X: Array, weight: Array, grad_logits: Array) -> Iterator[str]:
-    grad_X, grad_weight, grad_bias = functional.dense_vjp(X, weight, grad_logits)
-    yield from _title("4. Back to the weights, with G = dL/dZ of cross-entropy")
+def _back_to_weights(batch: Batch) -> Iterator[str]:
+    outer, grad_weight, *others = steps.to_weights(batch)
+    yield from _title("3. Back to the weights, with G = dL/dZ")
     yield "z_nc = sum_d X_nd W_cd + b_c: every sample uses W_cd, with its own factor X_nd, and b_c, with the factor 1."
     yield "So both gradients are sums over the samples. X_nd is used by every class, with W_cd: a sum over the classes."
-    outer = grad_logits[:, :, None] * X[:, None, :]
-    yield from _step(
-        "one outer product for each sample: column G_n times row X_n",
-        outer,
-        "(N, C, D)",
-        "G_nc X_nd",
-        "(C, 1) (1, D) for each n",
-    )
-    yield from _step(
-        "dL/dW, their sum: the same as one matrix product",
-        grad_weight,
-        "(C, D)",
-        "dL/dW_cd = sum_n G_nc X_nd",
-        "dL/dW = G^T X    (C, N) (N, D)",
-    )
-    yield _verdict("The sum of outer products and the matrix product", outer.sum(axis=0), grad_weight)
-    yield from _step("dL/db", grad_bias, "(C,)", "dL/db_c = sum_n G_nc", "the sum of the rows of G")
-    yield from _step(
-        "dL/dX, what a layer below would get",
-        grad_X,
-        "(N, D)",
-        "dL/dX_nd = sum_c G_nc W_cd",
-        "dL/dX = G W    (N, C) (C, D)",
-    )
+    yield from _step(outer)
+    yield from _step(grad_weight)
+    yield _verdict("The sum of outer products and the matrix product", outer.value.sum(axis=0), grad_weight.value)
+    for step in others:
+        yield from _step(step)
+
+
+def _squared_error(batch: Batch) -> Iterator[str]:
+    grad_probs, naive, fast = steps.squared_error(batch)
+    yield from _title("4. Another loss: squared error")
+    yield "Only dL/dP is another. J, the two ways and the way on to the weights stay as they are."
+    for step in (grad_probs, naive, fast):
+        yield from _step(step)
+    yield _verdict("The two ways", naive.value, fast.value)
+    yield ""
+    yield "Here nothing cancels: no p_j is divided by, and the factor p_j stays."
+    yield _verdict("2/N (P - Y) and the chain rule", grad_probs.value, fast.value)
 
 
 def _title(text: str) -> Iterator[str]:
     yield from ("", text, "=" * len(text))
 
 
-def _step(name: str, value: Array | None, shape: str, components: str = "", matrices: str = "") -> Iterator[str]:
-    value = np.asarray(value)
-    numbers = ", ".join(str(n) for n in value.shape) + ("," if value.ndim == 1 else "")
+def _step(step: Step) -> Iterator[str]:
+    numbers = ", ".join(str(n) for n in step.value.shape) + ("," if step.value.ndim == 1 else "")
     yield ""
-    yield f"{name}    {shape} = ({numbers})" if numbers else f"{name}    a scalar"
-    if components:
-        yield f"    in components    {components}"
-    if matrices:
-        yield f"    as matrices      {matrices}"
-    shown = value + 0.0  # -0 is 0
+    yield f"{step.title}    {step.shape} = ({numbers})" if numbers else f"{step.title}    a scalar"
+    said = (
+        ("in components", step.components),
+        ("as matrices", step.matrices),
+        ("in NumPy", step.numpy),
+        ("in fastsoftmax", step.fast),
+    )
+    for label, text in said:
+        for number, line in enumerate(text.splitlines()):
+            yield f"    {'' if number else label:<14}    {line}"
+    shown = step.value + 0.0  # -0 is 0
     text = np.array2string(
         shown, precision=4, suppress_small=True, floatmode="fixed", threshold=200, max_line_width=116
     )
-    yield from ("    " + line for line in text.splitlines())
+    yield from (f"    {line}".rstrip() for line in text.splitlines())
 
 
 def _verdict(what: str, a: Array, b: Array) -> str:
