@@ -106,7 +106,7 @@ def loss_to_probs(batch: Batch) -> Step:
     grad_probs = reference.cross_entropy_grad_probs(batch.probs, batch.targets) / len(batch.X)
     return Step(
         "dP", "dL/dP, what the loss sends back: a vector for each sample", "(N, C)", grad_probs,
-        "dL/dp_nc = -1/N y_nc / p_nc", "", "dP = -Y / P / N", "# never needed: see dL/dZ = (P - Y) / N",
+        "dL/dp_nc = -1/N y_nc / p_nc", "", "dP = -Y / P / N", "# never needed: see (P - Y) / N below",
     )  # fmt: skip
 
 
@@ -131,13 +131,21 @@ def naive(batch: Batch, grad_probs: Array, key: str = "naive") -> Step:
     )  # fmt: skip
 
 
+def inner(batch: Batch, grad_probs: Array, key: str = "inner") -> Step:
+    """All that the entries of a sample need to know of each other."""
+    return Step(
+        key, "<dL/dp, p>, one number for each sample", "(N,)", (grad_probs * batch.probs).sum(axis=1),
+        "s_n = sum_i dL/dp_ni p_ni", "", "inner = (dP * P).sum(axis=1)", "# in the call below",
+    )  # fmt: skip
+
+
 def fast(batch: Batch, grad_probs: Array, key: str = "fast") -> Step:
     """dL/dZ without it."""
     return Step(
-        key, "dL/dZ the fast way: one inner product for each sample, and no matrix", "(N, C)",
+        key, "dL/dZ the fast way: with that number, and no matrix", "(N, C)",
         functional.softmax_vjp(batch.probs, grad_probs),
         "dL/dz_j = p_j (dL/dp_j - <dL/dp, p>)    O(C) steps for each sample, not O(C^2)", "",
-        "dZ = P * (dP - (dP * P).sum(axis=1, keepdims=True))", "dZ = fs.softmax_vjp(P, dP)",
+        "dZ = P * (dP - inner[:, None])", "dZ = fs.softmax_vjp(P, dP)",
     )  # fmt: skip
 
 
@@ -180,8 +188,21 @@ def squared_error(batch: Batch) -> Iterator[Step]:
     grad_probs = reference.squared_error_grad_probs(batch.probs, batch.targets) / len(batch.X)
     yield Step(
         "dP2", "dL/dP of L = 1/N sum_n sum_c (p_nc - y_nc)^2", "(N, C)", grad_probs,
-        "dL/dp_nc = 2/N (p_nc - y_nc)", "", "dP = 2 * (P - Y) / N", "# never needed: see the next step but one",
+        "dL/dp_nc = 2/N (p_nc - y_nc)", "", "dP = 2 * (P - Y) / N", "# never needed: see below",
     )  # fmt: skip
     yield naive(batch, grad_probs, "naive2")
+    yield inner(batch, grad_probs, "inner2")
     step = fast(batch, grad_probs, "fast2")
     yield replace(step, fast=f"{step.fast}\nL, dZ = fs.squared_error_value_and_grad(Z, labels)    # or in one call")
+
+
+def main_way(batch: Batch) -> Iterator[Step]:
+    """All steps with cross-entropy, in order."""
+    yield from forward(batch)
+    grad_probs = loss_to_probs(batch)
+    yield grad_probs
+    yield jacobian(batch)
+    for step in (naive, inner, fast):
+        yield step(batch, grad_probs.value)
+    yield collapsed(batch)
+    yield from to_weights(batch)

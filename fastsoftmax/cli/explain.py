@@ -96,7 +96,8 @@ def _forward(batch: Batch) -> Iterator[str]:
 
 def _back_to_logits(batch: Batch) -> Iterator[str]:
     grad_probs = steps.loss_to_probs(batch)
-    jacobian, naive, fast = steps.jacobian(batch), *(way(batch, grad_probs.value) for way in (steps.naive, steps.fast))
+    jacobian, fast = steps.jacobian(batch), steps.fast(batch, grad_probs.value)
+    naive, inner = steps.naive(batch, grad_probs.value), steps.inner(batch, grad_probs.value)
     yield from _title("2. Back to the logits")
     yield from _step(grad_probs)
     yield "    The 1/N of the mean comes in here, once; no later step has another."
@@ -113,6 +114,7 @@ def _back_to_logits(batch: Batch) -> Iterator[str]:
     yield ""
     yield "Put p_i (delta_ij - p_j) for J_ij, and write <a, b> for the inner product sum_i a_i b_i:"
     yield "    sum_i dL/dp_i p_i delta_ij - sum_i dL/dp_i p_i p_j  =  dL/dp_j p_j - p_j <dL/dp, p>"
+    yield from _step(inner)
     yield from _step(fast)
     yield _verdict("The two ways", naive.value, fast.value)
     yield ""
@@ -135,10 +137,10 @@ def _back_to_weights(batch: Batch) -> Iterator[str]:
 
 
 def _squared_error(batch: Batch) -> Iterator[str]:
-    grad_probs, naive, fast = steps.squared_error(batch)
+    grad_probs, naive, inner, fast = steps.squared_error(batch)
     yield from _title("4. Another loss: squared error")
     yield "Only dL/dP is another. J, the two ways and the way on to the weights stay as they are."
-    for step in (grad_probs, naive, fast):
+    for step in (grad_probs, naive, inner, fast):
         yield from _step(step)
     yield _verdict("The two ways", naive.value, fast.value)
     yield ""
