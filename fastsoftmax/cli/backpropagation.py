@@ -193,7 +193,10 @@ def squared_error(batch: Batch) -> Iterator[Step]:
     yield naive(batch, grad_probs, "naive2")
     yield inner(batch, grad_probs, "inner2")
     step = fast(batch, grad_probs, "fast2")
-    yield replace(step, fast=f"{step.fast}\nL, dZ = fs.squared_error_value_and_grad(Z, labels)    # or in one call")
+    yield replace(
+        step,
+        fast=f"{step.fast}\n# or in one call, from the logits:\nL, dZ = fs.squared_error_value_and_grad(Z, labels)",
+    )
 
 
 def main_way(batch: Batch) -> Iterator[Step]:
