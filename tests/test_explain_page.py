@@ -1,6 +1,7 @@
 """The page: well-formed, without network, with the numbers of reference.py; and in Chromium, if it is there, usable."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+import fastsoftmax as fs
 from fastsoftmax import reference
 from fastsoftmax.cli.explain_page import explain_page
 from fastsoftmax.cli.main import main
@@ -95,6 +97,15 @@ def test_its_numbers_are_those_of_the_reference(sizes):
     for key, numbers in expected.items():
         np.testing.assert_allclose(value[key], numbers, rtol=1e-12, atol=1e-15, err_msg=key)
         assert value[key].shape == tuple(letters[axis] for axis in data["steps"][key]["axes"])
+
+
+def test_the_one_call_at_the_end_gives_the_gradients():
+    page = explain_page()
+    steps = data_of(page)["steps"]
+    given = {"fs": fs, "labels": data_of(page)["labels"], **{key: np.array(steps[key]["value"]) for key in "XWb"}}
+    exec(re.search(r"<code>(.*?)</code>", page, re.DOTALL)[1], given)
+    for key, found in (("L", given["L"]), ("dW", given["grads"].weight), ("db", given["grads"].bias)):
+        np.testing.assert_allclose(found, steps[key]["value"], rtol=1e-12, err_msg=key)
 
 
 def test_sizes_out_of_range():
@@ -190,6 +201,22 @@ def test_browser_shows_each_number_of_any_sizes(open_page):
         assert {entry.split(",")[0] for entry, _ in cells} == steps.keys() - {"fast2", "inner2"}
         drawn = {entry.split(",")[0] for entry in seen(browser, "#diagram [data-entry]")}
         assert drawn == {"X", "W", "b", "Z", "P", "Y", "L", "dP", "J", "dZ", "dW", "db", "dX"}
+
+
+def test_browser_says_how_each_number_comes_about(open_page):
+    """What stands behind the colon, computed with the rounded numbers that it shows."""
+    browser = open_page(3, 2, 4)
+    script = "return [...document.querySelectorAll('td[aria-label]')].map((td) => [td.dataset.entry, td.ariaLabel])"
+    said = dict(browser.execute_script(script))
+    told = set()
+    for label in said.values():
+        _, value, how = re.fullmatch(r"(.*) = (\S+?)(?:: (.*))?", label.replace("−", "-").replace("×", "*")).groups()
+        if how and "label" not in how:
+            computed = eval(re.sub(r"log ([\d.]+)", r"log(\1)", how), {"exp": math.exp, "log": math.log})
+            assert computed == pytest.approx(float(value), rel=2e-3, abs=2e-4), label
+            told.add(label.split(" =")[0].split("[")[0])
+    assert told == {"Z", "P", "L", "∂L/∂P", "J", "s", "∂L/∂Z", "outer", "∂L/∂W", "∂L/∂b", "∂L/∂X"}
+    assert len(said) > 150
 
 
 def test_browser_slider_by_keyboard(open_page):

@@ -134,8 +134,8 @@ def naive(batch: Batch, grad_probs: Array, key: str = "naive") -> Step:
 def inner(batch: Batch, grad_probs: Array, key: str = "inner") -> Step:
     """All that the entries of a sample need to know of each other."""
     return Step(
-        key, "<dL/dp, p>, one number for each sample", "(N,)", (grad_probs * batch.probs).sum(axis=1),
-        "s_n = sum_i dL/dp_ni p_ni", "", "inner = (dP * P).sum(axis=1)", "# in the call below",
+        key, "s = <dL/dp, p>, one number for each sample", "(N,)", (grad_probs * batch.probs).sum(axis=1),
+        "s_n = sum_i dL/dp_ni p_ni", "", "s = (dP * P).sum(axis=1)", "# in the call below",
     )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def fast(batch: Batch, grad_probs: Array, key: str = "fast") -> Step:
         key, "dL/dZ the fast way: with that number, and no matrix", "(N, C)",
         functional.softmax_vjp(batch.probs, grad_probs),
         "dL/dz_j = p_j (dL/dp_j - <dL/dp, p>)    O(C) steps for each sample, not O(C^2)", "",
-        "dZ = P * (dP - inner[:, None])", "dZ = fs.softmax_vjp(P, dP)",
+        "dZ = P * (dP - s[:, None])", "dZ = fs.softmax_vjp(P, dP)",
     )  # fmt: skip
 
 

@@ -25,7 +25,8 @@ Four rules settle every shape:
  4. W and b serve every sample, so their gradients are sums over the samples, and N vanishes. X, Z and P keep it.
 
 Indices: n is a sample, d a feature, c (or i, j, k) a class.
-The lines of code run in this order, given X, W, b, labels, N and C, with numpy as np and fastsoftmax as fs."""
+The lines of code run in this order, given X, W, b, labels, N and C, with numpy as np and fastsoftmax as fs.
+The same with pictures, in a browser: fastsoftmax explain --html FILE"""
 
 
 def explain(n_samples: int = 2, n_features: int = 4, n_classes: int = 3, random_state: int = 0) -> str:

@@ -9,7 +9,7 @@ const NAMES = {
   Y: ["Y", "targets"], L: ["L", "loss"], dP: ["∂L/∂P", "gradient at the probabilities"], J: ["J", "Jacobian"],
   naive: ["∂L/∂Z", "gradient at the logits, the naive way"], inner: ["s", "inner products"],
   fast: ["∂L/∂Z", "gradient at the logits, the fast way"], dZ: ["∂L/∂Z", "gradient at the logits"],
-  outer: ["G x", "outer products"], dW: ["∂L/∂W", "gradient at the weights"], db: ["∂L/∂b", "gradient at the biases"],
+  outer: ["outer", "outer products"], dW: ["∂L/∂W", "gradient at the weights"], db: ["∂L/∂b", "gradient at the biases"],
   dX: ["∂L/∂X", "gradient at the samples"], dP2: ["∂L/∂P", "gradient at the probabilities, squared error"],
   naive2: ["∂L/∂Z", "gradient at the logits, squared error"],
 };
@@ -17,7 +17,7 @@ const NAMES = {
 const range = (n) => Array.from({ length: n }, (_, i) => i);
 const at = (key, ...index) => index.reduce((value, i) => value[i], steps[key].value);
 const shown = (number, digits) => number.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
-const long = (number) => shown(number, 4).replace(/\.?0+$/, "");
+const long = (number) => String(Number(number.toPrecision(4))).replaceAll("-", "−");
 const factor = (number) => (number < 0 ? `(${long(number)})` : long(number));
 const product = (a, b) => `${factor(a)} × ${factor(b)}`;
 
