@@ -85,8 +85,8 @@ function cost() {
     `square of C to ${bytes(rows.bytes[0])}, without it as C to ${bytes(rows.bytes[1])}`);
   byId("said").textContent =
     `With ${grouped(nClasses)} classes and ${grouped(nSamples)} samples in the batch the Jacobians take ` +
-    `${bytes(rows.bytes[0])}, the vectors ${bytes(rows.bytes[1])}. The two ways differ by ${difference.toExponential(1)} ` +
-    `at most, computed just now in this page.`;
+    `${bytes(rows.bytes[0])}, the vectors ${bytes(rows.bytes[1])}. ` +
+    `The two ways differ by ${difference.toExponential(1)} at most, computed just now in this page.`;
 }
 
 for (const [id, counts] of Object.entries(COUNTS)) {

@@ -9,8 +9,9 @@ const NAMES = {
   Y: ["Y", "targets"], L: ["L", "loss"], dP: ["∂L/∂P", "gradient at the probabilities"], J: ["J", "Jacobian"],
   naive: ["∂L/∂Z", "gradient at the logits, the naive way"], inner: ["s", "inner products"],
   fast: ["∂L/∂Z", "gradient at the logits, the fast way"], dZ: ["∂L/∂Z", "gradient at the logits"],
-  outer: ["outer", "outer products"], dW: ["∂L/∂W", "gradient at the weights"], db: ["∂L/∂b", "gradient at the biases"],
-  dX: ["∂L/∂X", "gradient at the samples"], dP2: ["∂L/∂P", "gradient at the probabilities, squared error"],
+  outer: ["outer", "outer products"], dW: ["∂L/∂W", "gradient at the weights"],
+  db: ["∂L/∂b", "gradient at the biases"], dX: ["∂L/∂X", "gradient at the samples"],
+  dP2: ["∂L/∂P", "gradient at the probabilities, squared error"],
   naive2: ["∂L/∂Z", "gradient at the logits, squared error"],
 };
 
@@ -61,7 +62,10 @@ const HOW = {
   },
   db: (c) => ({ from: samples.map((n) => ["dZ", n, c]), text: samples.map((n) => factor(at("dZ", n, c))).join(" + ") }),
   dX: (n, d) => SUM(classes, (c) => ["dZ", n, c], (c) => ["W", c, d]),
-  dP2: (n, c) => ({ from: [["P", n, c], ["Y", n, c]], text: `2/${N} × (${long(at("P", n, c))} − ${at("Y", n, c)})` }),
+  dP2: (n, c) => ({
+    from: [["P", n, c], ["Y", n, c]],
+    text: `2/${N} × (${long(at("P", n, c))} − ${at("Y", n, c)})`,
+  }),
   naive2: vjp("dP2"),
 };
 
@@ -98,9 +102,11 @@ function showsEntry(made, key, index) {
   return made;
 }
 
-const indexed = (key, index) =>
-  index.length ? `${NAMES[key][0]}[${index.map((i, k) => `${indexLetters(key)[k]} = ${i}`).join(", ")}]` : NAMES[key][0];
-const indexLetters = (key) => (key === "J" ? ["n", "i", "j"] : steps[key].axes.map((a) => LETTERS[a]));
+function indexed(key, index) {
+  const letters = key === "J" ? ["n", "i", "j"] : steps[key].axes.map((a) => LETTERS[a]);
+  const values = index.map((i, k) => `${letters[k]} = ${i}`).join(", ");
+  return values ? `${NAMES[key][0]}[${values}]` : NAMES[key][0];
+}
 
 function explanation(name) {
   const [key, ...index] = name.split(",").map((part, i) => (i ? Number(part) : part));
@@ -153,8 +159,8 @@ function moveInGrid(event, table) {
   next.focus();
 }
 
-// data-equation="X × W.T + b = Z": names of matrices, between them what is done (_ is a space). M[n] makes a line for each
-// sample, M[+] adds those of all samples
+// data-equation="X × W.T + b = Z": names of matrices, between them what is done (_ is a space).
+// M[n] makes a line for each sample, M[+] adds those of all samples
 function equation(place) {
   const text = place.dataset.equation;
   for (const n of text.includes("[n]") ? samples : [null]) {
@@ -203,15 +209,18 @@ function show(target) {
     from.forEach((name) => shownAt.get(name.join())?.forEach((made) => made.classList.add("source")));
   } else {
     target.setAttribute("aria-describedby", "tip"); // an entry's own label says it all
-    lines.push(...target.getAttribute("data-tip").split("\n").map((line, i) => element(i ? "span" : "b", {}, line)));
+    const [title, ...values] = target.dataset.tip.split("\n");
+    lines.push(element("b", {}, title), ...values.map((line) => element("span", { class: "line" }, line)));
   }
   tip.replaceChildren(...lines);
   tip.hidden = false;
   const box = target.getBoundingClientRect();
-  const x = Math.min(Math.max(8, box.left), document.documentElement.clientWidth - tip.offsetWidth - 8);
-  const above = box.top - tip.offsetHeight - 10;
+  const kept = target.closest(".equation, a").getBoundingClientRect(); // stays in sight
+  const middle = (box.left + box.right - tip.offsetWidth) / 2;
+  const x = Math.max(8, Math.min(middle, document.documentElement.clientWidth - tip.offsetWidth - 8));
+  const above = kept.top - tip.offsetHeight - 4;
   tip.style.left = `${x + scrollX}px`;
-  tip.style.top = `${(above > 0 ? above : box.bottom + 10) + scrollY}px`;
+  tip.style.top = `${(above > 0 ? above : kept.bottom + 4) + scrollY}px`;
 }
 const explained = (event) => event.target.closest?.("[data-entry], [data-tip]");
 let pointed = null, position = "";
