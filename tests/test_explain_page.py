@@ -297,6 +297,13 @@ def test_browser_names_all_that_has_focus(open_page):
     assert len(focusable) > 60
     for element in [*focusable, *browser.find_elements("css selector", "svg, canvas, table, pre")]:
         assert element.accessible_name or element.get_attribute("class") == "cost", element.get_attribute("outerHTML")
+    find(browser, "#diagram a").send_keys("")
+    order = []
+    for _ in range(13):
+        order.append(browser.switch_to.active_element.accessible_name.split(",")[0])
+        browser.switch_to.active_element.send_keys("\ue004")  # Tab
+    assert order == ["X", "W", "b", "Z", "P", "Y", "L", *("∂L/∂P", "J", "∂L/∂Z", "∂L/∂X", "∂L/∂W", "∂L/∂b")]
+    assert browser.switch_to.active_element.get_attribute("name") == "sample"
     for grid in browser.find_elements("css selector", "[role=grid]"):
         assert len(grid.find_elements("css selector", "td[tabindex='0']")) == 1
 

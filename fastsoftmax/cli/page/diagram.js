@@ -35,6 +35,7 @@ function valueLines(key, value) {
 }
 
 const MOST_LINES = 12;
+const boxes = new Map();
 
 // Matrix `key` with its top in the middle at (x, y): a link to its step
 function box(key, x, y, step) {
@@ -68,7 +69,7 @@ function box(key, x, y, step) {
   }
   const top = y - (axes.length === 3 ? (N - 1) * 10 : 0);
   made.append(words(x, top - 10, key === "dZ" ? `G = ${name}` : name, { class: "name" }));
-  diagram.append(made);
+  boxes.set(key, made);
 }
 
 function operation(x, y, text, w = 250) {
@@ -183,3 +184,5 @@ const place = layout();
 drawForward(place);
 drawBack(place);
 drawMiddle(place);
+// In the order of the computation, which Tab and screen readers follow
+for (const key of ["X", "W", "b", "Z", "P", "Y", "L", "dP", "J", "dZ", "dX", "dW", "db"]) diagram.append(boxes.get(key));
