@@ -1,11 +1,14 @@
 """The direct way for small plain arrays: the same bits as through the gate, and nothing written when it refuses."""
 
+import sys
+
 import numpy as np
 import pytest
-from helpers import FLOATS, rng, same_bits, uneven
+from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
 from fastsoftmax.kernels.rows import direct
+from fastsoftmax.kernels.threads import LIGHT
 
 SHAPES = [(1, 1), (1, 10), (7, 3), (5, 37), (3, 600)]
 
@@ -86,3 +89,72 @@ def test_what_a_dense_layer_gives_goes_the_direct_way(dtype, monkeypatch):
     logits = fs.dense(np.ones((4, 3), dtype), np.ones((5, 3), dtype))
     monkeypatch.setattr("fastsoftmax.functional.losses._evaluate", None)
     fs.cross_entropy_value_and_grad(logits, np.arange(4))
+
+
+def through(monkeypatch):
+    """What is called from now on: the gate must not be, and the list has the work that is handed to threads."""
+    handed = []
+
+    def run(kernel, work, *arguments):
+        handed.append(work)
+        return threads_run(kernel, work, *arguments)
+
+    for name in ("softmax", "losses"):
+        module = sys.modules[f"fastsoftmax.functional.{name}"]
+        threads_run = module.run
+        monkeypatch.setattr(module, "Rows", None)
+        monkeypatch.setattr(module, "run", run)
+    return handed
+
+
+@pytest.mark.skipif(not JIT, reason="without the JIT it is too slow for arrays of this size")
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("with_out", [False, True])
+def test_plain_matrices_skip_the_gate_and_small_ones_the_threads(dtype, with_out, monkeypatch):
+    handed = through(monkeypatch)
+    for n_rows, parts in ((3, 0), (LIGHT // 10 + 1, 1)):  # LIGHT is the larger limit
+        logits, labels = uneven((n_rows, 10), dtype), np.arange(n_rows) % 10
+        out = {"out": np.empty_like(logits)} if with_out else {}
+        calls = {name: (logits,) for name in ("softmax", "log_softmax")}
+        calls |= {f"{name}softmax_{kind}": (logits, logits) for name in ("", "log_") for kind in ("jvp", "vjp")}
+        calls |= {f"{name}_value_and_grad": (logits, labels) for name in ("cross_entropy", "squared_error")}
+        for name, arguments in calls.items():
+            result = getattr(fs, name)(*arguments, **out)
+            result = result[1] if isinstance(result, tuple) else result
+            assert result is out.get("out", result)
+            assert result.dtype == dtype
+            assert handed == [logits.size] * parts, name
+            handed.clear()
+        assert fs.logsumexp(logits).shape == (n_rows,)
+        handed.clear()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy_value_and_grad", "squared_error_value_and_grad"])
+def test_any_option_leads_through_the_gate(name):
+    """Of a plain matrix with plain labels the direct way takes no options: each alone gives what it gives to a list."""
+    logits, labels = uneven((6, 4)), np.array([0, 3, 1, 1, 2, 0])
+    options = [
+        {"sample_weight": np.linspace(0, 2, 6)},
+        {"class_weight": np.linspace(0.5, 2, 4)},
+        {"label_smoothing": 0.25},
+        {"ignore_index": 1},
+        {"reduction": "sum"},
+        {"reduction": "none"},
+    ]
+    plain = getattr(fs, name)(logits, labels)
+    for option in options:
+        loss, grad = getattr(fs, name)(logits, labels, **option)
+        same_loss, same_grad = getattr(fs, name)(logits.tolist(), labels.tolist(), **option)
+        assert same_bits(loss, same_loss)
+        assert same_bits(grad, same_grad)
+        assert not same_bits(grad, plain[1])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy_value_and_grad", "squared_error_value_and_grad"])
+@pytest.mark.parametrize("labels", [np.int32([2, 0, 1]), np.int64([2, 9, 0, 9, 1])[::2], np.uint8([2, 0, 1])])
+def test_labels_that_are_not_plain_go_through_the_gate(name, labels):
+    logits = uneven((3, 4))
+    loss, grad = getattr(fs, name)(logits, labels)
+    same_loss, same_grad = getattr(fs, name)(logits, np.array([2, 0, 1]))
+    assert same_bits(loss, same_loss)
+    assert same_bits(grad, same_grad)

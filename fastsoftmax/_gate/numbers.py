@@ -56,8 +56,8 @@ def read_number(
     number = _number(name, value)
     if not (number >= least and above < number < below):
         limits = {"at least": least, "above": above, "below": below}
-        said = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit))
-        raise ValueError(f"{name} must be finite and {said}, got {value!r}")
+        given = [f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit)]
+        raise ValueError(f"{name} must be {' and '.join(['finite', *given])}, got {value!r}")
     return number
 
 
