@@ -41,6 +41,7 @@ from fastsoftmax.classifier.reports import (
     warn,
     with_callbacks,
 )
+from fastsoftmax.classifier.samples import checked_samples
 from fastsoftmax.classifier.state import State, state_of
 from fastsoftmax.classifier.unfinished import Unfinished, misfit
 from fastsoftmax.training.objective import Network
@@ -57,7 +58,7 @@ def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
 def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
     """X, y and the weights (n_samples,), empty if none are given."""
     X, y = validate_data(
-        estimator, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
+        estimator, checked_samples(X), y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
         multi_output=is_soft(y),
     )  # fmt: skip
     if sample_weight is None:

@@ -1,0 +1,31 @@
+"""What X of a classifier goes through before scikit-learn's validation."""
+
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax._gate.arrays import is_sparse
+from fastsoftmax._gate.samples import Samples
+
+
+def checked_samples(X: Any) -> Any:
+    """X as scikit-learn's validation is to see it: a CSR matrix checked, floats in native byte order, else as it is.
+
+    To convert a CSR matrix, SciPy sorts the caller's own, adds up what is named twice, and writes beyond its arrays if
+    indptr is none; and scikit-learn would make float64 of float32 in another byte order.
+    """
+    if is_sparse(X) and X.format == "csr":
+        Samples(X)
+        dtype = _native(X.data.dtype)
+        if X.data.dtype == dtype:
+            return X
+        size = X.indptr[-1]  # there may be spare room behind
+        return type(X)((X.data[:size].astype(dtype), X.indices[:size], X.indptr), shape=X.shape)
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f" and not X.dtype.isnative:
+        return X.astype(_native(X.dtype))
+    return X
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """float32 for float32 of any byte order, float64 for all else."""
+    return np.dtype(np.float32) if dtype.kind == "f" and dtype.itemsize == 4 else np.dtype(np.float64)
