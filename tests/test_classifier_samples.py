@@ -55,3 +55,12 @@ def test_floats_of_another_byte_order_are_those_of_their_clean_copy():
     assert same_parameters(swapped, clean)
     assert swapped.coef_.dtype == np.float32
     assert same_bits(swapped.predict_proba(X), clean.predict_proba(X.astype("f4")))
+
+
+def test_nan_in_the_spare_room_behind_the_elements_does_not_count():
+    X = csr_array(np.eye(4))
+    right = quiet(fs.SoftmaxClassifier(max_iter=5), X, [0, 1, 0, 1])
+    X.data, X.indices = np.append(X.data, [np.nan, np.inf]), np.append(X.indices, [99, -1])
+    model = quiet(fs.SoftmaxClassifier(max_iter=5), X, [0, 1, 0, 1])
+    assert same_parameters(model, right)
+    assert same_bits(model.predict_proba(X), right.predict_proba(np.eye(4)))

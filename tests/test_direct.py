@@ -115,7 +115,7 @@ def test_plain_matrices_skip_the_gate_and_small_ones_the_threads(dtype, with_out
     for n_rows, parts in ((3, 0), (LIGHT // 10 + 1, 1)):  # LIGHT is the larger limit
         logits, labels = uneven((n_rows, 10), dtype), np.arange(n_rows) % 10
         out = {"out": np.empty_like(logits)} if with_out else {}
-        calls = {name: (logits,) for name in ("softmax", "log_softmax")}
+        calls = dict.fromkeys(("softmax", "log_softmax"), (logits,))
         calls |= {f"{name}softmax_{kind}": (logits, logits) for name in ("", "log_") for kind in ("jvp", "vjp")}
         calls |= {f"{name}_value_and_grad": (logits, labels) for name in ("cross_entropy", "squared_error")}
         for name, arguments in calls.items():

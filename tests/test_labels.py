@@ -148,3 +148,10 @@ def test_parameters_that_a_file_cannot_hold(tmp_path):
     model = fs.SoftmaxClassifier(class_weight={day: 2.0}).fit(X, np.array(["2020-01-01", "2020-01-02"], "M8[D]")[Y])
     with pytest.raises(TypeError, match="cannot be saved: only numbers and text can"):
         model.save(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_ragged_lists_are_named(name):
+    arguments = {"y": Y, "sample_weight": None, name: [[1.0], [1.0, 2.0]]}
+    with pytest.raises(ValueError, match=f"{name} must be an array: setting an array element with a sequence"):
+        fs.SoftmaxClassifier().fit(X, **arguments)

@@ -61,3 +61,8 @@ def test_values_in_the_noise_are_judged_by_their_slopes():
     trial = wolfe_step(evaluate, Trial(0.0, 1.0, -2e-20), 0.3, 2e-12)
     assert trial is not None
     assert trial.step == pytest.approx(1, abs=0.9)
+
+
+def test_a_first_step_that_has_underflowed_is_none():
+    """The slope at 0 is so steep that nothing is left of the step."""
+    assert wolfe_step(lambda step: Trial(step, 1.0, -1e300), Trial(0.0, 0.0, -1e300), 0.0, 0.0) is None

@@ -58,10 +58,7 @@ def _plain_array(name: str, value: ArrayLike, instead: str) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: hand in {instead}")
     check_dense(name, value)
-    try:
-        return np.asarray(value)
-    except ValueError as error:  # a ragged list
-        raise ValueError(f"{name} must be an array: {error}") from None
+    return check_regular(name, value)
 
 
 def is_sparse(value: Any) -> bool:
@@ -74,6 +71,14 @@ def check_dense(name: str, value: Any) -> None:
     """Raise if the value is sparse."""
     if is_sparse(value):
         raise TypeError(f"{name} must be dense, got a sparse {type(value).__name__}: hand in {name}.toarray()")
+
+
+def check_regular(name: str, value: ArrayLike) -> Array:
+    """The value as an array; an error that names it for a ragged list."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array: {error}") from None
 
 
 @functools.cache

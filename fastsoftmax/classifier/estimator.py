@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastsoftmax._gate.arrays import Array
+from fastsoftmax._gate.arrays import Array, check_regular
 from fastsoftmax.classifier.checkpoint import Checkpoint
 from fastsoftmax.classifier.fitted import FittedClassifier
 from fastsoftmax.classifier.fitting import Data, Outcome, pose, solve, tell
@@ -63,6 +63,7 @@ def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -
     )  # fmt: skip
     if sample_weight is None:
         return X, y, np.empty(0)
+    check_regular("sample_weight", sample_weight)
     by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not by_row.any():
         raise ValueError("sample_weight must not be all zero")

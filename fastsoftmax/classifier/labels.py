@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastsoftmax._gate.arrays import QUIET, Array, check_dense
+from fastsoftmax._gate.arrays import QUIET, Array, check_dense, check_regular
 
 SUM_TOLERANCE = 1e-3  # of the probabilities of a sample
 
@@ -52,6 +52,7 @@ def plain_labels(y: Any) -> Any:
     Everything else, and what holds missing values, as it is.
     """
     check_dense("y", y)
+    check_regular("y", y)
     plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     if isinstance(plain, np.dtype) and plain.kind in "iub" and not y.isna().any():
         return y.to_numpy(dtype=plain)

@@ -12,15 +12,15 @@ def checked_samples(X: Any) -> Any:
     """X as scikit-learn's validation is to see it: a CSR matrix checked, floats in native byte order, else as it is.
 
     To convert a CSR matrix, SciPy sorts the caller's own, adds up what is named twice, and writes beyond its arrays if
-    indptr is none; and scikit-learn would make float64 of float32 in another byte order.
+    indptr is none; scikit-learn would refuse NaN in the spare room behind its elements, and make float64 of float32 in
+    another byte order.
     """
     if is_sparse(X) and X.format == "csr":
         Samples(X)
-        dtype = _native(X.data.dtype)
-        if X.data.dtype == dtype:
+        dtype, size = _native(X.data.dtype), int(X.indptr[-1])
+        if X.data.dtype == dtype and X.data.size == X.indices.size == size:
             return X
-        size = X.indptr[-1]  # there may be spare room behind
-        return type(X)((X.data[:size].astype(dtype), X.indices[:size], X.indptr), shape=X.shape)
+        return type(X)((X.data[:size].astype(dtype, copy=False), X.indices[:size], X.indptr), shape=X.shape)
     if isinstance(X, np.ndarray) and X.dtype.kind == "f" and not X.dtype.isnative:
         return X.astype(_native(X.dtype))
     return X

@@ -47,6 +47,8 @@ def wolfe_step(evaluate: Evaluate, start: Trial, step: float, noise: float) -> T
 def _between(evaluate: Evaluate, low: Trial, high: Trial, start: Trial, noise: float) -> Trial | None:
     """Between two trials, of which `low` is the better one, and goes down towards the other."""
     for _ in range(MOST):
+        if low.step == high.step:  # a first step that has underflowed to 0
+            return None
         trial = evaluate(_guess(low, high))
         if trial.step in (low.step, high.step):
             return None

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from .campaign import MAKERS, run
+from .campaign import MAKERS, NJIT, run
 
 
 def main() -> int:
@@ -13,11 +13,12 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first call, to make a failed one again")
-    parser.add_argument("--only", choices=sorted(MAKERS), help="of one function")
+    parser.add_argument("--only", choices=sorted([*MAKERS, NJIT]), help="of one function")
+    parser.add_argument("--njit", action="store_true", help="inside @njit code, too, which takes a minute to compile")
     parser.add_argument("--most", type=int, default=1, help="stop after so many failures")
     given = parser.parse_args()
     start = time.perf_counter()
-    outcomes, reports = run(given.calls, given.seed, given.first, given.only, given.most)
+    outcomes, reports = run(given.calls, given.seed, given.first, given.only, given.most, given.njit)
     for report in reports:
         print(report, end="\n\n")
     for outcome, count in sorted(outcomes.items()):

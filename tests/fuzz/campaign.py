@@ -13,6 +13,8 @@ import fastsoftmax as fs
 
 from .arrays import Draw
 from .cases import Case
+from .classifiers import classifier_case
+from .jitted import jitted_case
 from .layers import argmax_case, forward_case, hvp_case, linear_loss_case, vjp_case
 from .losses import loss_case
 from .maps import map_case, product_case
@@ -40,17 +42,22 @@ MAKERS: dict[str, Callable[[Draw], Case]] = {
     "dense_vjp": partial(vjp_case, name="dense_vjp"),
     "softmax_grad_hess": partial(boosting_case, name="softmax_grad_hess"),
     "fit_temperature": partial(temperature_case, name="fit_temperature"),
+    "SoftmaxClassifier": partial(classifier_case, name="SoftmaxClassifier"),
     **{name: partial(threads_case, name=name) for name in ("set_num_threads", "num_threads")},
 }
+NJIT = "njit"  # the functions inside @njit code: a minute of compilation
 
 
-def campaign(calls: int, seed: int, first: int = 0, only: str | None = None) -> Iterator[tuple[int, str, str | None]]:
+def campaign(
+    calls: int, seed: int, first: int = 0, only: str | None = None, njit: bool = False
+) -> Iterator[tuple[int, str, str | None]]:
     """Make calls number first, first + 1, ...: the number, what came of each, and what is wrong with it, or None."""
-    names = [name for name in MAKERS if only is None or name == only]
+    makers = {**MAKERS, NJIT: partial(jitted_case, name=NJIT)} if njit or only == NJIT else MAKERS
+    names = [name for name in makers if only is None or name == only]
     for number in range(first, first + calls):
         draw = Draw(f"{seed} {number}")
         with np.errstate(all="ignore"):
-            case = MAKERS[draw.choice(names)](draw)
+            case = makers[draw.choice(names)](draw)
         outcome, wrong = judge(case)
         yield number, f"{case.name}: {outcome}", wrong and f"{case.describe()}\n  -> {wrong}"
 
@@ -114,14 +121,17 @@ def flat(result: Any) -> list[np.ndarray]:
     return [np.asarray(result)]
 
 
-def run(calls: int, seed: int, first: int = 0, only: str | None = None, most: int = 1) -> tuple[Counter, list[str]]:
+def run(
+    calls: int, seed: int, first: int = 0, only: str | None = None, most: int = 1, njit: bool = False
+) -> tuple[Counter, list[str]]:
     """Make calls until `most` have gone wrong: how many came to what, and the reports of those."""
     outcomes: Counter = Counter()
     reports: list[str] = []
-    for number, outcome, wrong in campaign(calls, seed, first, only):
+    more = (f" --only {only}" if only else "") + (" --njit" if njit else "")
+    for number, outcome, wrong in campaign(calls, seed, first, only, njit):
         outcomes[outcome] += 1
         if wrong is not None:
-            reports.append(f"seed {seed}, call {number} (--seed {seed} --first {number} --calls 1): {wrong}")
+            reports.append(f"seed {seed}, call {number} (--seed {seed} --first {number} --calls 1{more}): {wrong}")
             if len(reports) >= most:
                 break
     return outcomes, reports
