@@ -7,19 +7,21 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+MAIN = ("softmax", "softmax_vjp", "cross_entropy_value_and_grad")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    ("number", "printed"), [(0, "True"), (1, "True (26, 300)"), (2, "2.079442"), (3, "True True\nTrue")]
+    ("number", "printed"), list(enumerate(["71880 718800", "True", "True (26, 300)", "2.079442", "True True"]))
 )
 def test_a_snippet_runs_as_printed(number, printed, tmp_path):
     done = subprocess.run([sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 5
 
 
 def test_two_commands_do_all_the_set_up():
@@ -27,7 +29,7 @@ def test_two_commands_do_all_the_set_up():
     install_and_run, install_and_test, *_ = COMMANDS
     assert install_and_run.endswith("fastsoftmax compare --dataset digits")
     assert install_and_test.endswith("pytest --cov")
-    ci = (Path(__file__).parent.parent / ".ci" / "run").read_text()
+    ci = (ROOT / ".ci" / "run").read_text()
     (loop,) = re.findall(r'for install in "(.*?)" "(.*?)"; do', ci)
     assert 'grep -F "$install" README.md' in ci
     for number, install in enumerate(loop):
@@ -36,10 +38,41 @@ def test_two_commands_do_all_the_set_up():
 
 
 def test_the_options_it_names_exist():
-    named = {"compare": ("--dataset", "--classes", "--json", "--label", "--header"), "explain": ("--samples",)}
-    named["warmup"] = ("--dtype", "--beside-package")
-    for command, options in named.items():
+    named = re.findall(
+        r"`(?:fastsoftmax )?(train|predict|export|compare|explain|warmup|doctor|bench)\b([^`]*)`", README
+    )
+    assert {command for command, _ in named} == {"train", "predict", "export", "compare", "explain", "warmup", "doctor"}
+    for command in {command for command, _ in named}:
+        options = {option for name, text in named if name == command for option in re.findall(r"--[a-z-]+", text)}
         text = subprocess.run(
             [sys.executable, "-m", "fastsoftmax", command, "--help"], capture_output=True, text=True, check=True
         ).stdout
-        assert all(option in text for option in options)
+        assert all(option in text for option in options), command
+
+
+def test_it_is_a_front_door():
+    assert len(README.splitlines()) <= 180
+
+
+def test_its_figures_are_those_of_the_results():
+    """Each ratio of the table, AVX2 | AVX-512, in RESULTS' tables of one thread and float32 (the fit: float64)."""
+    results = (ROOT / "bench" / "RESULTS.md").read_text()
+    isa = [results.partition(head)[2].partition("\n## ")[0] for head in ("\n## AVX2", "\n## AVX-512\n")]
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in README.splitlines() if re.match(r"\| [a-z]", line)]
+    assert len(lines) == 8
+    for what, shape, *cells in lines:
+        ratios = [re.findall(r"[0-9.]+", cell) for cell in cells]
+        rows = [re.search(rf"^\| {re.escape(shape.strip())} \| (.*) \|$", text, re.MULTILINE) for text in isa]
+        found = [row[1].split(" | ") for row in rows]
+        if "fit" in what:
+            assert "| (1797, 64, 10) | " in results
+            assert f"the same | {ratios[2][0]} \\| {ratios[2][1]} |" in results
+        elif "layer" in what:
+            assert [(row[0], row[1]) for row in found] == [("float32", "1")] * 2
+            assert ratios == [list(pair) for pair in zip(*([row[k] for k in (3, 5, 6)] for row in found), strict=True)]
+        else:
+            first = 3 * MAIN.index(what.strip()) + 1
+            pairs = [list(pair) for pair in zip(*(row[first : first + 2] for row in found), strict=True)]
+            assert ratios[:2] == pairs
+        for name in cells:  # what is lost is bold
+            assert ("**" in name) == any(float(ratio) < 1 for ratio in re.findall(r"[0-9.]+", name))
