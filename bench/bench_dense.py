@@ -1,7 +1,8 @@
 """The gradients of a dense layer: dX, dW and db from dL/dlogits."""
 
 import pytest
-from cases import DENSE_SHAPES, DTYPES, PROVIDERS, Case
+
+from fastsoftmax.cli.races.rows import DENSE_SHAPES, DTYPES, PROVIDERS, Case
 
 
 @pytest.fixture(autouse=True)

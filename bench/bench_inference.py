@@ -10,11 +10,11 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from cases import as_arrays
 from judge import quietly
 from sklearn.linear_model import LogisticRegression
 
 import fastsoftmax as fs
+from fastsoftmax.cli.races.rows import as_arrays
 
 SHAPES = [(1, 64, 10), (1797, 64, 10), (60000, 784, 10), (20000, 300, 26), (4096, 512, 1000)]  # N, D, C
 ANSWERS = [("predict_proba", (1, 64, 10)), ("predict", (1, 64, 10)), ("predict_proba", (1, 64, 2))]

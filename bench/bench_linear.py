@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import as_arrays
-from linear_cases import LARGE, SHAPES, SPARSE, LinearCase, in_numpy, installed
+
+from fastsoftmax.cli.races.layers import LARGE, SHAPES, SPARSE, LinearCase, in_numpy, installed
+from fastsoftmax.cli.races.rows import as_arrays
 
 LOSS = "linear_cross_entropy"
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, ROW_OPERATIONS, SHAPES, Case
+
+from fastsoftmax.cli.races.rows import DTYPES, ROW_OPERATIONS, SHAPES, Case
 
 
 def name_of(shape):

@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from cases import DTYPES
 from sklearn.exceptions import ConvergenceWarning
 
 from fastsoftmax import SoftmaxClassifier
 from fastsoftmax.cli.datasets import load
+from fastsoftmax.cli.races.rows import DTYPES
 from fastsoftmax.training.objective import BACKWARD
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from linear_cases import NONZEROS, SPARSE
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_classification
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import StandardScaler
+
+from fastsoftmax.cli.races.layers import NONZEROS, SPARSE
 
 BUNDLED = {"breast_cancer": load_breast_cancer, "digits": load_digits, "iris": load_iris, "wine": load_wine}
 

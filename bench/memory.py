@@ -12,7 +12,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from linear_cases import has_chunks
+from fastsoftmax.cli.races.layers import has_chunks
 
 CALL = """
 import sys

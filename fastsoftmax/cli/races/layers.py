@@ -81,8 +81,8 @@ def _data(zipf: str, sparse: bool, shape: tuple[int, int, int], dtype: str) -> t
     bias = rng.standard_normal(n_classes, kind)
     labels = rng.integers(0, n_classes, n_samples)
     vector = rng.standard_normal(weight.shape, kind), rng.standard_normal(n_classes, kind)
-    X, weight, bias, *vector = (a.astype(dtype, copy=False) for a in (X, weight, bias, *vector))
-    return X, weight, bias, labels, vector
+    X, weight, bias, *vectors = (a.astype(dtype, copy=False) for a in (X, weight, bias, *vector))
+    return X, weight, bias, labels, vectors
 
 
 def _sparse(rng: np.random.Generator, n_samples: int, n_features: int, zipf: bool) -> Any:
