@@ -6,7 +6,7 @@
 
 import sys
 
-from isa import SWITCHES, hold_to, machine
+from isa import SWITCHES, hold_to
 
 hold_to(sys.argv)  # before any library is loaded
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from ceilings import ceilings
 
+from fastsoftmax.cli.races.machine import machine
 from fastsoftmax.cli.races.rows import PROVIDERS, installed
 from fastsoftmax.cli.races.turns import check, expected_of, keep_to_cores, same_threads, take_turns
 

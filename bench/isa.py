@@ -4,12 +4,9 @@ Each library has a switch of its own, an environment variable that it reads when
 the first import of any of them.
 """
 
-import functools
 import itertools
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 # Numba goes by this machine's features whatever CPU is named, unless it is told others: none but the named CPU's own
 SWITCHES = {
@@ -39,20 +36,3 @@ def hold_to(arguments: list[str]) -> str | None:
     for name, value in SWITCHES[named[-1]].items():
         os.environ[name] = f"{os.environ.get(name, '')} {value}".strip() if name == "XLA_FLAGS" else value
     return named[-1]
-
-
-@functools.cache
-def machine() -> dict[str, str]:
-    """What stands in every result: the processor, the instruction set that our code is compiled for, and the commit."""
-    import llvmlite.binding as llvm
-    from numba.core.registry import cpu_target
-
-    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
-    known = {"+avx512f": "AVX-512", "+avx2": "AVX2", "+neon": "NEON"}
-    isa = next((name for feature, name in known.items() if feature in features.split(",")), None)
-    if isa is None:  # no features are listed: those of the CPU that is named
-        isa = "AVX2" if cpu in ("haswell", "znver1", "znver2", "znver3") else cpu
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
-    return {"cpu": llvm.get_host_cpu_name(), "isa": isa, "commit": commit.stdout.strip() or "unknown"}

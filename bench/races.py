@@ -51,7 +51,9 @@ def machines(paths: list[Path]) -> list[str]:
             info = entry["extra_info"]
             if "isa" in info:
                 brand = saved.get("machine_info", {}).get("cpu", {}).get("brand_raw", "")
-                lines.append(f"{info['cpu']} ({brand}), {info['isa']} code, commit {info['commit']}")
+                versions = ", ".join(f"{name} {version}" for name, version in info.get("versions", {}).items())
+                line = f"{info['cpu']} ({brand}), {info['isa']} code, commit {info['commit']}"
+                lines.append(f"{line}; {versions}" if versions else line)
     return list(dict.fromkeys(lines))
 
 

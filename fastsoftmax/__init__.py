@@ -35,10 +35,27 @@ from fastsoftmax.functional import (
 )
 
 if TYPE_CHECKING:
-    from fastsoftmax.classifier import ModelFormatError, SoftmaxClassifier, SoftmaxClassifierCV, to_onnx
+    from fastsoftmax.classifier import (
+        ComparisonDisplay,
+        LossCurveDisplay,
+        ModelFormatError,
+        SoftmaxClassifier,
+        SoftmaxClassifierCV,
+        to_onnx,
+    )
 
+_CLASSIFIER = (
+    "ComparisonDisplay",
+    "LossCurveDisplay",
+    "ModelFormatError",
+    "SoftmaxClassifier",
+    "SoftmaxClassifierCV",
+    "to_onnx",
+)
 __all__ = [
+    "ComparisonDisplay",
     "LinearGrads",
+    "LossCurveDisplay",
     "ModelFormatError",
     "SoftmaxClassifier",
     "SoftmaxClassifierCV",
@@ -78,7 +95,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What needs scikit-learn when it is asked for: to import that takes a second."""
-    if name in ("ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV", "to_onnx"):
+    if name in _CLASSIFIER:
         from fastsoftmax import classifier
 
         return getattr(classifier, name)

@@ -13,7 +13,9 @@ from sklearn.datasets import load_iris
 
 import fastsoftmax
 from fastsoftmax import __version__
+from fastsoftmax.cli import compare_command
 from fastsoftmax.cli import main as cli
+from fastsoftmax.cli.arguments import DATA_SETS
 from fastsoftmax.cli.compare import Result
 
 KEYS = [
@@ -47,7 +49,7 @@ def test_json_is_all_of_stdout(capsys):
 def test_the_table(capsys):
     status, out, err = run(capsys, "compare", "--dataset", "all", *QUICK)
     assert status == 0
-    for word in (*cli.DATA_SETS, "jacobian", "vjp", "fused", "speed-up", "accuracy", "max diff"):
+    for word in (*DATA_SETS, "jacobian", "vjp", "fused", "speed-up", "accuracy", "max diff"):
         assert word in out
     assert "iris: trained 1 times" in err
     assert "trained" not in out
@@ -196,8 +198,8 @@ def test_the_tables_fit_a_terminal_of_80_columns(capsys):
     results = [Result("breast_cancer", way, **numbers, **times) for way in ("jacobian", "fused")]
     seconds = {"jacobian": [1e-3] * 3, "fused": [1e-6] * 3}
     console = Console(width=80, force_terminal=True, color_system=None)
-    console.print(cli._result_table(results))
-    console.print(cli._growth_table((10, 100, 1000), results * 3, seconds))
+    console.print(compare_command._result_table(results))
+    console.print(compare_command._growth_table((10, 100, 1000), results * 3, seconds))
     out = capsys.readouterr().out
     for text in ("breast_cancer 60000x784x1000", "12.3 s", "303.4 x", "10.84", "2e-14", "1.0 ms", "1.0 us"):
         assert text in out

@@ -18,6 +18,7 @@ FUNCTIONS = [name for name in fs.__all__ if inspect.isfunction(getattr(fs, name)
 def test_the_public_names():
     assert set(functional.__all__) == {*FUNCTIONS, "LinearGrads"}
     classes = {"LinearGrads", "ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV"}
+    classes |= {"ComparisonDisplay", "LossCurveDisplay"}
     assert set(fs.__all__) == {*FUNCTIONS, *OTHERS, *classes, "__version__", "reference", "testing"}
     assert set(fs.__all__) <= set(dir(fs))
     assert fs.SoftmaxClassifier.__name__ == "SoftmaxClassifier"

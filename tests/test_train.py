@@ -298,7 +298,7 @@ def test_a_model_that_cannot_be_written_is_status_1(capsys, folder, monkeypatch)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_training(capsys, folder, monkeypatch):
-    monkeypatch.setattr(train_command.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
     status, out, err = run(capsys, "train", "iris", "--model", "m.npz")
     assert (status, out) == (2, "")
     assert f"--model m.npz: the folder {folder} cannot be written" in err

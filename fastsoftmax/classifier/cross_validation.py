@@ -184,7 +184,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         workers = min(effective_n_jobs(self.n_jobs), len(folds) * len(paths))
         n_fits = len(folds) * alphas.size * l1_ratios.size
         threads = get_num_threads() if self.n_threads is None else self.n_threads
-        with num_threads(threads), progress_bar(bool(self.verbose), type(self).__name__, n_fits) as tell:
+        with num_threads(threads), progress_bar(bool(self.verbose), type(self).__name__, n_fits, "score") as tell:
             points = follow_all(paths, folds, network, data, judge, tell, workers)
             self.classes_, self.alphas_, self.l1_ratios_ = labels.classes, alphas, l1_ratios
             self._choose(paths, points, network, data)

@@ -42,8 +42,8 @@ OURS = ("fastsoftmax", "sklearn", "joblib")
 
 
 @contextmanager
-def progress_bar(shown: bool, name: str, max_iter: int) -> Iterator[Report]:
-    """A report that draws the iterations done and the loss, if it is to be shown."""
+def progress_bar(shown: bool, name: str, max_iter: int, what: str = "loss") -> Iterator[Report]:
+    """A report that draws the iterations done and the loss (or what it is called), if it is to be shown."""
     if not shown:
         yield lambda params, loss: False
         return
@@ -54,7 +54,7 @@ def progress_bar(shown: bool, name: str, max_iter: int) -> Iterator[Report]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
+        TextColumn(what + " {task.fields[loss]}"),
     )
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=max_iter, loss="-")

@@ -1,6 +1,7 @@
 """The arguments of the commands: their types, which argparse calls, and those that several commands have."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def check_label_options(arguments: argparse.Namespace, name: str | None, kinds: 
     for option, given, fit in (("--label", arguments.label is not None, kinds), ("--header", header, (".csv",))):
         if given and kind not in fit:
             raise argparse.ArgumentError(None, f"{option} goes with a {' or '.join(fit)} file{where}")
+
+
+def check_place(option: str, path: str) -> None:
+    """Refuse a path that cannot be written before the work rather than after it."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise argparse.ArgumentError(None, f"{option} {path} is a folder")
+    if not target.parent.is_dir():
+        raise argparse.ArgumentError(None, f"{option} {path}: there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK):
+        raise argparse.ArgumentError(None, f"{option} {path}: the folder {target.parent} cannot be written")
 
 
 def class_counts(text: str) -> tuple[int, ...]:

@@ -23,7 +23,9 @@ from fastsoftmax.cli.datasets import DataSet, many_classes, split
 from fastsoftmax.training.objective import BACKWARD
 
 Progress = Callable[[str], None]
+Step = Callable[[], None]  # told of each fit that is done
 BASELINE = "jacobian"
+N_WAYS = len(BACKWARD)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,13 @@ class Result:
     max_abs_diff: float
 
 
-def compare(data: DataSet, settings: Settings | None = None, progress: Progress = lambda line: None) -> list[Result]:
+def _no_step() -> None:
+    """Nobody counts."""
+
+
+def compare(
+    data: DataSet, settings: Settings | None = None, progress: Progress = lambda line: None, step: Step = _no_step
+) -> list[Result]:
     """Train on three quarters of a data set, standardised, by each way back, and test on the rest.
 
     Parameters
@@ -83,6 +91,8 @@ def compare(data: DataSet, settings: Settings | None = None, progress: Progress 
     settings : Settings, optional
     progress : callable
         Given a line of text now and then.
+    step : callable
+        Called after each fit: of each way there are as many as repeats, and one before.
 
     Returns
     -------
@@ -96,12 +106,13 @@ def compare(data: DataSet, settings: Settings | None = None, progress: Progress 
     with told(progress):
         for way in BACKWARD:
             _fit(settings.classifier(len(few), backward=way, max_iter=1), X_train[few], y_train[few])
+            step()
     progress(f"{data.name}: {len(data.X)} samples, {data.X.shape[1]} features, {data.n_classes} classes")
     progress(f"{data.name}: machine code ready after {time.perf_counter() - started:.2f} s (not in the times)")
 
     fitted = {way: settings.classifier(len(y_train), backward=way) for way in BACKWARD}
     calls = {way: partial(_fit, classifier, X_train, y_train) for way, classifier in fitted.items()}
-    times = _take_turns(calls, settings.repeats)
+    times = _take_turns(calls, settings.repeats, step)
     medians = {way: statistics.median(seconds) for way, seconds in times.items()}
     progress(f"{data.name}: trained {settings.repeats} times by each way")
     return [
@@ -122,7 +133,10 @@ def compare(data: DataSet, settings: Settings | None = None, progress: Progress 
 
 
 def compare_classes(
-    class_counts: Sequence[int], settings: Settings | None = None, progress: Progress = lambda line: None
+    class_counts: Sequence[int],
+    settings: Settings | None = None,
+    progress: Progress = lambda line: None,
+    step: Step = _no_step,
 ) -> list[Result]:
     """`compare` on made data sets that differ in the number of classes alone.
 
@@ -133,12 +147,15 @@ def compare_classes(
     results = []
     for n_classes in class_counts:
         scaled = replace(settings, learning_rate_init=settings.learning_rate_init * n_classes)
-        results += compare(many_classes(n_classes, random_state=settings.random_state), scaled, progress)
+        results += compare(many_classes(n_classes, random_state=settings.random_state), scaled, progress, step)
     return results
 
 
 def backward_seconds(
-    class_counts: Sequence[int], settings: Settings | None = None, progress: Progress = lambda line: None
+    class_counts: Sequence[int],
+    settings: Settings | None = None,
+    progress: Progress = lambda line: None,
+    step: Step = _no_step,
 ) -> dict[str, list[float]]:
     """Seconds a sample that each way takes from the logits to the loss and dL/dlogits, for each number of classes.
 
@@ -158,6 +175,7 @@ def backward_seconds(
         times = _take_turns(calls, settings.repeats + 1)
         for way in BACKWARD:
             seconds[way].append(statistics.median(times[way][1:]) / rows[way])  # the first one compiles
+        step()
     return seconds
 
 
@@ -166,7 +184,7 @@ def slope(class_counts: Sequence[int], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(class_counts), np.log(seconds), 1)[0])
 
 
-def _take_turns(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+def _take_turns(calls: Mapping[str, Callable[[], Any]], repeats: int, step: Step = _no_step) -> dict[str, list[float]]:
     """Seconds of each call, A B C A B C ..., so that a slow moment of the machine is shared."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
@@ -174,6 +192,7 @@ def _take_turns(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[st
             started = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - started)
+            step()
     return times
 
 

@@ -1,6 +1,8 @@
 """What commands print: results to stdout, progress to stderr."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +12,47 @@ from rich.table import Table
 def progress(line: str) -> None:
     """A line on stderr."""
     print(shown(line), file=sys.stderr, flush=True)
+
+
+class Bar:
+    """How far a command is: a bar on a terminal, lines elsewhere."""
+
+    def __init__(self, drawn: Any = None, task: Any = None) -> None:
+        self._drawn, self._task = drawn, task
+
+    def line(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        if self._drawn is None:
+            progress(text)
+        else:
+            self._drawn.console.print(shown(text), markup=False, emoji=False, highlight=False)
+
+    def note(self, text: str) -> None:
+        """What is being done: beside the bar, or a line."""
+        if self._drawn is None:
+            progress(text)
+        else:
+            self._drawn.update(self._task, description=shown(text))
+
+    def step(self) -> None:
+        """One of the bar's steps is done."""
+        if self._drawn is not None:
+            self._drawn.advance(self._task)
+
+
+@contextlib.contextmanager
+def bar(what: str, total: int | None = None) -> Iterator[Bar]:
+    """A bar of so many steps (None: it only moves) on stderr while the block lasts, if that is a terminal."""
+    console = Console(stderr=True)
+    if sys.stderr is None or not console.is_terminal:
+        yield Bar()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    counted = () if total is None else (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counted, TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as drawn:
+        yield Bar(drawn, drawn.add_task(shown(what), total=total))
 
 
 def shown(text: str, but: str = "") -> str:

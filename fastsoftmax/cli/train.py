@@ -18,6 +18,7 @@ from fastsoftmax.cli.arguments import (
     WITH_COLUMNS,
     add_label_options,
     check_label_options,
+    check_place,
     count,
     counts,
     data_set,
@@ -28,6 +29,7 @@ from fastsoftmax.cli.arguments import (
 )
 from fastsoftmax.cli.console import new_table, print_table, progress, shown
 from fastsoftmax.cli.errors import CommandError, DataError
+from fastsoftmax.cli.picture import add_plot_option, check_plot, save
 from fastsoftmax.training.objective import ACTIVATIONS
 
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
@@ -89,6 +91,7 @@ def add_to(commands: Any) -> None:
     add("--seed", type=seed, default=0, metavar="N", help="of the split, the weights, the order (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float64", help="to train in (default: float64)")
     add("--json", action="store_true", help="print an object and nothing else")
+    add_plot_option(add)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -97,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_label_options(arguments, arguments.data, WITH_COLUMNS)
     _check_model_path(arguments.model, arguments.data)
+    check_plot(arguments.plot)
     model = _classifier(arguments)
     if model.solver in ("sgd", "adam") or arguments.hidden:
         progress("features go in as they are: standardised ones may train better")
@@ -106,6 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
         model.save(arguments.model)
     except OSError as error:
         raise CommandError(f"{arguments.model}: {error.strerror or error}") from None
+    if arguments.plot:
+        from fastsoftmax.classifier import LossCurveDisplay
+
+        save(arguments.plot, LossCurveDisplay.from_estimator(model, name=data.name).figure_)
     if arguments.json:
         print(json.dumps(asdict(report), indent=2))
     else:
@@ -115,15 +123,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_model_path(path: str, data: str) -> None:
     """Refuse a path that cannot be written before the training rather than after it."""
-    target = Path(os.path.realpath(path))
-    if target == Path(os.path.realpath(Path(data).expanduser())):
+    if Path(os.path.realpath(path)) == Path(os.path.realpath(Path(data).expanduser())):
         raise argparse.ArgumentError(None, f"--model {path} would replace the data")
-    if target.is_dir():
-        raise argparse.ArgumentError(None, f"--model {path} is a folder")
-    if not target.parent.is_dir():
-        raise argparse.ArgumentError(None, f"--model {path}: there is no folder {target.parent}")
-    if not os.access(target.parent, os.W_OK):
-        raise argparse.ArgumentError(None, f"--model {path}: the folder {target.parent} cannot be written")
+    check_place("--model", path)
 
 
 def _classifier(arguments: argparse.Namespace) -> "SoftmaxClassifier":

@@ -35,13 +35,19 @@ def keep_to_cores(n: int) -> None:
 
 @contextlib.contextmanager
 def same_threads(n: int) -> Iterator[None]:
-    """Inside a with block every library may use n threads."""
+    """Inside a with block every library may use n threads, and this process n cores."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    keep_to_cores(n)
     if find_spec("torch"):
         import torch
 
         torch.set_num_threads(n)
-    with threadpool_limits(n), num_threads(n):
-        yield
+    try:
+        with threadpool_limits(n), num_threads(n):
+            yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
 
 
 def take_turns(calls: Mapping[str, Call]) -> dict[str, float]:

@@ -1,0 +1,165 @@
+"""fastsoftmax bench: what is raced, what is kept, and when a case counts as slower."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import run
+
+from fastsoftmax.cli import bench
+from fastsoftmax.cli.races import rows, suite, turns
+from fastsoftmax.cli.races.saved import compared, read_saved
+
+ROOT = Path(__file__).parent.parent
+ONE = ("bench", "--only", "softmax 1x10")
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch):
+    monkeypatch.setattr(turns, "ROUNDS", 3)
+    monkeypatch.setattr(turns, "TURN", 1e-4)
+    monkeypatch.setattr(turns, "PAUSE", 0.0)
+    monkeypatch.setattr(rows, "installed", lambda: ["numpy", "scipy", "sklearn", "fastsoftmax"])
+
+
+@pytest.fixture
+def saved(capsys, tmp_path):
+    """A run of one case, and a function that changes its medians."""
+    path = tmp_path / "run.json"
+    assert run(capsys, *ONE, "--save", str(path))[0] == 0
+
+    def change(**factors):
+        content = json.loads(path.read_text())
+        for name, factor in factors.items():
+            content["benchmarks"][0]["extra_info"]["medians"][name] *= factor
+        (tmp_path / "changed.json").write_text(json.dumps(content))
+        return str(tmp_path / "changed.json")
+
+    return change
+
+
+def test_the_table(capsys):
+    cases = [f"{name} 1797x10" for name in ("softmax", "softmax_vjp", "cross_entropy_value_and_grad")]
+    status, out, err = run(capsys, "bench", "--only", "1797x10")
+    assert (status, err.splitlines()) == (0, cases)
+    for text in (" code, commit ", "numpy 2", "softmax, float32, 1 thread: how many times", "shape", "ours", "1797x10"):
+        assert text in out
+
+
+def test_json_is_what_report_reads(capsys, tmp_path):
+    status, out, _ = run(capsys, *ONE, "--json")
+    (entry,) = json.loads(out)["benchmarks"]
+    info = entry["extra_info"]
+    assert status == 0
+    assert (info["operation"], info["shape"], info["dtype"], info["threads"]) == ("softmax", [1, 10], "float32", 1)
+    assert set(info["medians"]) == {"numpy", "scipy", "sklearn", "fastsoftmax"}
+    assert info["versions"]["numpy"] == np.__version__
+    (tmp_path / "run.json").write_text(out)
+    report = [sys.executable, str(ROOT / "bench" / "report.py"), str(tmp_path / "run.json")]
+    done = subprocess.run(report, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"numpy {np.__version__}" in done.stdout
+    assert "| (1, 10) |" in done.stdout
+
+
+def test_a_layer_is_raced(monkeypatch):
+    monkeypatch.setattr("fastsoftmax.cli.races.layers.find_spec", lambda name: None)
+    case = suite.layers.LinearCase("linear_cross_entropy", (50, 6, 3))
+    found = suite.race(case, 1)
+    assert set(found.medians) == {"sklearn", "fastsoftmax"}
+    assert found.flops == 4 * 50 * 6 * 3
+
+
+def test_a_wrong_answer_takes_no_part_unless_it_is_ours(monkeypatch):
+    case = suite.CASES[0]
+    wrong = lambda case, threads: lambda: np.full(case.shape, 0.1, case.dtype)  # noqa: E731
+    monkeypatch.setitem(rows.PROVIDERS, "scipy", wrong)
+    found = suite.race(case, 1)
+    assert "scipy" not in found.medians
+    assert found.left_out["scipy"].startswith("AssertionError: off by ")
+    monkeypatch.setitem(rows.PROVIDERS, "fastsoftmax", wrong)
+    with pytest.raises(AssertionError, match=r"softmax \(1, 10\): off by"):
+        suite.race(case, 1)
+
+
+@pytest.mark.parametrize(
+    ("factors", "status"),
+    [({}, 0), ({"fastsoftmax": 0.01}, 4), ({"fastsoftmax": 0.01, "numpy": 0.01, "scipy": 0.01, "sklearn": 0.01}, 0)],
+)
+def test_what_has_become_slower_beside_the_others_is_status_4(capsys, saved, factors, status):
+    """A machine that has become slower as a whole is none of it."""
+    options = (*ONE, "--compare", saved(**factors), "--fail-above", "900")
+    found, out, err = run(capsys, *options)
+    assert found == status, out
+    assert "beside the saved run" in out
+    assert ("slower" in out) == ("measured once more" in err) == (status == 4)
+    assert ("1 of 1 cases take over 900 % longer than before" in err) == (status == 4)
+    assert run(capsys, *ONE, "--compare", saved(**factors))[0] == 0  # no limit, no failure
+    change = json.loads(run(capsys, *options, "--json")[1])["changes"][0]
+    assert (change["percent"] > 900) == (status == 4)
+
+
+def test_a_change_is_taken_relative_to_the_others(saved):
+    (before,), (now,) = (read_saved(saved(**factors)) for factors in ({"numpy": 1}, {"fastsoftmax": 3, "numpy": 8}))
+    (change,) = compared([before], [now])
+    assert (change.drift, round(change.percent)) == (1, 200)  # the median of 1, 1, 8
+    (now,) = read_saved(saved(fastsoftmax=3, numpy=2, scipy=2, sklearn=2))
+    assert round(compared([before], [now])[0].percent) == 50
+    assert compared([before], []) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("--only nothing", 2, "--only nothing: no case has that in its name: softmax 1x10"),
+        ("--fail-above 5", 2, "--fail-above goes with --compare FILE"),
+        ("--threads 0", 2, "'0' is not a whole number from 1"),
+        ("--save no/x.json", 2, "--save no/x.json: there is no folder"),
+        ("--plot x.bmp", 2, "'x.bmp' ends in none of .png, .svg, .pdf"),
+        ("--compare none.json", 3, "none.json: No such file"),
+        ("--compare odd.json", 3, "odd.json: not a run that `fastsoftmax bench --save` has written"),
+        ("--compare list.json", 3, "list.json: not a run"),
+        ("--compare empty.json", 3, "empty.json: no races in it"),
+        ("--compare other.json --only vjp", 3, "other.json: none of these cases"),
+    ],
+)
+def test_bad_usage_and_bad_files(capsys, tmp_path, monkeypatch, saved, arguments, status, message):
+    other = saved()
+    monkeypatch.chdir(tmp_path)
+    Path(other).rename("other.json")
+    (tmp_path / "odd.json").write_text("{")
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "empty.json").write_text('{"benchmarks": []}')
+    capsys.readouterr()
+    found, out, err = run(capsys, "bench", *arguments.split())
+    assert (found, out) == (status, "")
+    assert message in err
+
+
+def test_the_full_suites_are_a_checkouts(capsys, monkeypatch):
+    monkeypatch.setattr(bench, "_suites", lambda: None)
+    status, out, err = run(capsys, "bench", "--full")
+    assert (status, out) == (2, "")
+    assert "which a checkout has and an installed package has not" in err
+
+
+def test_the_full_suites_run(capsys, tmp_path):
+    """One of their cases, in a process of its own."""
+    path = tmp_path / "run.json"
+    only = "bench_rows and logsumexp and 1x10-float32"
+    command = [sys.executable, "-m", "fastsoftmax", "bench", "--full", "--only", only, "--save", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "logsumexp, float32, 1 thread" in done.stdout
+    assert [race.operation for race in read_saved(path)] == ["logsumexp"]
+
+
+def test_a_picture(capsys, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    for name in ("run.svg", "run.png"):
+        assert run(capsys, *ONE, "--plot", str(tmp_path / name))[0] == 0
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "run.svg").read_text()
