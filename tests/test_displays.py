@@ -71,7 +71,7 @@ def test_a_loss_curve_of_others_and_on_given_axes():
     assert again is display
     assert again.lines_[0].get_label() == "once more, training"
     with pytest.raises(TypeError, match="estimator must have loss_curve_, and this LogisticRegression has none"):
-        fs.LossCurveDisplay.from_estimator(LogisticRegression().fit(X, Y))
+        fs.LossCurveDisplay.from_estimator(quiet(LogisticRegression()))
     with pytest.raises(ValueError, match="not fitted"):
         fs.LossCurveDisplay.from_estimator(fs.SoftmaxClassifier())
 
