@@ -87,6 +87,8 @@ def add_to(commands: Any) -> None:
     add("--l1-ratio", type=not_negative, default=0.0, metavar="X", help="part of L1 in it, 0 to 1 (default: 0)")
     add("--max-iter", "--epochs", type=count, default=200, metavar="N", help="at most so many (default: 200)")
     add("--learning-rate", type=positive, metavar="X", help="of sgd and adam (default: 0.001; linear: 0.01)")
+    add("--early-stopping", action="store_true",
+        help="sgd and adam: hold out a tenth more, and stop when its score no longer grows")  # fmt: skip
     add("--test-size", type=fraction, default=0.25, metavar="X", help="part to hold out (default: 0.25), or 0")
     add("--seed", type=seed, default=0, metavar="N", help="of the split, the weights, the order (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float64", help="to train in (default: float64)")
@@ -101,6 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_label_options(arguments, arguments.data, WITH_COLUMNS)
     _check_model_path(arguments.model, arguments.data)
     check_plot(arguments.plot)
+    if arguments.early_stopping and arguments.solver not in ("sgd", "adam"):
+        raise argparse.ArgumentError(None, "--early-stopping goes with --solver sgd or adam")
     model = _classifier(arguments)
     if model.solver in ("sgd", "adam") or arguments.hidden:
         progress("features go in as they are: standardised ones may train better")
@@ -140,6 +144,7 @@ def _classifier(arguments: argparse.Namespace) -> "SoftmaxClassifier":
         l1_ratio=arguments.l1_ratio,
         max_iter=arguments.max_iter,
         learning_rate_init=arguments.learning_rate or "auto",
+        early_stopping=arguments.early_stopping,
         random_state=arguments.seed,
     )
     try:
