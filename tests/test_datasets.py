@@ -60,16 +60,17 @@ def test_csv(tmp_path, text, label):
         ("a,b,y\n1,2,x\n3,4,y\n", "kind", "data.csv: no label column 'kind': line 1 has a, b, y"),
         ("a,b,y\n1,2,x\n3,4,y\n", "7", "data.csv: no label column '7': line 1 has a, b, y"),
         ("a,y\n", None, "data.csv: line 1 has the names of the columns, and nothing follows"),
-        ("a,b,y\n1,2,x\n3,four,y\n", None, "data.csv: line 3, column 2 is not a number: 'four'"),
-        ("a,b,y\n1,2,x\n3,,y\n", None, "data.csv: line 3, column 2 is not a number: ''"),
-        ("1,2,x\n3,nan,y\n", None, "data.csv: line 2, column 2 is nan: features must be finite and below 1e+30"),
+        ("a,b,y\n1,2,x\n3,four,y\n", None, "data.csv: line 3, column 2 (b) is not a number: 'four'"),
+        ("a,b,y\n1,2,x\n3,,y\n", None, "data.csv: line 3, column 2 (b) is missing: ''"),
+        ("1,2,x\n3,nan,y\n", None, "data.csv: line 2, column 2 is missing: 'nan'"),
+        ("1,2,x\n3,inf,y\n", None, "data.csv: line 2, column 2 is inf: features must be finite and below 1e+30"),
         ("1,2,x\n3,1e300,y\n", None, "data.csv: line 2, column 2 is 1e300: features must be finite and below 1e+30"),
-        ("1,,x\n3,4,y\n", None, "data.csv: line 1, column 2 is not a number: ''"),
+        ("1,,x\n3,4,y\n", None, "data.csv: line 1, column 2 is missing: ''"),
         ("1,2,x\n3,4,\n", None, "data.csv: line 2, column 3 is empty: each sample must have a label"),
         ("1,2,0.5\n3,4,1\n", None, "data.csv: a label is 0.5: labels must be text or whole numbers"),
         ("1,2,x\n3,4,x\n", None, "data.csv: all labels are x: there must be at least two classes"),
         ("y\nx\nz\n", None, "data.csv: one column only: there must be features and a label, separated by commas"),
-        (b"\xff\xfe\x00\x81", None, "data.csv: not a CSV text"),
+        (b"1,\xff\xfe\x00\x81", None, "data.csv: not a CSV text: line 1 is not UTF-8 (byte ff): save it as UTF-8"),
     ],
 )
 def test_a_bad_csv_is_said_in_one_line(tmp_path, text, label, message):
@@ -163,7 +164,7 @@ def test_labels_are_text_unless_all_are_plain_integers(tmp_path, labels, expecte
 
 @pytest.mark.parametrize("cell", ["1_5", "١٫٥", "٣", "1e", "0x10", "1,5", "１", "1 5", "--1", "1e+_2"])
 def test_a_feature_that_only_python_or_nobody_takes_for_a_number(tmp_path, cell):
-    with pytest.raises(DataError, match="line 3, column 2 is not a number"):
+    with pytest.raises(DataError, match=r"line 3, column 2 \(b\) is not a number"):
         load(written(tmp_path, f'a,b,y\n1,2,x\n3,"{cell}",y\n'))
 
 
@@ -225,10 +226,10 @@ GOOD = "1.5,2,a\n1.1,3,b\n1.2,4,a\n1.7,5,b\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (",1.5,a\n3,4,b\n5,6,a\n7,8,b\n", "line 1, column 1 is not a number: ''"),
-        (",2,a\n" + GOOD, "line 1, column 1 is not a number: ''"),
-        ("1,?,a\n" + GOOD, "line 1, column 2 is not a number: '?'"),
-        (GOOD + "1,?,a\n", "line 5, column 2 is not a number: '?'"),
+        (",1.5,a\n3,4,b\n5,6,a\n7,8,b\n", "line 1, column 1 is missing: ''"),
+        (",2,a\n" + GOOD, "line 1, column 1 is missing: ''"),
+        ("1,?,a\n" + GOOD, "line 1, column 2 is missing: '?'"),
+        (GOOD + "1,?,a\n", "line 5, column 2 is missing: '?'"),
         (GOOD + '1,2,"a\n' + GOOD, "is there a quote that is not closed?"),
         (GOOD + '1,2,"a\n' + GOOD + '1,2,b"\n' + GOOD, "line 10 ends a cell of several lines"),
         ('x,y,"kind\n' + GOOD, "is there a quote that is not closed?"),

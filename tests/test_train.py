@@ -75,7 +75,7 @@ def test_train_prints_tables(capsys, folder):
             "--hidden 6,5 --activation tanh --solver adam --epochs 3 --learning-rate 0.01",
             {"n_layers_": 4, "n_iter_": 3},
         ),
-        ("--solver adam --max-iter 3 --early-stopping", {"early_stopping": True, "n_iter_": 3}),
+        ("--solver sgd --max-iter 3 --early-stopping", {"early_stopping": True, "n_iter_": 3}),
         ("--l1-ratio 1 --alpha 5 --seed 3", {"alpha": 5.0, "l1_ratio": 1.0, "random_state": 3}),
         ("--solver sgd --max-iter 2 --dtype float32", {"solver": "sgd", "max_iter": 2, "n_iter_": 2}),
     ],
@@ -170,11 +170,19 @@ def test_arrays_and_sparse_files(capsys, folder):
         assert np.mean(np.array(columns(out)[1], int).ravel() == Y) > 0.95
 
 
-def test_parquet(capsys, folder, monkeypatch):
-    """Read by pandas, with a package that need not be installed: here it reads CSV by that name."""
-    pandas = pytest.importorskip("pandas")
-    (folder / "iris.parquet").write_bytes((folder / "iris.csv").read_bytes())
+@pytest.fixture(params=["as CSV", "pyarrow"])
+def parquet(request, folder, monkeypatch):
+    """A function that writes iris.parquet: by pyarrow or, as that need not be installed, for a pandas that reads CSV"""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    if request.param == "pyarrow":
+        pytest.importorskip("pyarrow", reason="pyarrow, of 50 MB, is not installed")
+        return lambda text="iris.csv": pandas.read_csv(text).to_parquet("iris.parquet")
     monkeypatch.setattr(pandas, "read_parquet", pandas.read_csv)
+    return lambda text="iris.csv": (folder / "iris.parquet").write_bytes((folder / text).read_bytes())
+
+
+def test_parquet(capsys, folder, parquet, monkeypatch):
+    parquet()
     status, out, err = run(capsys, "train", "iris.parquet", "--label", "kind", "--model", "m.npz", "--json")
     assert status == 0, err
     assert json.loads(out)["classes"] == sorted(NAMES)
@@ -183,12 +191,31 @@ def test_parquet(capsys, folder, monkeypatch):
     )
     assert csv_out == parquet_out
     status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz")
-    assert (status, err) == (3, "fastsoftmax: iris.parquet: column 'kind' holds str, not numbers\n")
+    assert (status, "iris.parquet: a label is 0.2: labels must be text" in err) == (3, True)
     status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz", "--label", "kin")
-    assert (status, "no label column 'kin'" in err) == (3, True)
+    assert (status, "no column 'kin'" in err) == (3, True)
     monkeypatch.setitem(sys.modules, "pandas", None)
     status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz")
     assert (status, "takes the packages pandas and pyarrow" in err) == (3, True)
+
+
+def test_parquet_with_categories_and_gaps(capsys, folder, parquet):
+    rows = [f"{('red', 'blue', 'green')[k]},{x[2]},{k}" for x, k in zip(X, Y, strict=True)]
+    (folder / "mixed.csv").write_text("\n".join(["colour,size,kind", *rows]))
+    parquet("mixed.csv")
+    status, out, err = run(capsys, "train", "iris.parquet", "--model", "m.npz", "--json")
+    assert (status, json.loads(out)["n_features"]) == (0, 4), err
+    assert "column 'colour' is a category of 3: blue, green, red (one feature each)" in err
+    status, out, _ = run(capsys, "predict", "m.npz", "iris.parquet")
+    assert (np.array(columns(out)[1], int).ravel() == Y).mean() > 0.95
+    assert run(capsys, "predict", "m.npz", "mixed.csv")[1] == out
+    for cell, told in (("red,", "row 150, column 2 (size)"), (",1", "row 150, column 1 (colour)")):
+        (folder / "gap.csv").write_text("\n".join(["colour,size,kind", *rows, f"{cell},1"]))
+        parquet("gap.csv")
+        status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz")
+        assert (status, f"{told} is missing" in err) == (3, True), err
+    status, out, err = run(capsys, "train", "iris.parquet", "--model", "x.npz", "--drop", "colour", "--json")
+    assert (status, json.loads(out)["n_features"]) == (0, 1), err
 
 
 def test_integers_of_any_size_are_labels(capsys, folder):
@@ -231,7 +258,7 @@ def test_export_without_onnx(capsys, model, monkeypatch):
         ("train iris --model x --hidden 4 --solver newton-cg", 2, "solver='newton-cg' needs hidden_layer_sizes=()"),
         ("train iris --model x --solver sgd --learning-rate 1e300", 1, "the loss was not finite"),
         ("train none.csv --model x", 3, "fastsoftmax: none.csv: No such file"),
-        ("train iris.csv --model x", 3, "iris.csv: line 2, column 1 is not a number: 'setosa'"),
+        ("train iris.csv --model x", 3, "iris.csv: a label is 0.2: labels must be text or whole numbers"),
         ("train iris.csv --model x --label type", 3, "iris.csv: no label column 'type': line 1 has kind, a, b, c, d"),
         ("train few.csv --model x", 3, "few.csv: 2 samples are too few to hold one out: see --test-size 0"),
         ("train bad.svmlight --model x", 3, "bad.svmlight: not svmlight's format"),

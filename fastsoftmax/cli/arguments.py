@@ -31,10 +31,17 @@ def add_label_options(add: Callable[..., object], kinds: str) -> None:
         help="whether line 1 of a .csv file has names (default: auto, by what stands there)")  # fmt: skip
 
 
+def add_drop_option(add: Callable[..., object], kinds: str) -> None:
+    """--drop."""
+    add("--drop", type=lambda text: tuple(text.split(",")), default=(), metavar="A,B",
+        help=f"columns of a {kinds} file to leave out, as numbers of samples: names, or positions from 0")  # fmt: skip
+
+
 def check_label_options(arguments: argparse.Namespace, name: str | None, kinds: Sequence[str], where: str = "") -> None:
-    """Refuse --label with files of other kinds, which have no columns, and --header with all but .csv."""
-    kind, header = Path(name or "").suffix.lower(), arguments.header != "auto"
-    for option, given, fit in (("--label", arguments.label is not None, kinds), ("--header", header, (".csv",))):
+    """Refuse --label and --drop with files of other kinds, which have no columns, and --header with all but .csv."""
+    kind, header, drop = Path(name or "").suffix.lower(), arguments.header != "auto", getattr(arguments, "drop", ())
+    options = (("--label", arguments.label is not None, kinds), ("--drop", bool(drop), kinds))
+    for option, given, fit in (*options, ("--header", header, (".csv",))):
         if given and kind not in fit:
             raise argparse.ArgumentError(None, f"{option} goes with a {' or '.join(fit)} file{where}")
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from fastsoftmax.cli.arguments import (
     DATA_SETS,
     HEADER,
+    add_drop_option,
     add_label_options,
     check_label_options,
     class_counts,
@@ -21,7 +22,7 @@ from fastsoftmax.cli.arguments import (
     positive,
     seed,
 )
-from fastsoftmax.cli.console import bar, duration, new_table, print_table, shown
+from fastsoftmax.cli.console import bar, duration, new_table, print_table, progress, shown
 from fastsoftmax.cli.errors import CommandError
 from fastsoftmax.cli.picture import add_plot_option, check_plot, save
 from fastsoftmax.functional._losses import LOSSES
@@ -45,6 +46,7 @@ def add_to(commands: Any) -> None:
     what.add_argument("--classes", type=class_counts, metavar="10,100,1000", help="made data with these class counts")
     add = compare.add_argument
     add_label_options(add, ".csv")
+    add_drop_option(add, ".csv")
     add("--json", action="store_true", help="print a list of objects and nothing else")
     add("--hidden", type=counts, default=(), metavar="64,32", help="hidden layers (default: none)")
     add("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers (default: relu)")
@@ -68,7 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings, classes, dataset = _settings(arguments), arguments.classes, arguments.dataset or "digits"
     check_plot(arguments.plot)
     names = () if classes else DATA_SETS if dataset == "all" else (dataset,)
-    loaded = [load(name, arguments.label, HEADER[arguments.header]) for name in names]
+    loaded = [load(name, arguments.label, HEADER[arguments.header], arguments.drop) for name in names]
+    for data in loaded:
+        for note in data.notes:
+            progress(f"{data.name}: {note}")
     with bar("training", N_WAYS * (settings.repeats + 1) * len(classes or names)) as told:
         try:
             if classes:

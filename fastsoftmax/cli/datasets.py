@@ -1,8 +1,8 @@
 """Data sets: scikit-learn's, a user's file (.csv, .npz, .svmlight, .parquet), and made ones with many classes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from sklearn.model_selection import train_test_split
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.cli import other_files
-from fastsoftmax.cli.arguments import FILES
-from fastsoftmax.cli.csv_file import LARGEST, check_whole, read_csv, read_csv_features
+from fastsoftmax.cli.arguments import FILES, WITH_COLUMNS
+from fastsoftmax.cli.columns import LARGEST, Features
+from fastsoftmax.cli.csv_file import check_whole, read_csv, read_csv_features
 from fastsoftmax.cli.errors import DataError
 
 BUNDLED: dict[str, Callable[..., Any]] = {
@@ -27,12 +28,17 @@ BUNDLED: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class DataSet:
-    """Samples X (n_samples, n_features), dense or CSR, and their positions y (n_samples,) in classes (n_classes,)."""
+    """Samples X (n_samples, n_features), dense or CSR, and their positions y (n_samples,) in classes (n_classes,).
+
+    Of a file with names or categories, feature_names too; notes are to be told.
+    """
 
     name: str
     X: Any
     y: Array
     classes: Array
+    feature_names: list[str] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -40,16 +46,17 @@ class DataSet:
         return len(self.classes)
 
 
-def load(name: str, label: str | None = None, header: bool | None = None) -> DataSet:
+def load(name: str, label: str | None = None, header: bool | None = None, drop: Sequence[str] = ()) -> DataSet:
     """One of BUNDLED by its name, or a file by its path.
 
-    The columns of a .csv file are separated by commas; its label column is the last one, or the one that `label` names:
-    by name, or else by position from 0. `header` says whether line 1 has names; if it is None, line 1 has if `label` is
-    one of them, if one of its features, or its label alone among the labels, is not a number, or if it counts the
-    columns from 0; where that cannot be told, a DataError asks. Labels of a .csv file are whole numbers if all are
-    written as such (0, 12, -3), and else text as it is: 01, 1 and 1.0 are three classes. A .npz file has arrays X and
-    y, whose labels may be text or whole numbers. Features are finite numbers. A .svmlight file gives a CSR matrix; of a
-    .parquet file, which pandas reads, the label column is as of a .csv file.
+    The columns of a .csv file are separated by commas, or by semicolons, tabs or bars; then numbers may have decimal
+    commas. Columns of text are categories, one-hot. Those that `drop` names are left out. The label column is the last
+    one, or the one that `label` names: by name, or else by position from 0. `header` says whether line 1 has names; if
+    it is None, line 1 has if `label` is one of them, if a feature of numbers, or its label alone among the labels, is
+    not a number, or if it counts the columns from 0; where that cannot be told, a DataError asks. Labels of a .csv file
+    are whole numbers if all are written as such (0, 12, -3), and else text as it is: 01, 1 and 1.0 are three classes. A
+    .npz file has arrays X and y, whose labels may be text or whole numbers. Features are finite numbers. A .svmlight
+    file gives a CSR matrix; of a .parquet file, which pandas reads, the columns are as of a .csv file.
     """
     if name in BUNDLED:
         X, y = BUNDLED[name](return_X_y=True)
@@ -57,40 +64,49 @@ def load(name: str, label: str | None = None, header: bool | None = None) -> Dat
     path, kind = _path(name)
     with _told_of(path):
         if kind == ".csv":
-            return _data_set(path.stem, *read_csv(path, label, header))
+            return _with_names(path.stem, *read_csv(path, label, header, drop))
         if kind == ".npz":
             return _data_set(path.stem, *other_files.read_npz(path))
         if kind == ".svmlight":
             return _data_set(path.stem, *other_files.read_svmlight(path))
-        return _data_set(path.stem, *other_files.read_parquet(path, label))
+        return _with_names(path.stem, *other_files.read_parquet(path, label, drop))
 
 
 def load_features(
-    name: str, n_features: int, label: str | None = None, header: bool | None = None
-) -> tuple[Any, str | None]:
-    """Samples for a model of so many features, (n_samples, n_features), and which column was left out as labels.
+    name: str,
+    n_features: int,
+    label: str | None = None,
+    header: bool | None = None,
+    names: Sequence[str] | None = None,
+) -> tuple[Any, list[str]]:
+    """Samples for a model of so many features, (n_samples, n_features), and what is to be told of them.
 
-    Without `label`, a file whose columns are as many as the features has none of labels; of other files they are the
-    last one, as for `load`.
+    Of a file with names the columns that the model has the `names` of are taken. Otherwise, without `label`, a file
+    whose columns are as many as the features has none of labels; of other files they are the last one, as for `load`.
     """
-    left_out = None
+    left_out, notes = None, []
     path, kind = (Path(name), "") if name in BUNDLED else _path(name)
     with _told_of(path):
         if name in BUNDLED:
             X = BUNDLED[name](return_X_y=True)[0]
-        elif kind == ".csv":
-            X, left_out = read_csv_features(path, n_features, label, header)
+        elif kind in WITH_COLUMNS:
+            found, left_out = (
+                read_csv_features(path, n_features, label, header, names)
+                if kind == ".csv"
+                else other_files.read_parquet_features(path, n_features, label, names)
+            )
+            X, notes = found.X, found.notes
         elif kind == ".npz":
             X = other_files.read_npz_features(path)
-        elif kind == ".svmlight":
-            X = other_files.read_svmlight(path, n_features)[0]
         else:
-            X, left_out = other_files.read_parquet_features(path, n_features, label)
+            X = other_files.read_svmlight(path, n_features)[0]
         if X.shape[1] != n_features:
             besides = "" if left_out is None else f" besides the label column {left_out}"
             raise DataError(f"{X.shape[1]} features{besides}, but the model has {n_features}")
         _check_finite(X)
-    return X, left_out
+    if left_out is not None and label is None:
+        notes = [*notes, f"the last column, {left_out}, is left out as labels; --label names another"]
+    return X, notes
 
 
 def many_classes(n_classes: int, n_samples: int = 2048, n_features: int = 16, random_state: int = 0) -> DataSet:
@@ -133,6 +149,10 @@ def _told_of(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error.strerror or error}") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _with_names(name: str, found: Features, labels: Array | list[Any]) -> DataSet:
+    return replace(_data_set(name, found.X, labels), feature_names=found.names, notes=tuple(found.notes))
 
 
 def _data_set(name: str, X: Any, labels: Array | list[Any]) -> DataSet:

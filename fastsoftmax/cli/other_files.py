@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from sklearn.datasets import load_svmlight_file
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.cli.columns import Column, Features, features, features_for, raw_names
 from fastsoftmax.cli.errors import DataError
 
 
@@ -61,26 +63,35 @@ def read_svmlight(path: Path, n_features: int | None = None) -> tuple[Any, Array
     return X.tocsr(), y
 
 
-def read_parquet(path: Path, label: str | None) -> tuple[Array, Any]:
+def read_parquet(path: Path, label: str | None, drop: Sequence[str] = ()) -> tuple[Features, Any]:
     """Features and labels, the last column or the one that is named."""
     frame = _frame(path)
-    column = _column_of(frame, label)
-    labels = frame.iloc[:, column]
+    position = _position_of(frame, label)
+    labels = frame.iloc[:, position]
     if labels.isna().any():
-        raise DataError(f"label column {frame.columns[column]!r}: row {int(labels.isna().argmax())} has no label")
+        raise DataError(f"label column {frame.columns[position]!r}: row {int(labels.isna().argmax())} has no label")
     y = labels.to_numpy()
     if y.dtype.kind not in "iufb":
         y = [str(text) for text in y]
-    return _columns(frame, column), y
+    dropped = {_position_of(frame, name) for name in drop}
+    kept = [column for j, column in enumerate(_columns(frame)) if j != position and j not in dropped]
+    if not kept or position in dropped:
+        raise DataError("no feature is left" if position not in dropped else "--drop names the label column")
+    return features(kept), y
 
 
-def read_parquet_features(path: Path, n_features: int, label: str | None) -> tuple[Array, str | None]:
+def read_parquet_features(
+    path: Path, n_features: int, label: str | None, names: Sequence[str] | None
+) -> tuple[Features, str | None]:
     """The samples of a file with or without a column of labels, and that column's name if there is one."""
     frame = _frame(path)
+    columns = _columns(frame)
+    if names is not None and set(raw_names(names)) & set(map(str, frame.columns)):
+        return features_for(columns, names), None
     if label is None and frame.shape[1] == n_features:
-        return _columns(frame, None), None
-    column = _column_of(frame, label)
-    return _columns(frame, column), repr(frame.columns[column])
+        return features(columns), None
+    position = _position_of(frame, label)
+    return features([c for j, c in enumerate(columns) if j != position]), repr(frame.columns[position])
 
 
 def _frame(path: Path) -> Any:
@@ -99,7 +110,7 @@ def _frame(path: Path) -> Any:
     return frame
 
 
-def _column_of(frame: Any, label: str | None) -> int:
+def _position_of(frame: Any, label: str | None) -> int:
     names = [str(name) for name in frame.columns]
     if label is None:
         return len(names) - 1
@@ -107,13 +118,20 @@ def _column_of(frame: Any, label: str | None) -> int:
         return names.index(label)
     if label.isdecimal() and int(label) < len(names) and label not in names:
         return int(label)
-    raise DataError(f"no label column {label!r}, or more than one: the columns are {', '.join(names)}")
+    raise DataError(f"no column {label!r}, or more than one: the columns are {', '.join(names)}")
 
 
-def _columns(frame: Any, label_column: int | None) -> Array:
-    """All but the label column, as float64."""
-    kept = [j for j in range(frame.shape[1]) if j != label_column]
-    for j in kept:
-        if frame.dtypes.iloc[j].kind not in "iufb":
-            raise DataError(f"column {frame.columns[j]!r} holds {frame.dtypes.iloc[j]}, not numbers")
-    return frame.iloc[:, kept].to_numpy(np.float64, na_value=np.nan)
+def _columns(frame: Any) -> list[Column]:
+    """Numbers as float64, all else as text; what is missing as NaN, or as no text."""
+    places = [f"row {row}" for row in range(len(frame))]
+    columns = []
+    for j, name in enumerate(frame.columns):
+        values, kind = frame.iloc[:, j], frame.dtypes.iloc[j].kind
+        if kind in "iufb":
+            columns.append(Column(str(name), j + 1, values.to_numpy(np.float64, na_value=np.nan), places))
+        elif kind in "mM":
+            raise DataError(f"column {name!r} holds times ({frame.dtypes.iloc[j]}): leave it out with --drop")
+        else:
+            texts = ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
+            columns.append(Column(str(name), j + 1, texts, places))
+    return columns

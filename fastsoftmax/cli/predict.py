@@ -16,7 +16,7 @@ from fastsoftmax.cli.arguments import (
     check_label_options,
     data_set,
 )
-from fastsoftmax.cli.console import progress
+from fastsoftmax.cli.console import bar, progress
 from fastsoftmax.cli.errors import CommandError, DataError
 
 if TYPE_CHECKING:
@@ -50,9 +50,17 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
     check_label_options(arguments, arguments.data, WITH_COLUMNS)
     model = _load(arguments.model)
-    X, left_out = load_features(arguments.data, model.n_features_in_, arguments.label, HEADER[arguments.header])
-    if left_out is not None and arguments.label is None:
-        progress(f"{arguments.data}: the last column, {left_out}, is left out as labels; --label names another")
+    names = getattr(model, "feature_names_in_", None)
+    with bar(f"reading {arguments.data}"):
+        X, notes = load_features(
+            arguments.data,
+            model.n_features_in_,
+            arguments.label,
+            HEADER[arguments.header],
+            None if names is None else names.tolist(),
+        )
+    for note in notes:
+        progress(f"{arguments.data}: {note}")
     X = X.astype(model.coefs_[0].dtype, copy=False)
     classes = model.classes_.tolist()
     with warnings.catch_warnings():

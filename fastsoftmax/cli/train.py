@@ -16,6 +16,7 @@ from fastsoftmax.cli.arguments import (
     FILES,
     HEADER,
     WITH_COLUMNS,
+    add_drop_option,
     add_label_options,
     check_label_options,
     check_place,
@@ -27,7 +28,7 @@ from fastsoftmax.cli.arguments import (
     positive,
     seed,
 )
-from fastsoftmax.cli.console import new_table, print_table, progress, shown
+from fastsoftmax.cli.console import bar, new_table, print_table, progress, shown
 from fastsoftmax.cli.errors import CommandError, DataError
 from fastsoftmax.cli.picture import add_plot_option, check_plot, save
 from fastsoftmax.training.objective import ACTIVATIONS
@@ -80,6 +81,7 @@ def add_to(commands: Any) -> None:
         help=f"{', '.join(DATA_SETS)}, or a path that ends in {', '.join(FILES)}")  # fmt: skip
     add("--model", required=True, metavar="FILE", help="where to write the model; replaced if it is there")
     add_label_options(add, " or ".join(WITH_COLUMNS))
+    add_drop_option(add, " or ".join(WITH_COLUMNS))
     add("--hidden", type=counts, default=(), metavar="64,32", help="hidden layers (default: none)")
     add("--activation", choices=list(ACTIVATIONS), default="relu", help="of the hidden layers (default: relu)")
     add("--solver", choices=SOLVERS, default="auto", help="(default: auto)")
@@ -108,8 +110,15 @@ def run(arguments: argparse.Namespace) -> int:
     model = _classifier(arguments)
     if model.solver in ("sgd", "adam") or arguments.hidden:
         progress("features go in as they are: standardised ones may train better")
-    data = load(arguments.data, arguments.label, HEADER[arguments.header])
+    with bar(f"reading {arguments.data}"):
+        data = load(arguments.data, arguments.label, HEADER[arguments.header], arguments.drop)
+    for note in data.notes:
+        progress(f"{data.name}: {note}")
     report = _train(model, data, arguments)
+    if data.feature_names is not None:  # by which `predict` finds the columns of another file
+        import numpy as np
+
+        model.feature_names_in_ = np.array(data.feature_names, object)
     try:
         model.save(arguments.model)
     except OSError as error:
