@@ -197,9 +197,14 @@ def _take_turns(calls: Mapping[str, Callable[[], Any]], repeats: int, step: Step
 
 
 def _fit(classifier: SoftmaxClassifier, X: Array, y: Array) -> None:
+    """Fit; an interrupt, of which a fit warns and then goes on with its last good weights, ends the comparison."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs were asked for
-        classifier.fit(X, y)
+        warnings.filterwarnings("error", "Training interrupted", UserWarning)
+        try:
+            classifier.fit(X, y)
+        except UserWarning:
+            raise KeyboardInterrupt from None
 
 
 def _split(data: DataSet, settings: Settings) -> tuple[Array, Array, Array, Array]:

@@ -1,5 +1,5 @@
-"""The command line: `fastsoftmax compare`, `train`, `predict`, `export`, `bench`, `explain`, `warmup` and `doctor`; or
-`python -m fastsoftmax ...`.
+"""The command line: `fastsoftmax compare`, `train`, `predict`, `export`, `bench`, `explain`, `warmup`, `doctor` and
+`completion`; or `python -m fastsoftmax ...`.
 
 Results go to stdout, progress and errors to stderr. Exit status: 0; 1 for a training that failed, a file that cannot be
 written, machine code that cannot be kept or a result that is wrong, 2 for bad usage, 3 for data or a model that cannot
@@ -7,19 +7,16 @@ be used, 4 for a case of `bench` that has become slower, 130 for an interrupt.
 """
 
 import argparse
-import contextlib
 import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-
-from rich.console import Console
+from collections.abc import Sequence
 
 from fastsoftmax._version import __version__
-from fastsoftmax.cli import bench, compare_command, predict, train
+from fastsoftmax.cli import bench, compare_command, completion, predict, train
 from fastsoftmax.cli.arguments import count, seed
-from fastsoftmax.cli.console import progress, shown
+from fastsoftmax.cli.console import bar, progress, shown
 from fastsoftmax.cli.errors import CommandError, DataError
 
 DESCRIPTION = "Softmax without its Jacobian: compare the naive way and the fast one, train and use classifiers."
@@ -83,12 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     warmup.set_defaults(run=_warmup)
     warmup.add_argument("--dtype", choices=("float32", "float64"), help="for arrays of this dtype (default: both)")
     warmup.add_argument("--jobs", type=count, metavar="N", help="processes that compile (default: one for each core)")
+    warmup.add_argument("--json", action="store_true", help="print an object and nothing else")
     warmup.add_argument("--beside-package", action="store_true", help="keep it beside the package, for every user of "
                         "this installation, as for a machine image (default: in a folder of this user's)")  # fmt: skip
 
     doctor = commands.add_parser("doctor", help="look at this installation, and test every function: for a bug report")
     doctor.set_defaults(run=_doctor)
     doctor.add_argument("--json", action="store_true", help="print an object and nothing else")
+
+    completion.add_to(commands)
+    commands.choices["completion"].set_defaults(run=_completion)
     return parser
 
 
@@ -104,12 +105,22 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
-    from fastsoftmax.cli.warmup import DTYPES, default_jobs, warm_up
+    from fastsoftmax.cli.warmup import CALLS, DTYPES, default_jobs, warm_up
     from fastsoftmax.kernels.jit.machine_code import BESIDE_PACKAGE
 
     dtypes, jobs = (arguments.dtype,) if arguments.dtype else DTYPES, arguments.jobs or default_jobs()
-    with _warmup_progress() as report:
+    with bar("compiling", len(CALLS) * len(dtypes)) as told:
+
+        def report(what: str, done: int, of: int) -> None:
+            told.note(f"{done} of {of} ready: {what}")
+            told.step()
+
         done = warm_up(dtypes, report, jobs, arguments.beside_package)
+    if arguments.json:
+        folder = None if done.folder is None else str(done.folder)
+        facts = {"seconds": done.seconds, "folder": folder, "n_files": done.n_files, "n_bytes": done.n_bytes}
+        print(json.dumps(facts, indent=2))
+        return WARMUP_ERROR if folder is None else 0
     if done.folder is None:
         place = f"{BESIDE_PACKAGE} cannot be written" if arguments.beside_package else "set NUMBA_CACHE_DIR"
         print(f"everything is compiled after {done.seconds:.1f} s, but there is no place to keep it: {place}")
@@ -119,24 +130,20 @@ def _warmup(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _completion(arguments: argparse.Namespace) -> int:
+    print(completion.script(_parser(), arguments.shell))
+    return 0
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from fastsoftmax.cli.doctor import DTYPES, as_text, examine
 
-    found = examine(progress, DTYPES)
+    with bar("looking", 2 * len(DTYPES) + 1) as told:
+
+        def look(what: str) -> None:
+            told.note(what)
+            told.step()
+
+        found = examine(look, DTYPES)
     print(json.dumps(found, indent=2) if arguments.json else shown(as_text(found), but="\n"))
     return DOCTOR_ERROR if found["errors"] else 0
-
-
-@contextlib.contextmanager
-def _warmup_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on a terminal, a line for each part elsewhere."""
-    console = Console(stderr=True)
-    if sys.stderr is None or not console.is_terminal:
-        yield lambda what, done, of: progress(f"{done} of {of} ready: {what}")
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, of: bar.update(task, completed=done, total=of, description=what)

@@ -63,7 +63,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
         progress(f"{arguments.data}: {note}")
     X = X.astype(model.coefs_[0].dtype, copy=False)
     classes = model.classes_.tolist()
-    with warnings.catch_warnings():
+    with bar("predicting"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a fit that knew names of features: they come in its order
         answer = (model.predict_proba(X) if arguments.proba else model.predict(X)).tolist()
     if arguments.json:

@@ -1,0 +1,103 @@
+"""The command line on a terminal: bars on stderr alone, colours unless NO_COLOR, an interrupt, completion."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from test_cli import run
+
+pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
+import pty
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]")
+
+
+def on_a_terminal(folder, *arguments, **settings):
+    """Status, what went to stdout (a pipe), and what a terminal got on stderr."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **settings}
+    command = [sys.executable, "-m", "fastsoftmax", *arguments]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # Linux: the other end is closed
+        pass
+    os.close(ours)
+    out = process.stdout.read().decode()
+    process.stdout.close()
+    return process.wait(), out, shown.decode()
+
+
+TRAIN = ("train", "iris", "--model", "m.npz", "--solver", "sgd", "--json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (TRAIN, "SoftmaxClassifier"),
+        (("compare", "--dataset", "iris", "--epochs", "2", "--json"), "training"),
+        (("bench", "--only", "softmax 1x10", "--json"), "softmax 1x10"),
+        (("doctor", "--json"), "self-test: float64"),
+    ],
+)
+def test_a_bar_goes_to_stderr_and_json_to_stdout(tmp_path, arguments, told):
+    status, out, shown = on_a_terminal(tmp_path, *arguments)
+    assert status == 0, shown
+    assert json.loads(out)
+    assert told in shown
+    assert re.search(r"\d+/\d+", shown)
+    assert COLOUR.search(shown)
+
+
+def test_no_color(tmp_path):
+    status, _, shown = on_a_terminal(tmp_path, *TRAIN, NO_COLOR="1")
+    assert status == 0, shown
+    assert "SoftmaxClassifier" in shown
+    assert not COLOUR.search(shown)
+
+
+def test_a_real_interrupt_is_status_130(tmp_path):
+    command = [sys.executable, "-m", "fastsoftmax", "compare", "--classes", "300", "--repeats", "1000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stderr:
+            if "machine code ready" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(capsys, shell):
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    status, out, err = run(capsys, "completion", shell)
+    assert (status, err) == (0, "")
+    assert "train" in out
+    assert "newton-cholesky" in out
+
+
+def test_completion_of_bash_works():
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    program = (
+        f"source <({sys.executable} -m fastsoftmax completion bash); COMP_WORDS=(fastsoftmax tra); COMP_CWORD=1; "
+        "_shtab_fastsoftmax; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["train"], done.stderr
+
+
+def test_completion_without_shtab(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    status, out, err = run(capsys, "completion", "bash")
+    assert (status, out) == (1, "")
+    assert err == "fastsoftmax: completion takes the package shtab: pip install 'fastsoftmax[completion]'\n"
