@@ -1,5 +1,6 @@
 """The package as a whole: its names, its docstrings, what importing it brings in."""
 
+import doctest
 import inspect
 import subprocess
 import sys
@@ -45,6 +46,30 @@ def test_docstrings_tell_the_formula_and_an_example(name):
     if "those of `" not in text:
         for section in ("Parameters", "Returns", "Raises"):
             assert f"{section}\n" in text
+
+
+def public_objects():
+    """Every public name with what has a docstring of ours in it, methods included."""
+    for name in fs.__all__:
+        thing = getattr(fs, name)
+        if inspect.ismodule(thing) and name != "reference":
+            yield from ((f"{name}.{n}", getattr(thing, n)) for n in getattr(thing, "__all__", ()))
+            continue
+        if not isinstance(thing, str):
+            yield name, thing
+        if inspect.isclass(thing):
+            methods = [n for n in dir(thing) if not n.startswith("_") and callable(getattr(thing, n, None))]
+            ours = [n for n in methods if getattr(getattr(thing, n), "__module__", "").startswith("fastsoftmax")]
+            yield from ((f"{name}.{n}", getattr(thing, n)) for n in ours)
+
+
+@pytest.mark.parametrize(("name", "thing"), [pytest.param(*p, id=p[0]) for p in public_objects()])
+def test_every_public_docstring_has_an_example_that_runs(name, thing):
+    """Also of methods that doctest does not find by itself, behind descriptors of scikit-learn's."""
+    examples = doctest.DocTestParser().get_doctest(inspect.getdoc(thing), {}, name, None, None)
+    assert examples.examples, f"{name} has no example"
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
+    assert runner.run(examples).failed == 0
 
 
 def test_importing_it_brings_in_no_more_than_numba_needs():

@@ -168,6 +168,15 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         -----
         ConvergenceWarning
             Some of the fits ended before they were as good as tol asks.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = fs.SoftmaxClassifierCV(alphas=[0.1, 10.0]).fit(X, y)
+        >>> model.alpha_, model.scores_.shape
+        (0.1, (5, 1, 2))
         """
         alphas, l1_ratios, paths = self._read_paths()
         y = plain_labels(y)
@@ -291,22 +300,62 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         return self.best_estimator_.intercept_
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Logits: see SoftmaxClassifier.decision_function."""
+        """Logits: see SoftmaxClassifier.decision_function.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = fs.SoftmaxClassifierCV(alphas=[0.1, 10.0]).fit(X, y)
+        >>> model.decision_function(X).shape
+        (150, 3)
+        """
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.decision_function(X)
 
     def predict(self, X: ArrayLike) -> Array:
-        """The most probable class of each sample: see SoftmaxClassifier.predict."""
+        """The most probable class of each sample: see SoftmaxClassifier.predict.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = fs.SoftmaxClassifierCV(alphas=[0.1, 10.0]).fit(X, y)
+        >>> model.predict(X[:2])
+        array([0, 0])
+        """
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict(X)
 
     def predict_proba(self, X: ArrayLike) -> Array:
-        """Probabilities of the classes: see SoftmaxClassifier.predict_proba."""
+        """Probabilities of the classes: see SoftmaxClassifier.predict_proba.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = fs.SoftmaxClassifierCV(alphas=[0.1, 10.0]).fit(X, y)
+        >>> model.predict_proba(X[:1]).round(1)
+        array([[1., 0., 0.]])
+        """
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict_proba(X)
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
-        """Logarithms of the probabilities: see SoftmaxClassifier.predict_log_proba."""
+        """Logarithms of the probabilities: see SoftmaxClassifier.predict_log_proba.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = fs.SoftmaxClassifierCV(alphas=[0.1, 10.0]).fit(X, y)
+        >>> model.predict_log_proba(X).max() < 0
+        np.True_
+        """
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict_log_proba(X)
 
@@ -321,6 +370,15 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         Returns
         -------
         float
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = fs.SoftmaxClassifierCV(alphas=[0.1, 10.0]).fit(X, y)
+        >>> model.score(X, y) > 0.95
+        True
         """
         check_is_fitted(self, "best_estimator_")
         if self.scoring is None:

@@ -308,6 +308,17 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         UserWarning
             A KeyboardInterrupt: the classifier has the last good weights; a checkpoint that cannot be written, or from
             which training cannot go on.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = fs.SoftmaxClassifier().fit(X, y)
+        >>> model.coef_.shape, model.classes_
+        ((3, 4), array([0, 1, 2]))
+        >>> fs.SoftmaxClassifier().fit([[0.0], [1.0]], [[0.9, 0.1], [0.2, 0.8]]).classes_  # probabilities as targets
+        array([0, 1])
         """
         options = read_options(vars(self))
         y = plain_labels(y)
@@ -370,6 +381,17 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         ------
         TypeError, ValueError
             As in `fit`; a label that is not in classes.
+
+        Examples
+        --------
+        >>> import numpy as np, fastsoftmax as fs
+        >>> rng = np.random.default_rng(0)
+        >>> model = fs.SoftmaxClassifier(solver="sgd", learning_rate_init=0.1, random_state=0)
+        >>> for _ in range(100):  # what comes in, batch by batch
+        ...     X = rng.standard_normal((32, 2))
+        ...     _ = model.partial_fit(X, X.argmax(axis=1), classes=[0, 1])
+        >>> model.predict([[2.0, 0.0], [0.0, 2.0]])
+        array([0, 1])
         """
         options = read_options(vars(self))
         if options.early_stopping:

@@ -78,6 +78,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray (n_samples, n_classes), or (n_samples,) for two classes
             Not divided by temperature_.
+
+        Examples
+        --------
+        >>> import numpy as np, fastsoftmax as fs
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["low", "low", "high", "high"])
+        >>> model = fs.SoftmaxClassifier(alpha=0.1).fit(X, y)
+        >>> (model.decision_function(X) > 0).tolist()  # of two classes one number, that of the second, "low"
+        [True, True, False, False]
         """
         logits = self._answer(X, logits_of)
         return logits.ravel() if self.n_outputs_ == 1 else logits
@@ -92,6 +100,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray (n_samples,)
+
+        Examples
+        --------
+        >>> import numpy as np, fastsoftmax as fs
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["low", "low", "high", "high"])
+        >>> model = fs.SoftmaxClassifier(alpha=0.1).fit(X, y)
+        >>> model.predict([[0.2], [2.7]])
+        array(['low', 'high'], dtype='<U4')
         """
         best = self._answer(X, likeliest_of)
         return self.classes_[best]
@@ -106,6 +122,16 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray (n_samples, n_classes)
+
+        Examples
+        --------
+        >>> import numpy as np, fastsoftmax as fs
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["low", "low", "high", "high"])
+        >>> model = fs.SoftmaxClassifier(alpha=0.1).fit(X, y)
+        >>> model.classes_
+        array(['high', 'low'], dtype='<U4')
+        >>> model.predict_proba([[1.5]]).round(3)
+        array([[0.5, 0.5]])
         """
         return self._answer(X, lambda *layer: probs_of("softmax", self.temperature_, *layer))
 
@@ -119,6 +145,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray (n_samples, n_classes)
+
+        Examples
+        --------
+        >>> import numpy as np, fastsoftmax as fs
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["low", "low", "high", "high"])
+        >>> model = fs.SoftmaxClassifier(alpha=0.1).fit(X, y)
+        >>> model.predict_proba([[1e6]])[0, 1], np.isfinite(model.predict_log_proba([[1e6]])).all()
+        (np.float64(0.0), np.True_)
         """
         return self._answer(X, lambda *layer: probs_of("log_softmax", self.temperature_, *layer))
 
@@ -135,6 +169,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         float
+
+        Examples
+        --------
+        >>> import numpy as np, fastsoftmax as fs
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["low", "low", "high", "high"])
+        >>> model = fs.SoftmaxClassifier(alpha=0.1).fit(X, y)
+        >>> model.score(X, y), model.score([[0.2], [2.7]], ["low", "low"])
+        (1.0, 0.5)
         """
         y = plain_labels(y)
         predicted = self.predict(X)
@@ -153,6 +195,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
             With temperature_; what is predicted does not change.
+
+        Examples
+        --------
+        >>> import numpy as np, fastsoftmax as fs
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+        >>> model = fs.SoftmaxClassifier(alpha=1e-3).fit(X, y)  # sure of itself
+        >>> model.fit_temperature([[0.0], [1.2], [2.0], [1.4]], [0, 0, 1, 1]).temperature_ > 1
+        True
         """
         logits = self._answer(X, logits_of_classes)
         labels = read_known_labels(y, logits.dtype, self.classes_)
@@ -174,6 +224,15 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             Classes that are neither numbers nor text.
         OSError
             The file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile, fastsoftmax as fs
+        >>> model = fs.SoftmaxClassifier().fit([[0.0], [1.0]], ["a", "b"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "model.npz"))
+        ...     os.listdir(folder)
+        ['model.npz']
         """
         check_is_fitted(self, "coefs_")
         model_file.write(path, *state_of(self.get_params(deep=False), vars(self)))
@@ -197,6 +256,15 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             The file is no such model, or damaged.
         OSError
             It cannot be read.
+
+        Examples
+        --------
+        >>> import os, tempfile, fastsoftmax as fs
+        >>> model = fs.SoftmaxClassifier().fit([[0.0], [1.0]], ["a", "b"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "model.npz"))
+        ...     fs.SoftmaxClassifier.load(os.path.join(folder, "model.npz")).predict([[0.9]])
+        array(['b'], dtype='<U1')
         """
         params, fitted = fitted_of(set(cls._get_param_names()), *model_file.read(path))
         model = cls(**params)
@@ -221,6 +289,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> from sklearn.datasets import load_iris
+        >>> model = fs.SoftmaxClassifier(alpha=50.0, l1_ratio=1.0).fit(*load_iris(return_X_y=True)).sparsify()
+        >>> model.coef_.shape, model.coef_.nnz < 6
+        ((3, 4), True)
         """
         check_is_fitted(self, "coefs_")
         self.coefs_ = [csr_array(coef.T).T for coef in self.coefs_]
@@ -233,6 +309,13 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> model = fs.SoftmaxClassifier().fit([[0.0], [1.0]], ["a", "b"]).sparsify().densify()
+        >>> type(model.coef_).__name__
+        'ndarray'
         """
         check_is_fitted(self, "coefs_")
         self.coefs_ = dense_coefs(self.coefs_)

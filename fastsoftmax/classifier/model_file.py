@@ -35,7 +35,21 @@ _HEAD = re.compile(  # of an array: its dtype, order and shape, as numpy.lib.for
 
 
 class ModelFormatError(ValueError):
-    """The file is not a model of this package, or a damaged one."""
+    """The file is not a model of this package, or a damaged one.
+
+    Examples
+    --------
+    >>> import os, tempfile, fastsoftmax as fs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.npz")
+    ...     with open(path, "w") as file:
+    ...         _ = file.write("no model")
+    ...     try:
+    ...         fs.SoftmaxClassifier.load(path)
+    ...     except fs.ModelFormatError as error:
+    ...         print("not a saved model" in str(error))
+    True
+    """
 
 
 def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, Array]) -> None:

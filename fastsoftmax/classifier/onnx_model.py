@@ -45,6 +45,14 @@ def to_onnx(model: Any) -> "ModelProto":
         Another estimator; classes that are neither numbers nor text.
     ImportError
         The package onnx is not installed.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> model = fs.SoftmaxClassifier().fit([[0.0], [1.0]], ["a", "b"])
+    >>> exported = fs.to_onnx(model)  # doctest: +SKIP
+    >>> [output.name for output in exported.graph.output]  # doctest: +SKIP
+    ['label', 'probabilities']
     """
     model = getattr(model, "best_estimator_", model)
     if not isinstance(model, FittedClassifier):

@@ -34,6 +34,15 @@ class LinearGrads(NamedTuple):
     weight : ndarray (n_classes, n_features) or None
     bias : ndarray (n_classes,) or None
     X : ndarray (n_samples, n_features) or None
+
+    Examples
+    --------
+    >>> import numpy as np, fastsoftmax as fs
+    >>> X, weight = np.ones((2, 3)), np.zeros((4, 3))
+    >>> grads = fs.LinearGrads(np.empty_like(weight), None)  # to be filled, again and again
+    >>> loss, grads = fs.linear_cross_entropy_value_and_grad(X, weight, None, [0, 3], out=grads)
+    >>> grads.weight[:, 0]
+    array([-0.25,  0.25,  0.25, -0.25])
     """
 
     weight: Array | None

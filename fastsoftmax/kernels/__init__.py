@@ -1,6 +1,16 @@
 """The compiled loops. They take C-contiguous arrays of one dtype, protect you from nothing, and can be called
 from your own @njit code; `fastsoftmax.softmax` and the others check their arguments and then call these. `team` is the
 address of a board of threads (threads.py), or 0: alone.
+
+>>> import numba, numpy as np
+>>> from fastsoftmax.kernels import softmax_rows
+>>> @numba.njit
+... def warm(logits):
+...     probs = np.empty_like(logits)
+...     softmax_rows(logits, 2.0, probs, 0)  # temperature 2
+...     return probs
+>>> warm(np.array([[0.0, 2.0]])).round(4)
+array([[0.2689, 0.7311]])
 """
 
 from fastsoftmax.kernels.fit.coordinate_descent import (
