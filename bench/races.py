@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "torch in chunks", "jax", "jax old", "peers")
-LIBRARIES += ("fastsoftmax",)
+from fastsoftmax.cli.races import layers, rows
+
+_KNOWN = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "torch in chunks", "jax", "jax old", "peers")
+_OURS = ("fastsoftmax", "jacobian", "ceiling blas")  # and what is no library
+_ADDED = tuple(name for name in {**rows.PROVIDERS, **layers.PROVIDERS} if name not in _KNOWN + _OURS)
+LIBRARIES = (*_KNOWN, *_ADDED, "fastsoftmax")  # in the order of the tables
 TITLES = {"numpy": "NumPy", "scipy": "SciPy", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
 TITLES |= {"jax old": "the older JAX", "peers": "the fastest other"}
 

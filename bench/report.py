@@ -11,11 +11,14 @@ Plots need matplotlib.
 """
 
 import argparse
+import itertools
 from collections import defaultdict
 from pathlib import Path
 
 from races import LIBRARIES, TITLES, Race, machines, read, row, shape_of, threads_of, time_of
 from report_training import classifier
+
+from fastsoftmax.classifier.displays import STYLES
 
 MAIN = ("softmax", "softmax_vjp", "cross_entropy_value_and_grad")
 
@@ -62,7 +65,8 @@ def summary(races: list[Race]) -> list[str]:
 
 def linear(races: list[Race]) -> list[str]:
     """The linear layer with its loss: milliseconds, how many times as long others take, and GFLOP/s beside BLAS's."""
-    compared = ("torch", "torch in chunks", "jax", "sklearn", "scipy")
+    first = ("torch", "torch in chunks", "jax", "sklearn", "scipy")
+    compared = (*first, *(name for name in LIBRARIES if name not in (*first, "fastsoftmax")))
     others = [name for name in compared if any(name in race.medians for race in races)]
     heads = ["operation", "(N, D, C)", "dtype", "threads", "ours, ms", *(TITLES.get(n, n) for n in others)]
     lines = [row([*heads, "GFLOP/s", "BLAS's"]), row(["---"] * 3 + ["--:"] * (len(others) + 4))]
@@ -117,17 +121,13 @@ def plot(races: list[Race], folder: Path) -> None:
     plain = [race for race in races if race.dtype == "float32" and race.threads == 1 and len(race.shape) == 2]
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    for operation in ("softmax", "softmax_vjp", "cross_entropy_value_and_grad"):
-        for library, marker in (("torch", "o"), ("jax", "^")):
-            points = sorted(
-                (race.shape[1], ratio)
-                for race in plain
-                if race.operation == operation and (ratio := race.ratio(library))
-            )
-            if points:
-                axes.loglog(
-                    *zip(*points, strict=True), marker, alpha=0.7, label=f"{operation}, {TITLES.get(library, library)}"
-                )
+    pairs = itertools.product(("softmax", "softmax_vjp", "cross_entropy_value_and_grad"), ("torch", "jax"))
+    for (operation, library), style in zip(pairs, STYLES, strict=False):
+        taken = [race for race in plain if race.operation == operation]
+        points = sorted((race.shape[1], ratio) for race in taken if (ratio := race.ratio(library)))
+        if points:
+            label = f"{operation}, {TITLES.get(library, library)}"
+            axes.loglog(*zip(*points, strict=True), style.marker, color=style.color, alpha=0.8, label=label)
     axes.axhline(1, color="grey", linewidth=1)
     axes.set(xlabel="columns C", ylabel="times as long as fastsoftmax", title="float32, one thread, all row counts")
     axes.legend(fontsize=7)
@@ -135,11 +135,16 @@ def plot(races: list[Race], folder: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     softmax = sorted((race for race in plain if race.operation == "softmax"), key=lambda race: race.n_bytes)
-    for library in ("fastsoftmax", "torch", "jax"):
+    for library, style in zip(("fastsoftmax", "torch", "jax"), STYLES, strict=False):
         have = [race for race in softmax if library in race.medians]
         speeds = [race.n_bytes / race.medians[library] / 1e9 for race in have]
-        axes.semilogx([race.n_bytes for race in have], speeds, "o", label=TITLES.get(library, library))
-    roof = [(race.n_bytes, race.n_bytes / race.medians["ceiling copy"] / 1e9) for race in softmax if race.size >= 1024]
+        look = {"color": style.color, "label": TITLES.get(library, library)}
+        axes.semilogx([race.n_bytes for race in have], speeds, style.marker, **look)
+    roof = [
+        (race.n_bytes, race.n_bytes / race.medians["ceiling copy"] / 1e9)
+        for race in softmax
+        if race.size >= 1024 and "ceiling copy" in race.medians
+    ]
     if roof:
         axes.semilogx(*zip(*roof, strict=True), color="grey", label="a copy of as many bytes")
     axes.set(xlabel="bytes read and written", ylabel="GB/s", title="softmax, float32, one thread")
@@ -149,10 +154,11 @@ def plot(races: list[Race], folder: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     naive = [race for race in plain if race.operation == "softmax_vjp" and "jacobian" in race.medians]
-    for name, label in (("jacobian", "the Jacobian built"), ("fastsoftmax", "fastsoftmax")):
+    lines = zip((("fastsoftmax", "fastsoftmax"), ("jacobian", "the Jacobian built")), STYLES, strict=False)
+    for (name, label), style in lines:
         points = sorted((race.shape[1], race.medians[name] / race.shape[0] * 1e9) for race in naive)
         if points:
-            axes.loglog(*zip(*points, strict=True), "o", label=label)
+            axes.loglog(*zip(*points, strict=True), style.marker, color=style.color, label=label)
     axes.set(xlabel="columns C", ylabel="ns a row", title="softmax_vjp, float32: naive against fast")
     axes.legend()
     figure.savefig(folder / "naive_by_C.png", dpi=120)

@@ -62,6 +62,9 @@ def test_json_is_what_report_reads(capsys, tmp_path):
     done = subprocess.run(report, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"numpy {np.__version__}" in done.stdout
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    subprocess.run([*report, "--plots", str(tmp_path / "plots")], capture_output=True, check=True)
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 3
     assert "| (1, 10) |" in done.stdout
 
 

@@ -245,10 +245,12 @@ PROVIDERS: dict[str, Callable[[LinearCase, int], Call | None]] = {
 }
 
 
+OPTIONAL = {"torch": "torch", "torch in chunks": "torch", "jax": "jax"}
+
+
 def installed() -> dict[str, Callable[[LinearCase, int], Call | None]]:
     """The providers that can run here: torch and JAX are optional."""
-    optional = {"torch": "torch", "torch in chunks": "torch", "jax": "jax"}
-    can_run = [name for name in PROVIDERS if name not in optional or find_spec(optional[name])]
+    can_run = [name for name in PROVIDERS if name not in OPTIONAL or find_spec(OPTIONAL[name])]
     if "torch in chunks" in can_run and not has_chunks():
         can_run.remove("torch in chunks")
     return {name: PROVIDERS[name] for name in can_run}
