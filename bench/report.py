@@ -140,11 +140,8 @@ def plot(races: list[Race], folder: Path) -> None:
         speeds = [race.n_bytes / race.medians[library] / 1e9 for race in have]
         look = {"color": style.color, "label": TITLES.get(library, library)}
         axes.semilogx([race.n_bytes for race in have], speeds, style.marker, **look)
-    roof = [
-        (race.n_bytes, race.n_bytes / race.medians["ceiling copy"] / 1e9)
-        for race in softmax
-        if race.size >= 1024 and "ceiling copy" in race.medians
-    ]
+    with_roof = [race for race in softmax if race.size >= 1024 and "ceiling copy" in race.medians]
+    roof = [(race.n_bytes, race.n_bytes / race.medians["ceiling copy"] / 1e9) for race in with_roof]
     if roof:
         axes.semilogx(*zip(*roof, strict=True), color="grey", label="a copy of as many bytes")
     axes.set(xlabel="bytes read and written", ylabel="GB/s", title="softmax, float32, one thread")
