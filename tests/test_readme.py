@@ -38,10 +38,9 @@ def test_two_commands_do_all_the_set_up():
 
 
 def test_the_options_it_names_exist():
-    named = re.findall(
-        r"`(?:fastsoftmax )?(train|predict|export|compare|explain|warmup|doctor|bench)\b([^`]*)`", README
-    )
-    assert {command for command, _ in named} == {"train", "predict", "export", "compare", "explain", "warmup", "doctor"}
+    commands = ["train", "predict", "export", "compare", "bench", "explain", "warmup", "doctor", "completion"]
+    named = re.findall(rf"[`\n](?:fastsoftmax )?({'|'.join(commands)})\b([^`#\n]*)", README)
+    assert {command for command, _ in named} == set(commands)
     for command in {command for command, _ in named}:
         options = {option for name, text in named if name == command for option in re.findall(r"--[a-z-]+", text)}
         text = subprocess.run(
@@ -52,6 +51,10 @@ def test_the_options_it_names_exist():
 
 def test_it_is_a_front_door():
     assert len(README.splitlines()) <= 180
+    pictures = re.findall(r'<img src="([^"]*)"', README)
+    assert len(pictures) == 3
+    links = re.findall(r"\]\(([^)#]*)\)", README)
+    assert all((ROOT / path).is_file() for path in [*pictures, *links])
 
 
 def test_its_figures_are_those_of_the_results():
