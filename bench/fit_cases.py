@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 import fastsoftmax as fs
 from fastsoftmax.classifier.options import DETERMINISTIC
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.objective import ArrayObjective, Network
 
 GOAL = 1e-3  # of the best objective: how far above it a fit may end
 TOLERANCES = tuple(float(f"{digit}e-{power}") for power in range(1, 10) for digit in (3, 1))
@@ -112,7 +112,7 @@ def solver_alone(case: FitCase, solver: str, tol: float) -> Call:
 
     def call() -> Layers:
         params = np.zeros(network.n_params, X.dtype)
-        problem = Objective(X, y, network, np.empty(0), alpha=case.alpha, pins_first_class=first)
+        problem = ArrayObjective(X, y, network, np.empty(0), alpha=case.alpha, pins_first_class=first)
         train(problem, params, method)
         return [(weight.T, bias) for weight, bias in network.layers(params)]
 

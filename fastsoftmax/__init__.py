@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fastsoftmax import data, reference, testing
 from fastsoftmax import njit as njit  # registers the functions below for use in @njit code
-from fastsoftmax import reference, testing
 from fastsoftmax._threads import get_num_threads, num_threads, set_num_threads
 from fastsoftmax._version import __version__
 from fastsoftmax.functional import (
@@ -62,6 +62,7 @@ __all__ = [
     "__version__",
     "cross_entropy",
     "cross_entropy_value_and_grad",
+    "data",
     "dense",
     "dense_vjp",
     "fit_temperature",

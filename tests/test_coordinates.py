@@ -15,9 +15,10 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
-from fastsoftmax.training import spread
+from fastsoftmax.training import coordinates
 from fastsoftmax.training.coordinates import Coordinates
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.spread import moments, row_shares
 
 needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 N, D = 300, 4
@@ -194,10 +195,10 @@ def test_moments_are_those_of_all_rows(dtype, sparse, with_bias):
     X[weights == 0] = 1e30 if dtype == np.float32 else 1e200  # rows of weight 0 count as absent
     network = Network(np.array([5, 3]))
     for by_row in (weights, 1e200 * weights):
-        objective = Objective(
+        objective = ArrayObjective(
             csr_array(X) if sparse else X, np.zeros(2500, np.int64), network, by_row, fit_intercept=with_bias
         )
-        mean, deviation = objective.spread.mean, objective.spread.deviation
+        mean, deviation, _ = moments(objective, row_shares(objective))
         exact, w = X.astype(np.longdouble), (weights / weights.sum()).astype(np.longdouble)
         expected = w @ exact if with_bias else 0 * exact[0]
         assert np.allclose(mean, expected.astype(float) if with_bias else [], rtol=1e-12, atol=0)
@@ -214,9 +215,12 @@ import numpy as np, fastsoftmax as fs
 X = np.random.default_rng(0).standard_normal((300, 400)) * 10.0 ** np.arange(-200, 200)[None, :].clip(-100, 100)
 y = (X[:, 200] > 0).astype(int)
 print(fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ == fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ < 0.2)
-from fastsoftmax.training.objective import Network, Objective
-spread = Objective(X, y, Network(np.array([400, 2])), np.empty(0)).spread
-print(np.allclose(spread.deviation, X.std(axis=0), rtol=1e-9, atol=0))
+from fastsoftmax.training.coordinates import Coordinates
+from fastsoftmax.training.spread import moments, row_shares
+from fastsoftmax.training.objective import ArrayObjective, Network
+objective = ArrayObjective(X, y, Network(np.array([400, 2])), np.empty(0))
+mean, deviation, _ = moments(objective, row_shares(objective))
+print(np.allclose(deviation, X.std(axis=0), rtol=1e-9, atol=0))
 """
     settings = {**os.environ, "MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "1024"}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=settings, capture_output=True, text=True)
@@ -229,7 +233,7 @@ def test_an_interrupt_before_the_first_iteration(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(spread, "_moments", interrupted)
+    monkeypatch.setattr(coordinates, "moments", interrupted)
     with pytest.warns(UserWarning, match="interrupted by user after 0 iterations"):
         model = fs.SoftmaxClassifier().fit(BASE, labels_of(3))
     assert not model.coef_.any()
@@ -238,7 +242,7 @@ def test_an_interrupt_before_the_first_iteration(monkeypatch):
 def test_no_features_scale_depends_on_another():
     y, none = np.zeros(N, np.int64), np.empty(0)
     alone, beside = (
-        Coordinates(Objective(X, y, Network(np.array([X.shape[1], 3])), none, alpha=1.0))._how[0]
+        Coordinates(ArrayObjective(X, y, Network(np.array([X.shape[1], 3])), none, alpha=1.0))._how[0]
         for X in (BASE[:, :1].copy(), np.column_stack([BASE[:, 0], 1e12 * BASE[:, 1], 1e-12 * BASE[:, 2]]))
     )
     assert alone[0] == beside[0]

@@ -12,7 +12,7 @@ import fastsoftmax as fs
 from fastsoftmax.kernels.fit.optimizers import ADAM, NESTEROV, RATE, SGD, STEPS
 from fastsoftmax.kernels.layer.lazy import is_lazy
 from fastsoftmax.training import objective as objective_module
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.objective import ArrayObjective, Network
 
 METHODS = [SGD, NESTEROV, ADAM]
 
@@ -32,7 +32,7 @@ def data_of(n, sizes, dtype, density=1.0, weighted=False):
 def start(X, y, by_row, sizes, method, alpha, momentum=0.9, **options):
     """An objective, parameters that are nowhere 0 but where they stay 0, and a descent that has made steps before."""
     network, pins = Network(np.array(sizes), "tanh"), sizes[-1] == 2
-    objective = Objective(X, y, network, by_row, alpha=alpha, pins_first_class=pins, **options)
+    objective = ArrayObjective(X, y, network, by_row, alpha=alpha, pins_first_class=pins, **options)
     params = (0.3 * rng(7).standard_normal(network.n_params)).astype(X.dtype)
     for k, (weight, bias) in enumerate(network.layers(params)):
         bias[:] *= objective.fit_intercept

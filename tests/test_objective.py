@@ -10,7 +10,7 @@ from helpers import derivative, rng
 import fastsoftmax as fs
 from fastsoftmax import kernels
 from fastsoftmax.kernels.fit.optimizers import ADAM, NESTEROV, SGD
-from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network, Objective
+from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, ArrayObjective, Network
 
 NUMPY_ACTIVATIONS = {
     "identity": lambda z: z,
@@ -29,7 +29,7 @@ def problem(hidden=(), dtype=np.float64, n=60, n_classes=4, soft=False, sparse=F
     network = Network(np.array([5, *hidden, n_classes]), options.pop("activation", "tanh"))
     by_row = random.integers(0, 4, n) + 0.5 * random.integers(0, 2, n) if weighted else np.empty(0)
     data = scipy.sparse.csr_array(X) if sparse else X
-    objective = Objective(data, targets, network, by_row, pins_first_class=n_classes == 2, **options)
+    objective = ArrayObjective(data, targets, network, by_row, pins_first_class=n_classes == 2, **options)
     params = (0.5 * random.standard_normal(network.n_params)).astype(dtype)
     return objective, params * free(objective, params).astype(dtype)
 
@@ -139,7 +139,7 @@ def epoch_in_numpy(objective, params, order, batch_size, moment, squares, rule):
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         by_row = objective.sample_weight[rows] if objective.sample_weight.size else objective.sample_weight
-        batch = Objective(
+        batch = ArrayObjective(
             objective.X[rows],
             objective.targets[rows],
             objective.network,

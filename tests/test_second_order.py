@@ -12,7 +12,7 @@ import fastsoftmax as fs
 from fastsoftmax.classifier.options import DETERMINISTIC
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.objective import ArrayObjective, Network
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "newton-cg"])
@@ -80,15 +80,15 @@ def test_lbfgs_takes_hardly_more_evaluations_than_scipys():
     X = random.standard_normal((300, 6))
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     y = (X @ random.standard_normal((6, 4)) + random.gumbel(size=(300, 4))).argmax(axis=1)
-    objective, counts = Objective(X, y, Network(np.array([6, 4])), np.empty(0), alpha=1.0), []
-    plain = Objective.value_and_grad
+    objective, counts = ArrayObjective(X, y, Network(np.array([6, 4])), np.empty(0), alpha=1.0), []
+    plain = ArrayObjective.value_and_grad
 
     def counted(self, *arguments):
         counts[-1] += 1
         return plain(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Objective, "value_and_grad", counted)
+        patch.setattr(ArrayObjective, "value_and_grad", counted)
         counts.append(0)
         ours = train(objective, np.zeros(28), DETERMINISTIC["lbfgs"](1e-7, 200))
         counts.append(0)
@@ -114,7 +114,7 @@ def test_many_rows_are_sampled_for_the_coordinates_alone():
     """More rows than are looked at: the minimum is still that of all."""
     objective, _ = problem(n=9000, alpha=1.0)
     objective.sample_weight[::3] = 0  # and what is looked at may weigh nothing
-    objective = Objective(objective.X, objective.targets, objective.network, objective.sample_weight, alpha=1.0)
+    objective = ArrayObjective(objective.X, objective.targets, objective.network, objective.sample_weight, alpha=1.0)
     params = np.zeros(objective.network.n_params)
     assert train(objective, params, DETERMINISTIC["newton-cg"](1e-8, 100)).converged
     assert np.abs(objective.value_and_grad(params)[1]).max() < 1e-7

@@ -7,13 +7,13 @@ from sklearn.datasets import load_iris
 from fastsoftmax.classifier.options import DETERMINISTIC
 from fastsoftmax.training.descent import Descent, start_descent
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.objective import ArrayObjective, Network
 
 
 def of(load=load_iris, alpha=1.0, dtype=np.float64):
     X, y = load(return_X_y=True)
     network = Network(np.array([X.shape[1], 3]))
-    return Objective(X.astype(dtype), y, network, np.empty(0), alpha=alpha)
+    return ArrayObjective(X.astype(dtype), y, network, np.empty(0), alpha=alpha)
 
 
 def descent(params, **options):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from fastsoftmax._gate.arrays import Array
 from fastsoftmax._gate.numbers import read_count, read_flag, read_number
 from fastsoftmax._threads import get_num_threads, num_threads
 from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier, read_data
-from fastsoftmax.classifier.fitting import Data
+from fastsoftmax.classifier.fitting import Data, totals_by_class
 from fastsoftmax.classifier.labels import (
     Labels,
     is_soft,
@@ -185,7 +186,8 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         shape = samples.shape[0], samples.shape[1], len(labels.classes)
         paths = [[choose_solver(options, *shape) for options in path] for path in paths]
         network = network_of(paths[0][0], *shape[1:])
-        by_class = read_class_weight(self.class_weight, labels, by_row, samples.dtype)
+        totals = partial(totals_by_class, Data(samples, labels, by_row), network)
+        by_class = read_class_weight(self.class_weight, labels.classes, totals, samples.dtype)
         data = Data(samples, *weigh("cross_entropy", labels, by_row, by_class))
         splits = check_cv(self.cv, labels.hard, classifier=True).split(samples, labels.hard)
         folds = read_folds(splits, samples.shape[0])

@@ -25,6 +25,7 @@ from fastsoftmax.classifier.labels import is_soft, plain_labels, read_labels
 from fastsoftmax.classifier.options import (
     STOCHASTIC,
     Options,
+    check_streams,
     choose_solver,
     kept_descent,
     kept_params,
@@ -43,7 +44,10 @@ from fastsoftmax.classifier.reports import (
 )
 from fastsoftmax.classifier.samples import checked_samples
 from fastsoftmax.classifier.state import State, state_of
+from fastsoftmax.classifier.streams import SourceStream, Stream
 from fastsoftmax.classifier.unfinished import Unfinished, misfit
+from fastsoftmax.data import Source
+from fastsoftmax.data.files import from_arrays
 from fastsoftmax.training.objective import Network
 
 
@@ -68,6 +72,22 @@ def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -
     if not by_row.any():
         raise ValueError("sample_weight must not be all zero")
     return X, y, by_row
+
+
+def read_source(estimator: Any, options: Options, source: Source, y: Any, sample_weight: Any) -> SourceStream:
+    """A source, looked at; an error where it cannot be trained on in this way."""
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(f"{name} must be None where X is a source of fastsoftmax.data, which brings it")
+    check_streams(options)
+    stream = SourceStream(source)
+    validate_data(estimator, np.empty((0, stream.found.n_features)), reset=True, skip_check_array=True)
+    return stream
+
+
+def is_plain_memory(X: Array) -> bool:
+    """Whether kernels take the array as it is."""
+    return X.dtype in (np.float32, np.float64) and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
 
 
 class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
@@ -197,6 +217,14 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     so does one whose data or solver are others, with a warning. partial_fit writes no checkpoint: `save` keeps all that
     it goes on from.
 
+    Sources (``fastsoftmax.data.from_files``, ``from_blocks``) need not fit into memory: two runs of rows, of 32 or 64
+    MB each, are in memory at a time, one that is read while kernels work on the other. lbfgs, newton-cg and
+    newton-cholesky give the same coefficients, bit for bit, as for arrays with the same rows. sgd and adam take the
+    runs in another order in each epoch (from_blocks: in their order), and the rows of each run in another order, one
+    run after the other; a batch does not reach over the end of a run. So they differ from those for arrays, where an
+    epoch's order is one of all rows. Not for sources: coordinate-descent, early_stopping, partial_fit, and backward
+    other than "fused".
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -277,13 +305,15 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         self.checkpoint_every = checkpoint_every
 
     @with_callbacks
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Find the weights that minimise the objective.
 
         Parameters
         ----------
-        X : array_like or scipy.sparse (n_samples, n_features)
+        X : array_like or scipy.sparse (n_samples, n_features), or a source of `fastsoftmax.data`
             float32 is trained in float32, everything else in float64. Sparse formats other than CSR are converted.
+            A source, which brings y and sample_weight itself, is read in each pass over the rows (see Notes); so is a
+            numpy.memmap of another dtype or in Fortran order, of float16 for training in float32.
         y : array_like (n_samples,) or (n_samples, n_classes)
             Labels of any kind that scikit-learn takes; or the probabilities of the classes for each sample, which are
             called 0 to n_classes - 1.
@@ -321,25 +351,46 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         array([0, 1])
         """
         options = read_options(vars(self))
-        y = plain_labels(y)
+        if isinstance(X, np.memmap) and X.ndim == 2 and y is not None and not is_plain_memory(X):
+            X, y, sample_weight = from_arrays(X, y, sample_weight), None, None
         with self._threads():
-            samples, given, by_row = read_data(self, X, y, sample_weight, reset=True)
+            if isinstance(X, Source):
+                return self._fit_stream(options, read_source(self, options, X, y, sample_weight))
+            samples, given, by_row = read_data(self, X, plain_labels(y), sample_weight, reset=True)
             labels = read_labels(given, samples.dtype)
-            rng = check_random_state(self.random_state)
-            options = choose_solver(options, samples.shape[0], samples.shape[1], len(labels.classes))
-            network = network_of(options, samples.shape[1], len(labels.classes))
-            if options.warm_start and hasattr(self, "coefs_"):
-                params = kept_params(vars(self), network, samples.dtype, labels.classes)
-            else:
-                params = new_params(network, samples.dtype, options.fit_intercept, rng)
-            unfinished = self._goes_on_from(options, params, samples.shape[0], labels.classes)
-            self.classes_, self.temperature_, self.loss_curve_ = labels.classes, 1.0, []
-            if unfinished is None:
-                self.t_, self._descent = 0, new_descent(options, params, rng) if options.is_stochastic else None
-            else:
-                self._descent = kept_descent(self._descent, options.solver)
-            self._train(options, network, params, Data(samples, labels, by_row), rng, options.max_iter, unfinished)
+            data = Data(samples, labels, by_row)
+            self._fit_data(options, data, samples.shape, labels.classes, samples.dtype)
         return self
+
+    def _fit_stream(self, options: Options, stream: Stream) -> Self:
+        """Find the weights for data that are read part by part, or lie elsewhere."""
+        found = stream.found
+        self._fit_data(options, stream, (found.n_rows, found.n_features), found.classes, found.dtype)
+        return self
+
+    def _fit_data(
+        self,
+        options: Options,
+        data: Data | Stream,
+        shape: tuple[int, int],
+        classes: Array,
+        dtype: Any,
+    ) -> None:
+        """Train on data of a shape."""
+        rng = check_random_state(self.random_state)
+        options = choose_solver(options, *shape, len(classes))
+        network = network_of(options, shape[1], len(classes))
+        if options.warm_start and hasattr(self, "coefs_"):
+            params = kept_params(vars(self), network, dtype, classes)
+        else:
+            params = new_params(network, dtype, options.fit_intercept, rng)
+        unfinished = self._goes_on_from(options, params, data.order_size(network), classes)
+        self.classes_, self.temperature_, self.loss_curve_ = classes, 1.0, []
+        if unfinished is None:
+            self.t_, self._descent = 0, new_descent(options, params, rng) if options.is_stochastic else None
+        else:
+            self._descent = kept_descent(self._descent, options.solver)
+        self._train(options, network, params, data, rng, options.max_iter, unfinished)
 
     def _goes_on_from(self, options: Options, params: Array, n_samples: int, classes: Array) -> Unfinished | None:
         """The training that the file of a checkpoint holds, if this one is to go on with it."""
@@ -394,6 +445,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         array([0, 1])
         """
         options = read_options(vars(self))
+        if isinstance(X, Source):
+            raise TypeError("X must not be a source of fastsoftmax.data in partial_fit: hand in one block at a time")
         if options.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if options.class_weight == "balanced":
@@ -428,7 +481,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         options: Options,
         network: Network,
         params: Array,
-        data: Data,
+        data: Data | Stream,
         rng: np.random.RandomState,
         max_iter: int | None,
         unfinished: Unfinished | None = None,
@@ -438,7 +491,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         checkpoint = None
         if max_iter is not None and self.checkpoint is not None:
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_every, self._state_after)
-        callbacks = Callbacks(self, max_iter, data.for_callbacks(), lambda now: attributes_of(network, now))
+        given = data.for_callbacks() if isinstance(data, Data) else {}
+        callbacks = Callbacks(self, max_iter, given, lambda now: attributes_of(network, now))
         with progress_bar(options.verbose and max_iter is not None, type(self).__name__, max_iter or 1) as draw:
             callbacks.begin(params)
             report: Report = lambda now, loss: draw(now, loss) or callbacks.report(now, loss)  # noqa: E731

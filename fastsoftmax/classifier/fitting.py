@@ -14,13 +14,15 @@ from sklearn.model_selection import train_test_split
 
 from fastsoftmax import functional
 from fastsoftmax._gate.arrays import Array
-from fastsoftmax.classifier.labels import Labels, read_class_weight, weigh
+from fastsoftmax.classifier.labels import Labels, class_totals, read_class_weight, weigh
 from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.classifier.reports import Report, warn
+from fastsoftmax.classifier.streams import Encoding, Stream
 from fastsoftmax.classifier.unfinished import Split, Unfinished, unfinished_of
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
-from fastsoftmax.training.objective import BY_LOGITS, Network, Objective, layer_inputs
+from fastsoftmax.training.objective import BY_LOGITS, ArrayObjective, Network, Objective, layer_inputs
+from fastsoftmax.training.parts import Node, Part, Sums, Tree, part_rows
 from fastsoftmax.training.proximal import ProximalNewton
 
 CURE = "features of a like scale (StandardScaler)"
@@ -38,6 +40,10 @@ class Data:
     def take(self, rows: Array) -> "Data":
         """Some of the samples."""
         return Data(self.X[rows], self.labels.take(rows), self.by_row[rows] if self.by_row.size else self.by_row)
+
+    def order_size(self, network: Network) -> int:
+        """How many there are of what an epoch takes in another order each time: samples."""
+        return int(self.X.shape[0])
 
     def for_callbacks(self) -> dict[str, Any]:
         """As scikit-learn's callbacks are given them; what is callable is called when it is asked for."""
@@ -98,7 +104,7 @@ def pose(
     options: Options,
     network: Network,
     params: Array,
-    data: Data,
+    data: Data | Stream,
     rng: np.random.RandomState,
     descent: DescentState | None,
     seen: int,
@@ -109,14 +115,20 @@ def pose(
 
     unfinished: the training that goes on.
     """
-    class_weight = read_class_weight(options.class_weight, data.labels, data.by_row, params.dtype)
     validate, split = None, Split(np.empty(0, np.int64), np.empty(0, np.int64))
-    if descent is not None and options.early_stopping:
-        split = _split(options, data, rng) if unfinished is None else Split(unfinished.rows, unfinished.held)
-        data, validate = data.take(split.rows), _validation(options, network, data.take(split.held))
-    labels, by_row = weigh(options.loss, data.labels, data.by_row, class_weight)
-    objective = objective_of(options, network, Data(data.X, labels, by_row))
-    solver = solver_of(options, data.X.shape[0], descent, seen, validate, max_iter or 1)
+    objective: Objective
+    if isinstance(data, Data):
+        totals = lambda: totals_by_class(data, network)  # noqa: E731
+        class_weight = read_class_weight(options.class_weight, data.labels.classes, totals, params.dtype)
+        some = data
+        if descent is not None and options.early_stopping:
+            split = _split(options, data, rng) if unfinished is None else Split(unfinished.rows, unfinished.held)
+            some, validate = data.take(split.rows), _validation(options, network, data.take(split.held))
+        labels, by_row = weigh(options.loss, some.labels, some.by_row, class_weight)
+        objective = objective_of(options, network, Data(some.X, labels, by_row))
+    else:
+        objective = _stream_objective(options, network, data)
+    solver = solver_of(options, objective.parts.n_rows, descent, seen, validate, max_iter or 1)
     if unfinished is not None and isinstance(solver, Descent):
         unfinished.restore(solver)
     return Problem(
@@ -201,23 +213,54 @@ def _names(known: Array | None, features: Array) -> str:
     return ", ".join(named) + (f" and {len(features) - FEW} more" if len(features) > FEW else "")
 
 
-def objective_of(options: Options, network: Network, data: Data) -> Objective:
-    objective = Objective(
-        data.X,
-        data.labels.targets,
-        network,
-        data.by_row,
-        loss=options.loss,
-        alpha=options.alpha * (1 - options.l1_ratio),
-        l1=options.alpha * options.l1_ratio,
-        label_smoothing=options.label_smoothing,
-        fit_intercept=options.fit_intercept,
-        pins_first_class=len(data.labels.classes) == 2,
-        backward=options.backward,
-    )
+def objective_of(options: Options, network: Network, data: Data) -> ArrayObjective:
+    shared = _terms(options, network)
+    objective = ArrayObjective(data.X, data.labels.targets, network, data.by_row, backward=options.backward, **shared)
+    _check_total(objective)
+    return objective
+
+
+def _stream_objective(options: Options, network: Network, stream: Stream) -> Objective:
+    """That of data which are read or lie elsewhere; the weights of the classes may take a pass before."""
+    classes, dtype, n_units = stream.found.classes, stream.found.dtype, int(network.sizes[1])
+    plain = Encoding(classes, np.empty(0, dtype), options.loss, dtype)
+    totals = lambda: stream.parts(plain, n_units).fold(_class_totals_of_part, len(classes))  # noqa: E731
+    class_weight = read_class_weight(options.class_weight, classes, totals, dtype)
+    parts = stream.parts(Encoding(classes, class_weight, options.loss, dtype), n_units)
+    objective = stream.objective(parts, network, _terms(options, network))
+    _check_total(objective)
+    return objective
+
+
+def _terms(options: Options, network: Network) -> dict[str, Any]:
+    return {
+        "loss": options.loss,
+        "alpha": options.alpha * (1 - options.l1_ratio),
+        "l1": options.alpha * options.l1_ratio,
+        "label_smoothing": options.label_smoothing,
+        "fit_intercept": options.fit_intercept,
+        "pins_first_class": int(network.sizes[-1]) == 2,
+    }
+
+
+def _check_total(objective: Objective) -> None:
     if objective.total == 0:
         raise ValueError("sample_weight and class_weight leave no sample of any class a weight above 0")
-    return objective
+
+
+def totals_by_class(data: Data, network: Network) -> Sums:
+    """The weights of samples, by class and of all; part by part, so that they are those of a stream."""
+    targets, tree = data.labels.targets, Tree()
+    size = part_rows(data.X.shape[1], int(network.sizes[1]), not isinstance(data.X, np.ndarray))
+    for number, first in enumerate(range(0, len(targets), size)):
+        some = targets[first : first + size], data.by_row[first : first + size]
+        tree.put(Node(0, number, class_totals(*some, len(data.labels.classes))))
+    return tree.total()
+
+
+def _class_totals_of_part(part: Part, n_classes: int) -> Sums:
+    labels, distribution = part.by_kind
+    return class_totals(labels if labels.size else distribution, part.sample_weight, n_classes)
 
 
 def _split(options: Options, data: Data, rng: np.random.RandomState) -> Split:

@@ -1,5 +1,6 @@
 """The gate for y of a classifier: class labels of any kind, or the probabilities of the classes for each sample."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,19 +100,19 @@ def _read_probabilities(y: Array, dtype: Any, classes: Array | None) -> Labels:
     return Labels(classes, probs)
 
 
-def read_class_weight(class_weight: Any, labels: Labels, sample_weight: Array, dtype: Any) -> Array:
-    """The weight of each class (n_classes,), or an empty array."""
+def read_class_weight(class_weight: Any, classes: Array, totals: Callable[[], tuple[Any, ...]], dtype: Any) -> Array:
+    """The weight of each class (n_classes,), or an empty array. totals: of samples' weights, by class and of all."""
     if class_weight is None:
         return np.empty(0, dtype)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
         with QUIET():
-            return _balanced(labels, sample_weight).astype(dtype)
+            return _balanced(*totals()).astype(dtype)
     if not isinstance(class_weight, dict):
         raise TypeError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
     with QUIET():
-        return _named_weights(class_weight, labels.classes).astype(dtype)
+        return _named_weights(class_weight, classes).astype(dtype)
 
 
 def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
@@ -149,17 +150,22 @@ def weigh(loss: str, labels: Labels, by_row: Array, by_class: Array) -> tuple[La
     with QUIET():
         if targets.ndim == 1:
             return labels, rows * by_class[targets]
-        weight = targets @ by_class
+        weight = np.einsum("nc,c->n", targets, by_class)  # not BLAS, whose bits depend on the rows beside a row
         if loss == "cross_entropy":
             scaled = np.divide(targets * by_class, weight[:, None], out=targets.copy(), where=weight[:, None] > 0)
             labels = Labels(labels.classes, scaled)
         return labels, rows * weight
 
 
-def _balanced(labels: Labels, sample_weight: Array) -> Array:
+def class_totals(targets: Array, by_row: Array, n_classes: int) -> tuple[Array, float]:
+    """The weights of samples by class, and of all of them."""
+    weights = by_row if by_row.size else np.ones(len(targets))
+    soft = targets.ndim == 2
+    by_class: Array = weights @ targets if soft else np.bincount(targets, weights, n_classes)
+    return by_class.astype(np.float64, copy=False), weights.sum()
+
+
+def _balanced(by_class: Array, total: float) -> Array:
     """S / (C S_c), S_c being the weight of the samples of class c."""
-    n_classes = len(labels.classes)
-    by_row = sample_weight if sample_weight.size else np.ones(len(labels.targets))
-    soft = labels.targets.ndim == 2
-    by_class: Array = by_row @ labels.targets if soft else np.bincount(labels.targets, by_row, n_classes)
-    return np.divide(by_row.sum(), n_classes * by_class, out=np.zeros(n_classes), where=by_class > 0)
+    n_classes = len(by_class)
+    return np.divide(total, n_classes * by_class, out=np.zeros(n_classes), where=by_class > 0)

@@ -151,6 +151,19 @@ def _check_solver(solver: str, given: Mapping[str, Any], hidden: tuple[int, ...]
         raise ValueError(f"{who} needs alpha > 0, got {given['alpha']}")
 
 
+def check_streams(options: Options, *, stochastic: bool = True) -> None:
+    """A ValueError where the parameters need all rows in one array. stochastic: whether sgd and adam do not."""
+    if options.solver == "coordinate-descent":
+        who = f"l1_ratio={options.l1_ratio}" if options.l1_ratio > 0 else "solver='coordinate-descent'"
+        raise ValueError(f"{who} needs X by columns: hand in an array")
+    if options.is_stochastic and not stochastic:
+        raise ValueError(f"solver={options.solver!r} needs the rows in this process: choose 'lbfgs' or 'newton-cg'")
+    if options.is_stochastic and options.early_stopping:
+        raise ValueError("early_stopping=True needs samples that can be held out: hand in an array")
+    if options.backward != "fused":
+        raise ValueError(f"backward={options.backward!r} needs an array: choose 'fused'")
+
+
 def choose_solver(options: Options, n_samples: int, n_features: int, n_classes: int) -> Options:
     """The options with the solver that "auto" stands for."""
     if options.solver != "auto":

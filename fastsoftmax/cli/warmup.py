@@ -31,7 +31,7 @@ from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.newton_cholesky import NewtonCholesky
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.objective import ArrayObjective, Network
 from fastsoftmax.training.proximal import ProximalNewton
 
 DTYPES = ("float32", "float64")
@@ -181,7 +181,7 @@ def _training_calls(dtype: Any) -> Iterator[Call]:
 
 def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> None:
     network = Network(np.array([3, *hidden, 3]))
-    objective, params = Objective(X, targets, network, np.empty(0), loss=loss), np.zeros(network.n_params, X.dtype)
+    objective, params = ArrayObjective(X, targets, network, np.empty(0), loss=loss), np.zeros(network.n_params, X.dtype)
     for solver in (LBFGS, NewtonCG) if objective.is_linear else (LBFGS,):
         train(objective, params, solver(1e-3, 2))
     if isinstance(X, np.ndarray):

@@ -49,7 +49,8 @@ class Descent:
         None: then the loss is to fall
     scores, validation_losses : what it gave after each epoch
     seen : samples so far, by which an "invscaling" rate falls
-    order : of the samples, in which the last epoch took them; None before the first
+    order : of the samples, in which the last epoch took them (of parts, where they are read one by one); None before
+        the first
     best_params : by the score; None without one
     epochs : how many there have been, of max_iter
     after_epoch : called with the parameters when all of the above is as the next epoch finds it
@@ -79,13 +80,13 @@ class Descent:
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
         *descent, shuffling = self.state
-        order = self.order = np.arange(len(objective.targets)) if self.order is None else self.order
+        order = self.order = objective.first_order() if self.order is None else self.order
         if self.best_params is None and self.validate is not None:
             self.best_params = params.copy()
         stopped = False
         while self.epochs < self.max_iter:
             loss = objective.epoch(params, order, shuffling, self.batch_size, tuple(descent))
-            self.epochs, self.seen = self.epochs + 1, self.seen + len(order)
+            self.epochs, self.seen = self.epochs + 1, self.seen + objective.parts.n_rows
             stop = after_iteration(params, loss)
             if self._note(loss if self.validate is None else -self._score(params)) and self.best_params is not None:
                 self.best_params[:] = params

@@ -21,7 +21,7 @@ from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
 from fastsoftmax.training.columns import Columns
-from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.objective import ArrayObjective
 
 SUFFICIENT, HALVINGS = 1e-4, 40  # Armijo's constant; steps that are tried
 LEAST_LOG = -200.0  # of a probability, over the largest: products of several are no subnormal numbers, which are slow
@@ -50,7 +50,7 @@ class Penalised:
     loss: float
     value: float
 
-    def __init__(self, objective: Objective, params: Array, columns: Columns) -> None:
+    def __init__(self, objective: ArrayObjective, params: Array, columns: Columns) -> None:
         self._objective, self._first = objective, int(objective.pins_first_class)
         ((weight, bias),) = objective.network.layers(params)
         self.share, self._all_targets = _targets(objective)
@@ -169,7 +169,7 @@ class Penalised:
             bias[self._first :] = biases - (0.0 if self._first else biases.mean())
 
 
-def columns_of(objective: Objective) -> Columns:
+def columns_of(objective: ArrayObjective) -> Columns:
     """X by features, for the weights of the rows."""
     n_features = int(objective.network.sizes[0])
     return Columns(objective.rows, n_features, _targets(objective)[0], objective.fit_intercept)
@@ -200,7 +200,7 @@ def _entropies(probs: Array) -> Array:
     return entropies
 
 
-def _targets(objective: Objective) -> tuple[Array, Array]:
+def _targets(objective: ArrayObjective) -> tuple[Array, Array]:
     """The weights a of the rows, and their targets as distributions (C, N): a target's mass goes into its weight."""
     labels, distribution = objective.by_kind
     n_rows, n_classes = len(objective.targets), int(objective.network.sizes[-1])

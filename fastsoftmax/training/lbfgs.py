@@ -42,7 +42,7 @@ class LBFGS:
         if not math.isfinite(problem.value) or problem.is_good(self.tol):
             after_iteration(params, problem.value)
             return True
-        little = LITTLE[objective.X.dtype.char] if objective.is_linear else NETWORK_LITTLE * self.tol
+        little = LITTLE[objective.dtype.char] if objective.is_linear else NETWORK_LITTLE * self.tol
         memory = _Memory(problem.grad)
         for _ in range(self.max_iter):
             before = problem.value

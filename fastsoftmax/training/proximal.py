@@ -21,7 +21,7 @@ from fastsoftmax.training.columns import Columns
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Penalised, columns_of
 from fastsoftmax.training.loop import AfterIteration
-from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.objective import ArrayObjective, Objective
 from fastsoftmax.training.quadratic import Quadratic
 
 LEAST_SET, GROWTH = 8192, 3  # coordinates of a working set, and times those that are not 0, at the most
@@ -49,6 +49,7 @@ class ProximalNewton:
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
+        assert isinstance(objective, ArrayObjective)  # of others there are no columns
         if self._columns is None or self._columns[0] is not objective:
             self._columns = objective, columns_of(objective)
         model = Penalised(objective, params, self._columns[1])

@@ -1,79 +1,167 @@
-"""How the features of X are spread over its rows: mean, deviation, correlations. The penalty has no part in it.
+"""How features are spread, by passes over the parts of the rows: moments, and rows chosen at random."""
 
-So a path of fits looks once. kernels/fit/coordinates.py has the loops.
-"""
-
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.fit.coordinates import BLOCK
+from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.parts import Part, Sums
 
-LOOKED_AT, LOOKED_AT_BY_FEATURE = 512, 4  # rows that tell the correlations well enough
+
+class Shares(NamedTuple):
+    """What makes the weights of the rows sum to 1: each is divided by the largest, without overflow, then by `total`.
+
+    A largest of 0: all are 1.
+    """
+
+    largest: float
+    total: float
+
+    def of(self, part: Part) -> Array:
+        """Of some rows."""
+        shares: Array = self._by_largest(part) / self.total
+        return shares
+
+    def _by_largest(self, part: Part) -> Array:
+        by_row = part.sample_weight
+        return by_row / self.largest if by_row.size and self.largest else np.ones(part.losses.size)
 
 
-class Spread:
-    """Of features, over all rows by weight.
+def row_shares(objective: Objective) -> Shares:
+    largest = objective.parts.fold(_largest_weight, combine=_larger)[0]
+    if not largest:
+        return Shares(0.0, float(objective.parts.n_rows))
+    return Shares(largest, float(objective.parts.fold(_sum_of_shares, Shares(largest, 1.0))[0]))
+
+
+def _largest_weight(part: Part) -> Sums:
+    return (float(part.sample_weight.max(initial=0.0)),)
+
+
+def _larger(left: Sums, right: Sums) -> Sums:
+    return (max(left[0], right[0]),)
+
+
+def _sum_of_shares(part: Part, shares: Shares) -> Sums:
+    return (shares.of(part).sum(),)
+
+
+class Sample(NamedTuple):
+    """Some rows.
 
     Attributes
     ----------
-    mean : float64 (D,), or empty: taken as 0, without biases
-    deviation : float64 (D,)
-        About the mean. It is 0 for a constant feature only (without biases: one of zeros), however small or large that
-        is: its squares are taken in units of the feature's own size.
+    rows : float64 (n, D)
+    weight : their shares (n,)
+    counts : how many rows of each part have a weight
+    shares : Shares
     """
 
-    def __init__(self, X: Any, rows: Any, sample_weight: Array, with_mean: bool) -> None:
-        """rows: X as kernels take it."""
-        self._X = X
-        by_row = sample_weight if sample_weight.any() else np.ones(X.shape[0])
-        shares = by_row / by_row.max()  # without overflow
-        self._shares = shares / shares.sum()
-        self.mean, self.deviation = _moments(rows, X.shape[1], self._shares, with_mean)
-
-    @cached_property
-    def correlations(self) -> Array:
-        """Of some rows, (D, D): of the others they tell enough."""
-        some = self.standardised(max(LOOKED_AT, LOOKED_AT_BY_FEATURE * len(self.deviation)))
-        return some.T @ some
-
-    def standardised(self, most: int) -> Array:
-        """Rows less the mean, over the deviation, times the root of their share; at random if there are more."""
-        rows = np.flatnonzero(self._shares)
-        if len(rows) > most:
-            rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
-        X = self._X[rows]
-        X = (X if isinstance(X, np.ndarray) else X.toarray()).astype(np.float64, copy=False)
-        if self.mean.size:
-            X -= self.mean
-        X = np.divide(X, self.deviation, out=np.zeros_like(X), where=self.deviation > 0)
-        X *= np.sqrt(self._shares[rows] / self._shares[rows].sum())[:, None]
-        return X
+    rows: Array
+    weight: Array
+    counts: Array
+    shares: Shares
 
 
-def _moments(rows: Any, n_features: int, weight: Array, with_mean: bool) -> tuple[Array, Array]:
-    """Mean and deviation; weight sums to 1."""
-    is_sparse = isinstance(rows, tuple)
-    blocks = 1 if is_sparse else max(1, -(-len(weight) // BLOCK))
-    sums, least, most = (np.empty((blocks, n_features)) for _ in range(3))
-    absent = np.zeros(n_features, np.bool_)
-    if is_sparse:
-        present = np.empty(n_features, np.int64)
-        kernels.csr_feature_sums(rows, weight, sums[0], least[0], most[0], present)
-        absent = present < np.count_nonzero(weight)
-    else:
-        run(kernels.feature_sums, n_features * len(weight), rows, weight, sums, least, most)
-    low, high = least.min(axis=0), most.max(axis=0)
+def moments(objective: Objective, shares: Shares, most: int = 0) -> tuple[Array, Array, Sample | None]:
+    """Mean (empty: 0) of each feature and its standard deviation about that, over all rows by weight, float64.
+
+    The deviation is 0 for a constant feature only (without biases: one of zeros), however small or large it is: its
+    squares are taken in units of the feature's own size. most: rows of a sample, if one is wanted.
+    """
+    parts = objective.parts
+    sums, low, high, present, counts = parts.fold(_feature_sums, shares, parts.n_features, combine=_sums_and_ends)
+    absent = present < counts.sum()  # only in a sparse X: whether some row with a weight holds no number
     low[absent], high[absent] = np.minimum(low[absent], 0.0), np.maximum(high[absent], 0.0)
-    mean = np.where(low == high, low, sums.sum(axis=0)) if with_mean else np.zeros(n_features)
+    mean: Any = np.where(low == high, low, sums) if objective.fit_intercept else np.zeros(parts.n_features)
     reach = np.maximum(high / 2 - mean / 2, mean / 2 - low / 2)
-    unit = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
-    if is_sparse:
-        kernels.csr_feature_squares(rows, weight, mean, 1.0 / unit, absent, sums[0])
+    unit: Array = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
+    chosen = choose(counts, most) if most else None
+    how = shares, mean, 1.0 / unit, absent, chosen
+    squares, held, rows, weight = parts.fold(_feature_squares, *how, combine=_sums_and_rows)
+    if absent.any():
+        squares = squares + np.where(absent, np.maximum(1.0 - held, 0.0), 0.0) * (mean / unit) ** 2
+    sample = None if chosen is None else Sample(rows, weight, counts, shares)
+    return mean if objective.fit_intercept else np.empty(0), np.sqrt(squares) * unit, sample
+
+
+def _feature_sums(part: Part, shares: Shares, n_features: int) -> Sums:
+    """Of the rows with a weight: sums by share, least and largest of each feature; how many numbers, and rows."""
+    weight = shares.of(part)
+    n_rows = np.array([np.count_nonzero(weight)])
+    if isinstance(part.rows, tuple):
+        sums, least, most = (np.empty(n_features) for _ in range(3))
+        present = np.empty(n_features, np.int64)
+        kernels.csr_feature_sums(part.rows, weight, sums, least, most, present)
+        return sums, least, most, present, n_rows
+    by_block = [np.empty((max(1, -(-len(weight) // BLOCK)), n_features)) for _ in range(3)]
+    run(kernels.feature_sums, part.rows.size, part.rows, weight, *by_block)
+    sums, least, most = by_block[0].sum(axis=0), by_block[1].min(axis=0), by_block[2].max(axis=0)
+    return sums, least, most, np.full(n_features, n_rows[0]), n_rows
+
+
+def _sums_and_ends(left: Sums, right: Sums) -> Sums:
+    sums, present = left[0] + right[0], left[3] + right[3]
+    return sums, np.minimum(left[1], right[1]), np.maximum(left[2], right[2]), present, np.append(left[4], right[4])
+
+
+def _feature_squares(
+    part: Part, shares: Shares, mean: Array, scale: Array, absent: Array, chosen: tuple[Array, Array] | None
+) -> Sums:
+    """Sums of squares about the mean (of a sparse X without its zeros), the shares of rows that hold a number of each
+    feature, and the chosen rows.
+    """
+    weight, held = shares.of(part), np.zeros(len(mean))
+    if isinstance(part.rows, tuple):
+        squares = np.empty(len(mean))
+        kernels.csr_feature_squares(part.rows, weight, mean, scale, squares, held)
     else:
-        run(kernels.feature_squares, n_features * len(weight), rows, weight, mean, 1.0 / unit, sums)
-    return mean if with_mean else np.empty(0), np.sqrt(sums.sum(axis=0)) * unit
+        by_block = np.empty((max(1, -(-len(weight) // BLOCK)), len(mean)))
+        run(kernels.feature_squares, part.rows.size, part.rows, weight, mean, scale, by_block)
+        squares = by_block.sum(axis=0)
+    rows = (np.empty((0, len(mean))), np.empty(0)) if chosen is None else take(part, shares, len(mean), *chosen)
+    return squares, held, *rows
+
+
+def _sums_and_rows(left: Sums, right: Sums) -> Sums:
+    return left[0] + right[0], left[1] + right[1], *stack(left[2:], right[2:])
+
+
+def choose(counts: Array, most: int) -> tuple[Array, Array]:
+    """Rows, by their place among those that have a weight: at random if there are more than `most`.
+
+    And where each part begins among them.
+    """
+    n_rows, ends = int(counts.sum()), np.cumsum(counts)
+    chosen = np.arange(n_rows)
+    if n_rows > most:
+        chosen = np.sort(np.random.default_rng(0).choice(n_rows, most, replace=False))
+    return chosen, np.append(0, ends)
+
+
+def take(part: Part, shares: Shares, n_features: int, chosen: Array, starts: Array) -> Sums:
+    """Those of the chosen rows that lie in this part, and their shares."""
+    start, end = starts[part.number], starts[part.number + 1]
+    some = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, end)] - start
+    weight = shares.of(part)
+    rows = np.flatnonzero(weight)[some]
+    return _dense(part.rows, rows, n_features), weight[rows]
+
+
+def _dense(X: Any, rows: Array, n_features: int) -> Array:
+    """Some rows of X, as kernels take it, in float64."""
+    if isinstance(X, tuple):
+        X = csr_array(X, shape=(len(X[2]) - 1, n_features))
+        return np.asarray(X[rows].toarray(), np.float64)
+    some: Array = X[rows].astype(np.float64, copy=False)
+    return some
+
+
+def stack(left: Sums, right: Sums) -> Sums:
+    """Rows of parts that follow one another."""
+    return tuple(np.concatenate([a, b]) for a, b in zip(left, right, strict=True))

@@ -157,12 +157,10 @@ def csr_feature_sums(X, weight, sums, least, most, present):
 
 
 @kernel
-def csr_feature_squares(X, weight, mean, scale, absent, sums):
-    # -> sum_n w_n ((x_nd - mean_d) scale_d)^2 over all rows of a CSR matrix; the weights sum to 1.
-    # absent: whether some row with a weight holds no number of the feature
+def csr_feature_squares(X, weight, mean, scale, sums, held):
+    # -> sum_n w_n ((x_nd - mean_d) scale_d)^2 over the numbers that a CSR matrix holds, and the sum of their w_n
     data, indices, indptr = X
-    rest = np.where(absent, 1.0, 0.0)  # the weight of those rows
-    sums[:] = 0.0
+    sums[:], held[:] = 0.0, 0.0
     for n in range(indptr.shape[0] - 1):
         w = weight[n]
         if w > 0.0:
@@ -170,6 +168,4 @@ def csr_feature_squares(X, weight, mean, scale, absent, sums):
                 d = np.int64(indices[k])
                 distance = (np.float64(data[k]) - mean[d]) * scale[d]
                 sums[d] += w * (distance * distance)
-                rest[d] -= w if absent[d] else 0.0
-    for d in range(sums.shape[0]):
-        sums[d] += max(rest[d], 0.0) * (mean[d] * scale[d]) ** 2
+                held[d] += w

@@ -1,0 +1,168 @@
+"""Rows in NumPy's files, or in an array that is converted run by run."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax.data.pieces import InMemory, Npy, Npz, Piece
+from fastsoftmax.data.source import Block, Room, Source, stacked
+
+NUMBERS = 2**21  # that are read at a time where nobody asks for a number of rows
+StrPath = str | os.PathLike[str]
+
+
+def from_files(
+    X: StrPath | Sequence[StrPath],
+    y: StrPath | Sequence[StrPath] | ArrayLike | None = None,
+    sample_weight: StrPath | Sequence[StrPath] | ArrayLike | None = None,
+) -> Source:
+    """Rows in NumPy's files.
+
+    Parameters
+    ----------
+    X : path or sequence of paths
+        .npy files of matrices; .npz files with the arrays X, y and maybe sample_weight; or .npz files by
+        scipy.sparse.save_npz with CSR matrices. Their rows follow one another. Of .npy files no more is read at a time
+        than is needed, an .npz file is read whole. float16 and float32 are trained in float32, all else in float64.
+    y : path, sequence of paths, or array_like, optional
+        .npy files, or an array of all rows; None: the .npz files hold it.
+    sample_weight : path, sequence of paths, or array_like, optional
+        Likewise.
+
+    Returns
+    -------
+    Source
+        For ``SoftmaxClassifier.fit(source)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Files of another kind; rows or features that do not fit one another.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, fastsoftmax as fs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/X.npy", np.eye(4, dtype=np.float16))
+    ...     fs.SoftmaxClassifier().fit(fs.data.from_files(f"{folder}/X.npy", y=[0, 0, 1, 1])).coef_.dtype
+    dtype('float32')
+    """
+    pieces = [_piece("X", path) for path in _paths(X)]
+    in_files = [p for p in pieces if isinstance(p, Npz)]
+    wide = [p.shape[1] if len(p.shape) == 2 else -1 for p in pieces]
+    for piece, n in zip(pieces, wide, strict=True):
+        if n < 0 or n != wide[0]:
+            raise ValueError(f"X must be matrices with equally many columns: {piece} has shape {piece.shape}")
+    if len({p.is_sparse for p in pieces}) > 1:
+        raise ValueError("X must be dense in all files or sparse in all files")
+    columns = [_Rows(pieces), _column("y", y, in_files), _column("sample_weight", sample_weight, in_files)]
+    for name, column in (("y", columns[1]), ("sample_weight", columns[2])):
+        if column is not None and column.n_rows != columns[0].n_rows:  # type: ignore[union-attr]
+            raise ValueError(f"{name} must have as many rows as X, {columns[0].n_rows}, got {column.n_rows}")  # type: ignore[union-attr]
+    if columns[1] is None:
+        raise ValueError("y must be given, because the files of X hold none")
+    return _Stored(*columns)  # type: ignore[arg-type]
+
+
+def from_arrays(X: Any, y: Any, sample_weight: Any = None) -> Source:
+    """Rows of an array in any layout and dtype, above all a memmap, which are converted a run at a time."""
+    columns = [None if a is None else _Rows([InMemory(np.asarray(a))]) for a in (X, y, sample_weight)]
+    return _Stored(*columns)  # type: ignore[arg-type]
+
+
+def _paths(value: Any) -> list[Path]:
+    if isinstance(value, (str, os.PathLike)):
+        return [Path(value)]
+    paths = list(value)
+    if not paths or not all(isinstance(path, (str, os.PathLike)) for path in paths):
+        raise TypeError("X must be a path or a list of paths of .npy or .npz files")
+    return [Path(path) for path in paths]
+
+
+def _piece(name: str, path: Path) -> Npy | Npz:
+    if path.suffix not in (".npy", ".npz"):
+        raise ValueError(f"{name} must be .npy or .npz files, got {str(path)!r}")
+    return Npy(path) if path.suffix == ".npy" else Npz(path, name)
+
+
+def _column(name: str, value: Any, in_files: list[Npz]) -> "_Rows | None":
+    """The y or sample_weight of files."""
+    if value is None:
+        return (
+            _Rows([p.beside(name) for p in in_files]) if in_files and all(name in p.names for p in in_files) else None
+        )
+    if isinstance(value, (str, os.PathLike)):
+        return _Rows([_piece(name, Path(value))])
+    if isinstance(value, (list, tuple)) and value and all(_is_file_name(v) for v in value):
+        return _Rows([_piece(name, Path(v)) for v in value])
+    return _Rows([InMemory(np.asarray(value))])
+
+
+def _is_file_name(value: Any) -> bool:
+    """Labels may be strings, too."""
+    return isinstance(value, (str, os.PathLike)) and Path(value).suffix in (".npy", ".npz")
+
+
+class _Rows:
+    """Pieces whose rows follow one another."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self.is_sparse = pieces[0].is_sparse
+        self._ends = np.cumsum([p.shape[0] for p in pieces]).tolist()
+        self.n_rows, self.shape = int(self._ends[-1]), pieces[0].shape[1:]
+
+    def read(self, first: int, last: int, out: Array | None = None) -> Any:
+        """Rows first .. last; into the first rows of `out` if it is given and they are dense."""
+        found: list[Any] = []
+        start = 0
+        for piece, end in zip(self._pieces, self._ends, strict=True):
+            here, there = max(first, start), min(last, end)
+            if here < there or (first == last == here == there and not found):
+                place = None if out is None else out[here - first : there - first]
+                found.append(piece.read(here - start, there - start, place))
+            start = end
+        if out is not None:
+            return out[: last - first]
+        if len(found) == 1:
+            return found[0]
+        return stacked(found) if self.is_sparse else np.concatenate(found)
+
+
+class _Stored(Source):
+    """Rows that can be read from anywhere."""
+
+    is_ordered = False
+
+    def __init__(self, X: _Rows, y: _Rows, sample_weight: _Rows | None) -> None:
+        self._columns = X, y, sample_weight
+
+    def _read(self, first: int, last: int, out: Array | None) -> Block:
+        X, y, weight = self._columns
+        return Block(
+            X.read(first, last, out), y.read(first, last), None if weight is None else weight.read(first, last)
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows."""
+        X = self._columns[0]
+        n_rows = max(1, NUMBERS // max(1, *X.shape)) if not X.is_sparse else 2**16
+        for first in range(0, X.n_rows, n_rows):
+            yield self._read(first, min(first + n_rows, X.n_rows), None)
+
+    def runs(self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None) -> Iterator[Block]:
+        """Runs of so many rows."""
+        X, room = self._columns[0], Room(n_rows, dtype)
+        for number in range(-(-X.n_rows // n_rows)) if order is None else order:
+            first = int(number) * n_rows
+            last = min(first + n_rows, X.n_rows)
+            if X.is_sparse:
+                block = self._read(first, last, None)
+                yield block._replace(X=block.X.astype(dtype, copy=False))
+            else:
+                yield self._read(first, last, room.next(last - first, X.shape[0]))

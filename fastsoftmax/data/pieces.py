@@ -1,0 +1,107 @@
+"""Arrays that lie in files or in memory, read some rows at a time."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax.data.source import put
+
+
+class Npy:
+    """A .npy file."""
+
+    is_sparse = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        array = self._mapped()
+        self.shape, self.dtype, self._offset = array.shape, array.dtype, array.offset
+        self._is_plain = array.flags.c_contiguous and array.dtype.isnative and array.ndim > 0
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def _mapped(self) -> "np.memmap[Any, Any]":
+        try:
+            return np.lib.format.open_memmap(self._path, mode="r")
+        except ValueError as error:
+            raise ValueError(f"{self._path} cannot be read as an .npy file: {error}") from None
+
+    def read(self, first: int, last: int, out: Array | None) -> Array:
+        """Some rows, into an array of their shape if one is given."""
+        if not self._is_plain:
+            return put(self._mapped()[first:last], out)
+        fits = out is not None and out.dtype == self.dtype and out.flags.c_contiguous
+        rows = out if fits and out is not None else np.empty((last - first, *self.shape[1:]), self.dtype)
+        with open(self._path, "rb") as file:
+            file.seek(self._offset + first * (rows.nbytes // max(1, last - first)))
+            if rows.nbytes and file.readinto(rows.reshape(-1).view(np.uint8).data) != rows.nbytes:
+                raise ValueError(f"{self._path} ends before its last row")
+        return rows if fits else put(rows, out)
+
+
+class Npz:
+    """An array, or the CSR matrix, of an .npz file."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        with np.load(path, allow_pickle=False) as file:
+            self.names = set(file.files)
+            self.is_sparse = name == "X" and {"format", "shape", "data"} <= self.names
+            if self.is_sparse:
+                if file["format"].item() not in (b"csr", "csr"):
+                    raise TypeError(f"{path} must hold a CSR matrix, got {file['format'].item()!r}")
+                self.shape = tuple(map(int, file["shape"]))
+            elif name in self.names:
+                self.shape = _shape_in(file, name)
+            else:
+                raise ValueError(f"{path} holds no array {name}: it has {', '.join(sorted(self.names))}")
+        self._whole: Any = None
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def read(self, first: int, last: int, out: Array | None) -> Any:
+        """Some rows; the file stays in memory until its last row is read."""
+        if self._whole is None:
+            with np.load(self._path, allow_pickle=False) as file:
+                if self.is_sparse:
+                    from scipy.sparse import csr_array
+
+                    self._whole = csr_array(tuple(file[n] for n in ("data", "indices", "indptr")), shape=self.shape)
+                else:
+                    self._whole = file[self._name]
+        rows = self._whole[first:last]
+        if last == self.shape[0]:
+            self._whole = None
+        return rows if self.is_sparse else put(rows, out)
+
+    def beside(self, name: str) -> "Npz":
+        """Another array of the file."""
+        return Npz(self._path, name)
+
+
+def _shape_in(file: Any, name: str) -> tuple[int, ...]:
+    with file.zip.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape: tuple[int, ...] = read(member)[0]
+        return shape
+
+
+class InMemory:
+    """An array that is there."""
+
+    is_sparse = False
+
+    def __init__(self, array: Array) -> None:
+        self._array, self.shape = array, array.shape
+
+    def read(self, first: int, last: int, out: Array | None) -> Array:
+        """Some rows."""
+        return put(self._array[first:last], out)
+
+
+Piece = Npy | Npz | InMemory

@@ -1,0 +1,83 @@
+"""What every source of rows is, and what reading takes: a thread that reads ahead, and room for two runs of rows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastsoftmax._gate.arrays import QUIET, Array
+
+
+class Block(NamedTuple):
+    """Some rows: X (n, D), dense or CSR; y (n,) or (n, C); sample_weight (n,) or None."""
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+
+
+class Source(ABC):
+    """Where rows come from; see `from_files` and `from_blocks`.
+
+    Attributes
+    ----------
+    is_ordered : whether rows can only be had in their order
+    """
+
+    is_ordered: bool
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Block]:
+        """All rows in their order, in blocks of any length, as they are."""
+
+    @abstractmethod
+    def runs(self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None) -> Iterator[Block]:
+        """Runs of so many rows, run by run or in an order; X is C-contiguous or CSR of the dtype.
+
+        What a run is made of may be overwritten two runs later.
+        """
+
+
+def ahead(iterator: Iterator[Any]) -> Iterator[Any]:
+    """The same, each one asked for in another thread while the one before is in use."""
+    end = object()
+    with ThreadPoolExecutor(1, "fastsoftmax-reader") as reader:
+        coming = reader.submit(next, iterator, end)
+        try:
+            while (item := coming.result()) is not end:
+                coming = reader.submit(next, iterator, end)
+                yield item
+        finally:
+            coming.cancel()
+            reader.submit(getattr(iterator, "close", int))
+
+
+class Room:
+    """Two matrices in turn."""
+
+    def __init__(self, n_rows: int, dtype: np.dtype[Any]) -> None:
+        self._n_rows, self._dtype, self._both = n_rows, dtype, list[Array]()
+
+    def next(self, n_rows: int, n_features: int) -> Array:
+        """Some rows of the one that was used before the last; memory that is never written is never taken."""
+        if len(self._both) < 2:
+            self._both.append(np.empty((self._n_rows, n_features), self._dtype))
+        else:
+            self._both.reverse()
+        return self._both[-1][:n_rows]
+
+
+def put(rows: Array, out: Array | None) -> Array:
+    if out is None:
+        return rows
+    with QUIET():
+        np.copyto(out, rows, casting="unsafe")
+    return out
+
+
+def stacked(matrices: list[Any]) -> Any:
+    from scipy.sparse import vstack
+
+    return matrices[0] if len(matrices) == 1 else vstack(matrices, format="csr")

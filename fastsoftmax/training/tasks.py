@@ -1,0 +1,100 @@
+"""What an objective asks of each part of the rows: functions without state, of a part and of what all parts share.
+
+Each fills the arrays of `out`, if they are given, or else new ones.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax import kernels
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax._threads import run
+from fastsoftmax.functional._losses import LOSSES
+from fastsoftmax.training.network import ACTIVATIONS, Network
+from fastsoftmax.training.parts import Part, Sums
+
+MULTIPLICATIONS = 8  # that take as long as one element of a row
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is summed over the rows: (a loss of the network's logits) / total."""
+
+    network: Network
+    loss: str
+    label_smoothing: float
+    total: float
+
+    def targets(self, part: Part, dtype: Any) -> tuple[Any, ...]:
+        """Of some rows, as kernels take them, with an empty class_weight."""
+        return *part.by_kind, part.sample_weight, np.empty(0, dtype), self.label_smoothing
+
+    def work(self, part: Part) -> int:
+        """How much there is to do for some rows, in elements of a row."""
+        return part.n_numbers * int(self.network.sizes[1]) // MULTIPLICATIONS
+
+
+def weight_of_rows(part: Part, dtype: Any) -> Sums:
+    """The sum of the weights of the rows that take part."""
+    return (kernels.weight_taking_part(*part.by_kind, part.sample_weight, np.empty(0, dtype))[1],)
+
+
+def loss_and_grad(part: Part, terms: Terms, params: Array, out: Array | None = None) -> Sums:
+    """The sum of the losses (not over the total), and the gradient of that over the total."""
+    grad = np.zeros_like(params) if out is None else out
+    if out is not None:
+        grad.fill(0)
+    network, targets, scale = terms.network, terms.targets(part, params.dtype), 1.0 / terms.total
+    if network.is_linear:
+        ((weight, bias),), (grads,) = network.layers(params), network.layers(grad)
+        kernel = LOSSES[terms.loss].linear_rows
+        run(kernel, terms.work(part), part.rows, weight, bias, *targets, scale, part.losses, *grads, weight[:0])
+    else:
+        shape = (params, network.sizes, ACTIVATIONS[network.activation], np.arange(part.losses.size))
+        kernel = LOSSES[terms.loss].network_rows
+        run(kernel, terms.work(part), part.rows, *targets, scale, *shape, part.losses, grad)
+    return kernels.sum_row(part.losses), grad
+
+
+def probs_of(part: Part, terms: Terms, params: Array) -> Array:
+    """The probabilities of a linear model."""
+    ((weight, bias),) = terms.network.layers(params)
+    probs = np.empty((part.losses.size, len(weight)), params.dtype)
+    run(kernels.dense_rows, terms.work(part), part.rows, weight, bias, probs)
+    run(kernels.softmax_rows, probs.size, probs, None, probs)
+    return probs
+
+
+def hessian_product(
+    part: Part, terms: Terms, params: Array, vector: Array, probs: list[Array] | None, out: Array | None = None
+) -> Sums:
+    """H v of a linear model. probs: of all parts, or None: then they are computed in the same pass."""
+    result = np.zeros_like(params) if out is None else out
+    if out is not None:
+        result.fill(0)
+    ((weight, bias),), (tangents,) = terms.network.layers(params), terms.network.layers(vector)
+    (products,) = terms.network.layers(result)
+    here = np.empty((0, len(weight)), params.dtype) if probs is None else probs[part.number]
+    targets = (*terms.targets(part, params.dtype), 1.0 / terms.total, here)
+    run(LOSSES[terms.loss].linear_hvp_rows, terms.work(part), part.rows, weight, bias, *tangents, *targets, *products)
+    return (result,)
+
+
+def whole_hessian(
+    part: Part,
+    terms: Terms,
+    features: tuple[Array, Array, float],
+    weight: Array,
+    out: tuple[Array, Array] | None = None,
+) -> Sums:
+    """The sum of the cross-entropies, and gradient and Hessian of that over the total: see kernels/layer/hessian.py."""
+    size = (len(weight) - 1) * weight.shape[1]
+    grad, hessian = (np.empty_like(weight), np.empty((size, size))) if out is None else out
+    labels, distribution = part.by_kind
+    targets = (labels, distribution.astype(np.float64, copy=False), part.sample_weight, terms.label_smoothing)
+    work, sums = part.losses.size * (weight.size + hessian.size // 4), (part.losses, grad, hessian)
+    kernel = kernels.linear_cross_entropy_hessian_rows
+    run(kernel, work // MULTIPLICATIONS, part.rows, *features, weight, *targets, 1.0 / terms.total, *sums)
+    return kernels.sum_row(part.losses), grad, hessian

@@ -1,0 +1,277 @@
+"""Rows that are read block by block: the coefficients are those of arrays, bit for bit, whatever the blocks are."""
+
+import os
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from helpers import JIT, quiet, rng, same_bits
+from scipy.sparse import csr_array, save_npz
+
+import fastsoftmax as fs
+from fastsoftmax.training import parts
+from fastsoftmax.training.parts import Node, Tree, part_rows
+
+needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
+
+N, D, C = 4003, 12, 4
+CUTS = [0, 1000, 1001, 1001, 2900, N]  # of files: one row, and none
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Parts of 480 rows of a dense matrix, of 480 or 960 of a sparse one."""
+    monkeypatch.setattr(parts, "ELEMENTS", 480 * D)
+    monkeypatch.setattr(parts, "CSR_GROUPS", 1)
+    monkeypatch.setattr(parts, "MOST_CSR_GROUPS", 2)
+
+
+def rows(dtype, sparse=False):
+    """Values that float16 holds, so that it can be the storage; two features nearly equal, which are whitened."""
+    X = rng(0).standard_normal((N, D)) * np.arange(1, D + 1) + 3
+    X[:, 3] = X[:, 4] + 0.01 * X[:, 3]
+    if sparse:
+        X[rng(1).random(X.shape) < 0.6] = 0
+    X = X.astype(np.float16).astype(dtype)
+    y = (X @ rng(2).standard_normal((D, C)) + rng(3).gumbel(size=(N, C))).argmax(axis=1)
+    return (csr_array(X) if sparse else X), y
+
+
+def as_files(folder, X, y, weight):
+    paths = []
+    for number, (first, last) in enumerate(pairwise(CUTS)):
+        paths.append(folder / f"{number}.np{'z' if isinstance(X, csr_array) else 'y'}")
+        if isinstance(X, csr_array):
+            save_npz(paths[-1], X[first:last])
+        else:
+            some = X[first:last]
+            np.save(paths[-1], [some, np.asfortranarray(some), some.astype(">f8")][number % 3])
+    return fs.data.from_files(paths, y, weight)
+
+
+def as_blocks(X, y, weight, step=777):
+    def blocks():
+        for first in range(0, N, step):
+            here = slice(first, first + step)
+            yield (X[here], y[here]) if weight is None else (X[here], y[here], weight[here])
+
+    return fs.data.from_blocks(blocks)
+
+
+TARGETS = {
+    "plain": lambda y: (y, None, None),
+    "names, weighted, balanced": lambda y: (np.array(list("dabc"))[y], rng(4).random(N), "balanced"),
+    "soft": lambda y: (rng(5).dirichlet(np.ones(C), N), rng(4).random(N), {0: 1, 1: 2, 2: 0.3, 3: 0.7}),
+    "two classes, some weigh nothing": lambda y: (y > 1, (rng(6).random(N) < 0.5) * 1.0, None),
+}
+
+
+@needs_jit
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
+@pytest.mark.parametrize("targets", TARGETS)
+def test_files_and_blocks_give_the_same_bits_as_arrays(tmp_path, targets, solver, sparse):
+    X, y = rows(np.float64, sparse)
+    y, weight, class_weight = TARGETS[targets](y)
+    model = fs.SoftmaxClassifier(solver=solver, max_iter=5, class_weight=class_weight, label_smoothing=0.01)
+    fits = []
+    for given in ((X, y, weight), (as_files(tmp_path, X, y, weight),), (as_blocks(X, y, weight),)):
+        fits.append(quiet(model, *given))
+        fits[-1] = model.classes_, model.coef_.copy(), model.intercept_, model.loss_, model.n_features_in_
+    for found in fits[1:]:
+        assert all(same_bits(a, b) for a, b in zip(fits[0], found, strict=True))
+
+
+@needs_jit
+@pytest.mark.parametrize("storage", [np.float16, np.float32, np.uint8, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_memmaps(tmp_path, storage, order):
+    X, y = rows(np.float64)
+    X = np.clip(X + 60, 0, 250).astype(storage)
+    mapped = np.memmap(tmp_path / "X", storage, "w+", shape=X.shape, order=order)
+    mapped[:] = X
+    mapped.flush()
+    read_only = np.memmap(tmp_path / "X", storage, "r", shape=X.shape, order=order)
+    wide = X.astype(np.float32 if storage in (np.float16, np.float32) else np.float64)
+    ours, theirs = fs.SoftmaxClassifier(max_iter=4), fs.SoftmaxClassifier(max_iter=4)
+    quiet(ours, read_only, y)
+    quiet(theirs, wide, y)
+    assert same_bits(ours.coef_, theirs.coef_)
+    assert ours.coef_.dtype == wide.dtype
+
+
+@needs_jit
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_networks_and_threads(hidden):
+    X, y = rows(np.float32)
+    model = fs.SoftmaxClassifier(hidden, solver="lbfgs", max_iter=5, random_state=0)
+    found = []
+    for n_threads, given in ((1, (X, y)), (2, (as_blocks(X, y, None),)), (3, (as_blocks(X, y, None, 5000),))):
+        with fs.num_threads(n_threads):
+            found.append(quiet(model, *given).coefs_[0].copy())
+    assert same_bits(found[0], found[1])
+    assert same_bits(found[0], found[2])
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_epochs_take_runs_and_rows_in_another_order(tmp_path, solver):
+    X, y = rows(np.float32)
+    X = np.ascontiguousarray((X - X.mean(axis=0)) / X.std(axis=0))
+    options = {"solver": solver, "max_iter": 15, "alpha": 1.0, "tol": 0.0, "batch_size": 96}
+    usual = quiet(fs.SoftmaxClassifier(**options, random_state=0), X.astype(float), y).loss_
+    files, blocks = as_files(tmp_path, X, y, None), as_blocks(X, y, None)
+    first = quiet(fs.SoftmaxClassifier(**options, random_state=0), files)
+    assert first.t_ == 15 * N
+    assert first.loss_ == pytest.approx(usual, rel=0.05)
+    again, other = fs.SoftmaxClassifier(**options, random_state=0), fs.SoftmaxClassifier(**options, random_state=1)
+    assert same_bits(quiet(again, files).coef_, first.coef_)
+    assert not same_bits(quiet(other, files).coef_, first.coef_)
+    assert quiet(fs.SoftmaxClassifier(**options, random_state=0), blocks).loss_ == pytest.approx(usual, rel=0.05)
+
+
+def test_npz_files_with_all_in_them(tmp_path):
+    X, y = rows(np.float32)
+    for number in range(2):
+        here = slice(number * 2000, number * 2000 + 2003)
+        np.savez(tmp_path / f"{number}.npz", X=X[here], y=y[here], sample_weight=np.ones(2003))
+    both = np.concatenate([X[:2003], X[2000:]]), np.concatenate([y[:2003], y[2000:]])
+    source = fs.data.from_files([tmp_path / "0.npz", tmp_path / "1.npz"])
+    ours, theirs = fs.SoftmaxClassifier(max_iter=3), fs.SoftmaxClassifier(max_iter=3)
+    assert same_bits(quiet(ours, source).coef_, quiet(theirs, *both, np.ones(4006)).coef_)
+
+
+def test_a_sum_does_not_depend_on_what_comes_first():
+    values = rng(0).standard_normal(37) * 10.0 ** rng(1).integers(-8, 8, 37)
+    sums = set()
+    for seed in range(20):
+        tree = Tree()
+        for number in rng(seed).permutation(37):
+            tree.put(Node(0, int(number), (float(values[number]),)))
+        sums.add(tree.total()[0])
+    assert len(sums) == 1
+    assert sums.pop() == pytest.approx(values.sum())
+    assert len({float(values[rng(seed).permutation(37)].cumsum()[-1]) for seed in range(20)}) > 1
+
+
+@pytest.mark.parametrize("n_features", [1, 12, 784, 10**6])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_parts_are_whole_reduction_groups(n_features, sparse):
+    groups, rest = divmod(part_rows(n_features, 10, sparse), 480)
+    assert rest == 0
+    assert groups >= 1
+    assert groups & (groups - 1) == 0
+
+
+BAD = [
+    (lambda: fs.data.from_blocks(iter([])), TypeError, "factory must be a function"),
+    (lambda: fs.data.from_blocks(lambda: [[1]]), TypeError, r"block 0 must be \(X, y\)"),
+    (lambda: fs.data.from_blocks(lambda: [(np.ones((3, 2)), [1, 2])]), ValueError, "y of block 0 must have 3 rows"),
+    (lambda: fs.data.from_blocks(lambda: [(np.ones(3), [1, 2, 3])]), ValueError, "X of block 0"),
+    (lambda: fs.data.from_blocks(lambda: [(csr_array(np.eye(3)).tocsc(), [1, 2, 3])]), TypeError, "X of block 0.*csc"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(3), [1, 2, 3], [1])]), ValueError, "sample_weight of block 0"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(3), [1, 2, 3], [1, -1, 2])]), ValueError, "sample_weight"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(3), [1, 2, 3], [0, 0, 0])]), ValueError, "sample_weight.*all zero"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [1, 2]), (np.eye(3), [1, 2, 3])]), ValueError, "n_features"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [1, 1])]), ValueError, "one class"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [0.5, 1])]), ValueError, "continuous"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(2) * np.nan, [0, 1])]), ValueError, "X contains NaN"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [np.nan, 1])]), ValueError, "y contains NaN"),
+    (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [[0.5, 0.6], [0, 1]])]), ValueError, "no distribution"),
+    (lambda: fs.data.from_blocks(list), ValueError, "0 sample"),
+    (lambda: fs.data.from_files("X.csv"), ValueError, r"\.npy or \.npz"),
+    (lambda: fs.data.from_files([]), TypeError, "X must be a path or a list"),
+    (lambda: fs.data.from_files("nowhere.npy", [1]), FileNotFoundError, "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("source", "error", "message"), BAD, ids=[message for *_, message in BAD])
+def test_what_cannot_be_used(source, error, message):
+    with pytest.raises(error, match=message):
+        fs.SoftmaxClassifier().fit(source())
+    assert not [t for t in threading.enumerate() if t.name.startswith("fastsoftmax-reader")]
+
+
+def test_files_that_do_not_fit(tmp_path):
+    for name, array in (("a", np.eye(4)), ("b", np.eye(5)), ("y", np.arange(4)), ("v", np.ones(4))):
+        np.save(tmp_path / f"{name}.npy", array)
+    save_npz(tmp_path / "c.npz", csr_array(np.eye(4)).tocsc())
+    np.savez(tmp_path / "d.npz", Z=np.eye(4))
+    (tmp_path / "e.npy").write_bytes(b"no array")
+    a, b, y = (tmp_path / f"{name}.npy" for name in "aby")
+    for arguments, error, message in (
+        (([a, b], y), ValueError, "equally many columns"),
+        ((a, np.arange(5)), ValueError, "y must have as many rows as X, 4, got 5"),
+        ((a, y, np.ones(3)), ValueError, "sample_weight must have as many rows"),
+        ((a,), ValueError, "y must be given"),
+        ((tmp_path / "v.npy", y), ValueError, "equally many columns"),
+        ((tmp_path / "c.npz", y), TypeError, "CSR"),
+        ((tmp_path / "d.npz", y), ValueError, "no array X: it has Z"),
+        ((tmp_path / "e.npy", y), ValueError, "cannot be read as"),
+    ):
+        with pytest.raises(error, match=message):
+            fs.data.from_files(*arguments)
+    source = fs.data.from_files(a, y)
+    for model, message in (
+        (fs.SoftmaxClassifier(l1_ratio=0.5), "l1_ratio=0.5 needs X by columns"),
+        (fs.SoftmaxClassifier(solver="sgd", early_stopping=True), "early_stopping=True"),
+        (fs.SoftmaxClassifier(backward="vjp"), "backward='vjp'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(source)
+    with pytest.raises(ValueError, match="y must be None"):
+        fs.SoftmaxClassifier().fit(source, [0, 1, 0, 1])
+    with pytest.raises(TypeError, match="X must not be a source"):
+        fs.SoftmaxClassifier(solver="sgd").partial_fit(source, [0, 1, 0, 1])
+
+
+def test_blocks_that_change_between_passes():
+    passes = iter(range(100))
+
+    def blocks():
+        n = 1000 - next(passes)
+        yield rng(0).standard_normal((n, 3)), np.arange(n) % 3
+
+    with pytest.raises(ValueError, match="the same in each pass: they had 1000 rows, now 999"):
+        fs.SoftmaxClassifier().fit(fs.data.from_blocks(blocks))
+
+
+def test_a_reader_that_fails_or_is_interrupted_ends_the_fit():
+    calls = iter(range(100))
+
+    def blocks():
+        yield rng(0).standard_normal((1000, 3)), np.arange(1000) % 3
+        if next(calls) == 6:
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        fs.SoftmaxClassifier(solver="lbfgs", tol=1e-9).fit(fs.data.from_blocks(blocks))
+    assert not [t for t in threading.enumerate() if t.name.startswith("fastsoftmax-reader")]
+
+
+@needs_jit
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
+def test_peak_memory_is_two_runs_of_rows(tmp_path):
+    """A file of 96 MB, in runs of 4 MB: without a copy of X, and without its pages."""
+    X, y = rng(0).standard_normal((5000, 64)).astype(np.float32), (np.arange(5000) % 3).astype(np.int8)
+    for name, times in (("small", 1), ("big", 75)):
+        np.save(tmp_path / f"{name}_y.npy", np.tile(y, times))
+        mapped = np.lib.format.open_memmap(tmp_path / f"{name}.npy", "w+", X.dtype, (times * 5000, 64))
+        for first in range(0, len(mapped), 5000):
+            mapped[first : first + 5000] = X
+    code = """
+import sys, fastsoftmax as fs
+from fastsoftmax.training import parts
+parts.ELEMENTS = 2**20
+for name in ("small", "big"):
+    source = fs.data.from_files(f"{sys.argv[1]}/{name}.npy", f"{sys.argv[1]}/{name}_y.npy")
+    fs.SoftmaxClassifier(solver="lbfgs", max_iter=3).fit(source)
+    print([int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    small, big = map(int, done.stdout.split())
+    assert big - small < 32 * 1024
