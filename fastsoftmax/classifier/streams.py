@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Protocol
 
@@ -61,6 +61,13 @@ class Found:
             self.is_weighted,
             self.has_weight or other.has_weight,
         )
+
+    def of_classes(self, classes: Array) -> "Found":
+        """With other classes, of which y may lack some."""
+        unknown = self.classes[~np.isin(self.classes, classes)]
+        if unknown.size:
+            raise ValueError(f"y has classes that are not in classes: {list(unknown)}; classes is {list(classes)}")
+        return replace(self, classes=classes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
