@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import JIT, quiet, rng, same_bits
+from helpers import JIT, layouts, quiet, rng, same_bits
 from scipy.sparse import csr_array
 from sklearn.base import clone
 
@@ -21,6 +21,7 @@ import dask.dataframe as dd
 import pandas as pd
 from distributed import Client, LocalCluster
 
+from fastsoftmax.classifier.streams import Encoding
 from fastsoftmax.dask import DaskSoftmaxClassifier, cluster
 from fastsoftmax.training import parts
 
@@ -208,6 +209,18 @@ def test_what_cannot_be_used(workers, data):
     for options in ({"solver": "sgd"}, {"l1_ratio": 1.0}, {"backward": "vjp"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             DaskSoftmaxClassifier(workers, **options).fit(rows, labels)
+
+
+def test_rows_may_lie_anywhere(data):
+    """As arrays do that have come over a network: misaligned, or read-only."""
+    X, y = data[0][:1000], data[1][:1000]
+    encoding = Encoding(np.arange(C), np.empty(0), "cross_entropy", np.dtype(np.float32))
+    for _, rows in layouts(X):
+        blocks = [cluster.make_block(rows[:700], y[:700]), cluster.make_block(rows[700:], y[700:])]
+        made = cluster.make_parts(blocks, [(10, 700), (0, 300)], 3, 480, encoding)
+        assert [part.number for part in made] == [3, 4, 5]
+        assert same_bits(np.concatenate([part.rows for part in made]), X[10:])
+        assert all(part.rows.flags.carray for part in made)
 
 
 def test_an_interrupted_client_keeps_the_last_good_weights(workers, data):

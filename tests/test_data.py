@@ -116,6 +116,7 @@ def test_networks_and_threads(hidden):
     assert same_bits(found[0], found[2])
 
 
+@needs_jit
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_epochs_take_runs_and_rows_in_another_order(tmp_path, solver):
     X, y = rows(np.float32)
@@ -132,6 +133,7 @@ def test_epochs_take_runs_and_rows_in_another_order(tmp_path, solver):
     assert quiet(fs.SoftmaxClassifier(**options, random_state=0), blocks).loss_ == pytest.approx(usual, rel=0.05)
 
 
+@needs_jit
 def test_npz_files_with_all_in_them(tmp_path):
     X, y = rows(np.float32)
     for number in range(2):
@@ -238,6 +240,7 @@ def test_blocks_that_change_between_passes():
         fs.SoftmaxClassifier().fit(fs.data.from_blocks(blocks))
 
 
+@needs_jit
 def test_a_reader_that_fails_or_is_interrupted_ends_the_fit():
     calls = iter(range(100))
 

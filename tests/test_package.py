@@ -20,7 +20,7 @@ def test_the_public_names():
     assert set(functional.__all__) == {*FUNCTIONS, "LinearGrads"}
     classes = {"LinearGrads", "ModelFormatError", "SoftmaxClassifier", "SoftmaxClassifierCV"}
     classes |= {"ComparisonDisplay", "LossCurveDisplay"}
-    assert set(fs.__all__) == {*FUNCTIONS, *OTHERS, *classes, "__version__", "reference", "testing"}
+    assert set(fs.__all__) == {*FUNCTIONS, *OTHERS, *classes, "__version__", "data", "reference", "testing"}
     assert set(fs.__all__) <= set(dir(fs))
     assert fs.SoftmaxClassifier.__name__ == "SoftmaxClassifier"
     assert issubclass(fs.ModelFormatError, ValueError)

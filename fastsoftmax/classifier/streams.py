@@ -143,7 +143,12 @@ class Encoding:
         """The part of this number."""
         weight = np.empty(0) if block.sample_weight is None else np.asarray(block.sample_weight, np.float64)
         labels, weight = weigh(self.loss, self._labels(plain_labels(block.y)), weight, self.class_weight)
-        X = block.X if block.X.dtype == self.dtype else block.X.astype(self.dtype)
+        if block.X is None:
+            X: Any = np.empty((0, 0), self.dtype)
+        elif isinstance(block.X, np.ndarray):
+            X = contiguous(block.X, self.dtype)  # what came over a network may lie anywhere
+        else:
+            X = block.X.astype(self.dtype, copy=False)
         targets = contiguous(labels.targets, labels.targets.dtype)
         by_kind = split_targets(targets, len(self.classes), self.dtype)
         return Part(number, kernel_samples(X), by_kind, contiguous(weight, weight.dtype), np.empty(len(targets)))
@@ -208,10 +213,10 @@ class SourceParts:
         self._rows_a_part = part_rows(self.n_features, n_units, self.is_sparse)
         self.n_parts = math.ceil(self.n_rows / self._rows_a_part)
 
-    def read(self, order: Array | None = None) -> Iterator[Part]:
+    def read(self, order: Array | None = None, with_X: bool = True) -> Iterator[Part]:
         """Parts by number, or all."""
         numbers = np.arange(self.n_parts) if order is None else order.copy()
-        runs = self._source.runs(self._rows_a_part, self.dtype, None if order is None else numbers)
+        runs = self._source.runs(self._rows_a_part, self.dtype, None if order is None else numbers, with_X)
         with closing(ahead(self._encoded(runs, numbers))) as parts:  # type: ignore[type-var]
             yield from parts
 
@@ -219,14 +224,14 @@ class SourceParts:
         """In the thread that reads."""
         n_rows = 0
         for n_before, block in enumerate(runs):
-            n_rows += block.X.shape[0]
-            if n_rows > self.n_rows or block.X.shape[1] != self.n_features:
+            n_rows += len(block.y)
+            if n_rows > self.n_rows or (block.X is not None and block.X.shape[1] != self.n_features):
                 break
             yield self._encoding.part(int(numbers[n_before]), block)
         if n_rows != self.n_rows:
             raise ValueError(f"the blocks must be the same in each pass: they had {self.n_rows} rows, now {n_rows}")
 
-    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None) -> Sums:
+    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None, with_X: bool = True) -> Sums:
         """The task's sums of all parts."""
-        with closing(self.read()) as parts:  # type: ignore[type-var]
+        with closing(self.read(with_X=with_X)) as parts:  # type: ignore[type-var]
             return fold(parts, task, *arguments, combine=combine, out=out).total()

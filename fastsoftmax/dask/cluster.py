@@ -92,7 +92,7 @@ class ClusterParts:
         self.dtype = encoding.dtype
         self._client, self._runs, self._n_threads = client, runs, n_threads
 
-    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None) -> Sums:
+    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None, with_X: bool = True) -> Sums:
         """The task's sums of all parts."""
         nodes = settle(self._client, lambda: self._submit(task, arguments, combine))
         tree = Tree(combine)

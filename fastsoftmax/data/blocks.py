@@ -73,7 +73,9 @@ class _Blocks(Source):
                 check_shape(f"sample_weight of block {number}", sample_weight, X.shape[:1])
             yield Block(X, y, sample_weight)
 
-    def runs(self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None) -> Iterator[Block]:
+    def runs(
+        self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None, with_X: bool = True
+    ) -> Iterator[Block]:
         """Runs of so many rows, in their order alone."""
         waiting, n_waiting = list[Block](), 0
         room = Room(n_rows, dtype)

@@ -155,13 +155,18 @@ class _Stored(Source):
         for first in range(0, X.n_rows, n_rows):
             yield self._read(first, min(first + n_rows, X.n_rows), None)
 
-    def runs(self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None) -> Iterator[Block]:
+    def runs(
+        self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None, with_X: bool = True
+    ) -> Iterator[Block]:
         """Runs of so many rows."""
         X, room = self._columns[0], Room(n_rows, dtype)
         for number in range(-(-X.n_rows // n_rows)) if order is None else order:
             first = int(number) * n_rows
             last = min(first + n_rows, X.n_rows)
-            if X.is_sparse:
+            if not with_X:
+                _, y, weight = self._columns
+                yield Block(None, y.read(first, last), None if weight is None else weight.read(first, last))
+            elif X.is_sparse:
                 block = self._read(first, last, None)
                 yield block._replace(X=block.X.astype(dtype, copy=False))
             else:

@@ -33,8 +33,10 @@ class Source(ABC):
         """All rows in their order, in blocks of any length, as they are."""
 
     @abstractmethod
-    def runs(self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None) -> Iterator[Block]:
-        """Runs of so many rows, run by run or in an order; X is C-contiguous or CSR of the dtype.
+    def runs(
+        self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None, with_X: bool = True
+    ) -> Iterator[Block]:
+        """Runs of so many rows, run by run or in an order; X is C-contiguous or CSR of the dtype, or None if unwanted.
 
         What a run is made of may be overwritten two runs later.
         """

@@ -32,6 +32,7 @@ from fastsoftmax.training.tasks import (
     hessian_product,
     loss_and_grad,
     probs_of,
+    sum_and_largest,
     weight_of_rows,
     whole_hessian,
 )
@@ -97,6 +98,7 @@ class Objective:
     pins_first_class : whether the first class has logits 0
     l1 : strength of the L1 penalty, l1/S |W|_1; only proximal.py adds it: value_and_grad is of the smooth part
     total : S
+    largest_weight : of a row, or 0: all have weight 1
     """
 
     parts: Parts
@@ -108,9 +110,11 @@ class Objective:
     pins_first_class: bool = False
     l1: float = 0.0
     total: float = field(init=False)
+    largest_weight: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.total = float(self.parts.fold(weight_of_rows, self.dtype)[0])
+        sums = self.parts.fold(weight_of_rows, self.dtype, combine=sum_and_largest, with_X=False)
+        self.total, self.largest_weight = float(sums[0]), float(sums[1])
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -44,7 +44,7 @@ class Part:
     Attributes
     ----------
     number : of the part
-    rows : a C-contiguous matrix, or (data, indices, indptr) with rising int32 indices
+    rows : a C-contiguous matrix, or (data, indices, indptr) with rising int32 indices; empty where nobody looks at X
     by_kind : targets as labels and as distributions, one of both empty
     sample_weight : of the rows, or empty: all 1
     losses : room for a float64 for each row
@@ -141,8 +141,8 @@ class Parts(Protocol):
     dtype: np.dtype[Any]
     is_sparse: bool
 
-    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None) -> Sums:
-        """The task's sums of all parts. out: see `fold`."""
+    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None, with_X: bool = True) -> Sums:
+        """The task's sums of all parts. out: see `fold`. with_X: whether the task looks at X."""
 
 
 class ArrayParts:
@@ -181,7 +181,7 @@ class ArrayParts:
     def __iter__(self) -> Iterator[Part]:
         return iter(self.parts)
 
-    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None) -> Sums:
+    def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None, with_X: bool = True) -> Sums:
         """The task's sums of all parts."""
         if len(self.parts) == 1:  # 2 us less
             return task(self.parts[0], *arguments) if out is None else task(self.parts[0], *arguments, out=out)

@@ -33,18 +33,10 @@ class Shares(NamedTuple):
 
 
 def row_shares(objective: Objective) -> Shares:
-    largest = objective.parts.fold(_largest_weight, combine=_larger)[0]
-    if not largest:
+    shares = Shares(objective.largest_weight, 1.0)
+    if not shares.largest:
         return Shares(0.0, float(objective.parts.n_rows))
-    return Shares(largest, float(objective.parts.fold(_sum_of_shares, Shares(largest, 1.0))[0]))
-
-
-def _largest_weight(part: Part) -> Sums:
-    return (float(part.sample_weight.max(initial=0.0)),)
-
-
-def _larger(left: Sums, right: Sums) -> Sums:
-    return (max(left[0], right[0]),)
+    return Shares(shares.largest, float(objective.parts.fold(_sum_of_shares, shares, with_X=False)[0]))
 
 
 def _sum_of_shares(part: Part, shares: Shares) -> Sums:

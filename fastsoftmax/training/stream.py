@@ -28,7 +28,7 @@ class PartStream(Parts, Protocol):
     n_parts: int
     is_ordered: bool
 
-    def read(self, order: Array | None = None) -> Iterator[Part]:
+    def read(self, order: Array | None = None, with_X: bool = True) -> Iterator[Part]:
         """Parts by number, or all; one is gone when the next but one is read."""
 
 

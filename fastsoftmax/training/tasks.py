@@ -37,8 +37,14 @@ class Terms:
 
 
 def weight_of_rows(part: Part, dtype: Any) -> Sums:
-    """The sum of the weights of the rows that take part."""
-    return (kernels.weight_taking_part(*part.by_kind, part.sample_weight, np.empty(0, dtype))[1],)
+    """The sum of the weights of the rows that take part, and the largest weight of all (0: there are none)."""
+    total = kernels.weight_taking_part(*part.by_kind, part.sample_weight, np.empty(0, dtype))[1]
+    return total, float(part.sample_weight.max(initial=0.0))
+
+
+def sum_and_largest(left: Sums, right: Sums) -> Sums:
+    """Of the rows of both."""
+    return left[0] + right[0], max(left[1], right[1])
 
 
 def loss_and_grad(part: Part, terms: Terms, params: Array, out: Array | None = None) -> Sums:
