@@ -1,13 +1,16 @@
 """Hashes of results, which every CPU with fused multiply-adds must give: `python tests/bits.py` prints them as JSON.
 
 bits.json holds what they are. After a change that is meant to change bits: `python tests/bits.py > tests/bits.json`.
-With arguments it makes some groups alone ("33x10 float32" "layer 53x33x10 float32"), for a machine that is slow.
+With arguments it makes some groups alone ("33x10 float32" "layer 53x33x10 float32"), for a machine that is slow, or the
+fits by each solver ("fits float32" "fits float64"), which no file holds: LAPACK and NumPy, which have a part in them, give
+other bits on other machines.
 The inputs are made of integers, so that they are the same everywhere: no function of the C library takes part.
 """
 
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -139,11 +142,39 @@ def _epochs(dtype: str) -> dict[str, Any]:
     return found
 
 
+def _fits(dtype: str) -> dict[str, Any]:
+    """Weights and loss of a fit by each solver, of data large enough for several threads."""
+    X, y = mixed((3000, 20), 15).astype(dtype), (np.arange(3000) * 7 % 13) % 5
+    X[:, 0] += (y == 2) + 2 * (y == 4)
+    sparse = scipy.sparse.csr_matrix(np.where(mixed(X.shape, 16) < -0.3, X, 0))
+    weights = np.abs(mixed((3000,), 17)) + 0.1
+    found = {}
+    for solver in ("lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent", "sgd", "adam"):
+        for kind, rows in (("", X), (" CSR", sparse)):
+            l1 = {"l1_ratio": 0.5} if solver == "coordinate-descent" else {}
+            found[solver + kind] = _weights(rows, y, weights, solver=solver, **l1)
+    for solver in ("lbfgs", "sgd", "adam"):
+        found[f"{solver} network"] = _weights(X, y, weights, solver=solver, hidden_layer_sizes=(30,))
+    found["lbfgs squared_error"] = _weights(X, y, weights, solver="lbfgs", loss="squared_error")
+    return found
+
+
+def _weights(X: Any, y: Any, weights: Any, **params: Any) -> tuple[Any, ...]:
+    model = fs.SoftmaxClassifier(alpha=0.1, max_iter=8, random_state=0, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y, weights)
+    return *model.coefs_, *model.intercepts_, np.float64(model.loss_)
+
+
+FITS = {f"fits {dtype}": partial(_fits, dtype) for dtype in DTYPES}
+
+
 def hashes(wanted: Iterable[str]) -> dict[str, str]:
     """Name of a result -> its hash (dtype, shape, and bytes with every NaN alike), for the groups that are wanted."""
     found = {}
     for group in wanted:
-        for name, value in groups()[group]().items():
+        for name, value in {**groups(), **FITS}[group]().items():
             digest = hashlib.sha256()
             for array in flat(value):
                 plain = np.where(np.isnan(array), array.dtype.type(np.nan), array).astype(array.dtype, order="C")

@@ -11,6 +11,8 @@ import pytest
 from helpers import JIT
 from test_target import AVX2
 
+import fastsoftmax as fs
+
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT nothing is fused")
 
 
@@ -26,10 +28,31 @@ def differing(found):
     return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
 
 
-def test_bits_on_this_machine():
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_bits_on_this_machine(threads):
     if not fuses():
         pytest.skip("this CPU has no fused multiply-adds")
-    assert differing(bits.hashes(bits.groups())) == []
+    with fs.num_threads(threads):
+        assert differing(bits.hashes(bits.groups())) == []
+
+
+def test_fits_have_the_same_bits_for_any_number_of_threads():
+    found = []
+    for threads in (1, 2, 4):
+        with fs.num_threads(threads):
+            found.append(bits.hashes(bits.FITS))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 32
+    assert len(set(found[0].values())) == 32
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="code for AVX2 is made and run on x86")
+def test_fits_have_the_same_bits_as_code_for_avx2():
+    settings = {**os.environ, **AVX2}
+    command = [sys.executable, bits.__file__, *bits.FITS]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout) == bits.hashes(bits.FITS)
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="code for AVX2 is made and run on x86")
