@@ -2,8 +2,8 @@
 
 bits.json holds what they are. After a change that is meant to change bits: `python tests/bits.py > tests/bits.json`.
 With arguments it makes some groups alone ("33x10 float32" "layer 53x33x10 float32"), for a machine that is slow, or the
-fits by each solver ("fits float32" "fits float64"), which no file holds: LAPACK and NumPy, which have a part in them, give
-other bits on other machines.
+fits by each solver ("fits float32" "fits float64"), which no file holds: LAPACK and NumPy, which have a part in them,
+give other bits on other machines.
 The inputs are made of integers, so that they are the same everywhere: no function of the C library takes part.
 """
 

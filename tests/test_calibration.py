@@ -152,3 +152,29 @@ def test_a_classifier_predicts_after_any_calibration():
     for scale in (1e30, 1e-30):
         model.fit_temperature(X * np.float32(scale), 1 - y)
         assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_the_range_is_of_the_differences_within_a_row():
+    """Not of the logits themselves, which mean the same with any number added to a row."""
+    for offset in (0.0, 1e6):
+        with pytest.warns(RuntimeWarning) as caught:
+            temperature = fs.fit_temperature([[1 + offset, offset], [0.0, 1.0]], [0, 1])
+        assert temperature == pytest.approx(np.exp(-30), rel=1e-9)
+        assert str(caught[0].message) == (
+            f"no temperature is best: every sample is right; it is set to {temperature:g}"
+        )
+    with pytest.warns(RuntimeWarning) as caught:
+        temperature = fs.fit_temperature([[1.0, 0.0], [0.0, 1.0]], [1, 0])
+    assert temperature == pytest.approx(np.exp(30), rel=1e-9)
+    assert str(caught[0].message) == f"no temperature is best: no better than chance; it is set to {temperature:g}"
+
+
+def test_the_words_of_the_errors():
+    for logits, text in (
+        ([1.0, 2.0], r"logits must have shape \(n_samples, n_classes\) and not be empty, got \(2,\)"),
+        (np.empty((0, 3)), r"logits must have shape \(n_samples, n_classes\) and not be empty, got \(0, 3\)"),
+        ([[0.0, np.inf]], "logits must be finite, and their differences too"),
+        ([[1e308, -1e308]], "logits must be finite, and their differences too"),
+    ):
+        with pytest.raises(ValueError, match=f"^{text}$"):
+            fs.fit_temperature(logits, [0])
