@@ -317,6 +317,11 @@ def test_a_well_made_file_whose_training_cannot_be_gone_on_with(tmp_path, monkey
         model_file.write(path, {**header, "unfinished": some}, arrays)
         with pytest.raises(ModelFormatError, match="does not hold a SoftmaxClassifier"):
             fs.SoftmaxClassifier.load(path)
+    without = {name: array for name, array in arrays.items() if not name.startswith("descent")}
+    assert len(without) < len(arrays)
+    model_file.write(path, {name: value for name, value in header.items() if not name.startswith("descent")}, without)
+    with pytest.raises(ModelFormatError, match="does not hold a SoftmaxClassifier"):
+        fs.SoftmaxClassifier.load(path)
 
 
 def test_parameters_are_read_and_survive_a_clone(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import importlib.util
 import pickle
 import signal
 import sys
@@ -10,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import parameters, quiet, same_bits, same_parameters
+from helpers import parameters, quiet, rng, same_bits, same_parameters
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -18,6 +19,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from fastsoftmax import SoftmaxClassifier
+from fastsoftmax.classifier import reports
 
 RAW, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(RAW)
@@ -273,3 +275,23 @@ def test_a_warning_names_the_line_of_the_caller(method):
     with pytest.warns(UserWarning, match="Maximum iterations" if whole else "batch_size=50 is larger") as warned:
         getattr(model, method)(X, y, **classes)
     assert {warning.filename for warning in warned} == {__file__}
+
+
+def test_a_network_without_intercepts_has_none_from_the_start_to_the_end():
+    X, y = rng().standard_normal((30, 4)), np.arange(30) % 3
+    for max_iter in (1, 20):
+        model = quiet(SoftmaxClassifier((5,), fit_intercept=False, max_iter=max_iter, random_state=0), X, y)
+        assert not any(intercept.any() for intercept in model.intercepts_)
+        assert all(coef.any() for coef in model.coefs_)
+
+
+def test_without_scikit_learns_callbacks_there_are_none(monkeypatch):
+    """It has them from version 1.9 on."""
+    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
+    spec = importlib.util.spec_from_file_location("reports_of_before", reports.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.CallbackSupportMixin.__module__ == "reports_of_before"
+    assert module.with_callbacks(test_without_scikit_learns_callbacks_there_are_none) is (
+        test_without_scikit_learns_callbacks_there_are_none
+    )

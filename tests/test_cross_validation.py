@@ -17,6 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastsoftmax import SoftmaxClassifier, SoftmaxClassifierCV, num_threads
+from fastsoftmax.classifier import paths
+from fastsoftmax.training.loop import Training
 
 BUNDLED = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -306,3 +308,19 @@ def test_an_error_in_one_fold_ends_the_others():
     with pytest.raises(RuntimeError, match="enough"):
         SoftmaxClassifierCV(alphas=300, scoring=scoring, n_jobs=2).fit(X, y)
     assert len(calls) < 300
+
+
+def test_a_scorer_whose_arguments_cannot_be_known_may_take_weights():
+    assert paths.takes_weights(max)  # it has no signature
+    assert paths.takes_weights(lambda model, X, y, sample_weight=None: 0)
+    assert paths.takes_weights(lambda model, X, y, **more: 0)
+    assert not paths.takes_weights(lambda model, X, y: 0)
+
+
+@pytest.mark.parametrize(
+    ("ended", "error"), [({"interrupted": True}, KeyboardInterrupt), ({"failed": True}, ValueError)]
+)
+def test_a_path_that_ends_before_its_time_is_told(ended, error, monkeypatch):
+    monkeypatch.setattr(paths, "train", lambda *_: Training(**ended))
+    with pytest.raises(error):
+        SoftmaxClassifierCV(cv=2, alphas=[1.0], solver="lbfgs").fit(np.eye(6), [0, 1, 2] * 2)

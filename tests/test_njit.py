@@ -188,6 +188,8 @@ def test_types_that_are_refused_are_typing_errors():
         with pytest.raises(TypingError):
             masked(np.ones((2, 2)), where)
     with pytest.raises(TypingError):
+        products(np.ones((2, 2)), np.ones(2))
+    with pytest.raises(TypingError):
         one_row(np.ones((3, 2)), np.array([0, 1.5, 1]))  # labels must be integers
 
 

@@ -192,8 +192,9 @@ def test_an_epoch_is_descent_batch_by_batch(case, method, backward):
     assert rule[5] == 3 + -(-n // batch_size)
 
 
-def test_a_batch_without_weight_is_passed_over():
-    objective, params = problem(n=20)
+@pytest.mark.parametrize("backward", ["fused", "vjp"])
+def test_a_batch_without_weight_is_passed_over(backward):
+    objective, params = problem(n=20, backward=backward)
     objective.sample_weight[:10] = 0
     rule = np.array([SGD, 0.1, 0.9, 0, 0, 0.0])
     loss = objective.epoch(

@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import runpy
 import subprocess
 import sys
 from importlib import resources
@@ -81,3 +82,18 @@ def test_importing_it_brings_in_no_more_than_numba_needs():
 
 def test_it_is_typed():
     assert resources.files("fastsoftmax").joinpath("py.typed").is_file()
+
+
+def test_python_dash_m_is_the_command_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["fastsoftmax", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("fastsoftmax", run_name="__main__")
+    assert ended.value.code == 0
+    assert fs.__version__ in capsys.readouterr().out
+    assert "main" in runpy.run_module("fastsoftmax.__main__")  # which runs nothing
+
+
+def test_names_that_it_lists_and_one_that_it_has_not():
+    assert set(fs.__all__) <= set(dir(fs))
+    with pytest.raises(AttributeError, match=r"module 'fastsoftmax' has no attribute 'softmaxx'"):
+        fs.softmaxx  # noqa: B018

@@ -581,3 +581,16 @@ def test_helpers_may_run_on_every_core_again_after_a_call(monkeypatch):
     if len(os.sched_getaffinity(0)) > 1:
         assert moved == [(int(part[board.TID]), True)]
     assert os.sched_getaffinity(int(part[board.TID])) == os.sched_getaffinity(0)
+
+
+@needs_jit
+def test_a_team_does_not_ask_for_threads_again_a_moment_after_there_were_none(monkeypatch):
+    team = _threads._Team()
+    team._retry_at = time.monotonic() + 60
+    monkeypatch.setattr(_threads.team_board, "start_helpers", None)
+    assert team.summon(2) == 0
+    assert team.n_helpers == 0
+
+
+def test_a_helper_without_a_number_is_left_where_it_is():
+    assert _threads._send_to_another_core(0) == set()

@@ -115,3 +115,15 @@ def test_an_infinite_parameter_is_kept(tmp_path):
     model = quiet(fs.SoftmaxClassifier(solver="sgd", n_iter_no_change=np.inf, max_iter=3), X, Y)
     model.save(tmp_path / "model")
     assert fs.SoftmaxClassifier.load(tmp_path / "model").n_iter_no_change == np.inf
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int64])
+def test_weights_of_a_dtype_that_no_fit_gives_are_refused(dtype, tmp_path):
+    path = tmp_path / "model"
+    fs.SoftmaxClassifier(max_iter=500).fit(X, Y).save(path)
+    header, arrays = read(path)
+    weights = {name: array.astype(dtype) for name, array in arrays.items() if name.startswith(("coefs", "intercepts"))}
+    assert weights
+    write(path, header, {**arrays, **weights})
+    with pytest.raises(ModelFormatError, match="does not hold a SoftmaxClassifier: its weights are not float32"):
+        fs.SoftmaxClassifier.load(path)

@@ -73,10 +73,10 @@ class Coordinates:
         return self._how
 
     def params(self, u: Array, out: Array) -> Array:
-        """The parameters at u: a linear map, which takes a direction, too. out may be u where the dtypes are one."""
+        """The parameters at u: a linear map, which takes a direction, too. out is another array."""
         if self._linear:
             run(kernels.params_of, u.size, self._whitened(u), *self._how, out)
-        elif out is not u:
+        else:
             out[:] = u
         return out
 

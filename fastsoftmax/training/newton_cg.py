@@ -43,8 +43,7 @@ class NewtonCG:
         problem = Scaled(objective, params)
         self.coordinates = problem.coordinates
         if not math.isfinite(problem.value):
-            after_iteration(params, problem.value)
-            return True
+            return after_iteration(params, problem.value)  # which ends it
         newton, grad_there = _Direction(problem.grad), np.empty_like(problem.grad)
         for n_iter in range(self.max_iter + 1):
             is_good = problem.is_good(self.tol)

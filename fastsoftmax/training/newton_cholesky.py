@@ -136,8 +136,7 @@ class NewtonCholesky:
         n = 0
         while True:
             if not np.isfinite(point.value):
-                after_iteration(params, point.value)
-                return True
+                return after_iteration(params, point.value)  # which ends it
             factor = problem.factor()
             step = -point.grad if factor is None else -_solve(factor, point.grad)
             left = -0.5 * float(point.grad @ step)
