@@ -100,4 +100,4 @@ def test_completion_without_shtab(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "shtab", None)
     status, out, err = run(capsys, "completion", "bash")
     assert (status, out) == (1, "")
-    assert err == "fastsoftmax: completion takes the package shtab: pip install 'fastsoftmax[completion]'\n"
+    assert err == "fastsoftmax: completion takes the package shtab: pip install shtab\n"

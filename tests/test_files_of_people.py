@@ -111,6 +111,8 @@ def test_a_model_finds_its_columns_by_name(capsys, folder):
 def test_columns_that_are_left_out(capsys, folder):
     rows = [(f"flower {n}", *row) for n, row in enumerate(ROWS)]
     write(folder, text_of(head=f"id,{HEAD}", rows=rows))
+    _, _, err = run(capsys, "train", "data.csv", "--model", "m.npz")
+    assert "'id' is a category of 32: flower 0, flower 1, flower 10, flower 11, ... (one feature each); no two" in err
     status, out, _ = run(capsys, "train", "data.csv", "--model", "m.npz", "--drop", "id,colour", "--json")
     assert (status, json.loads(out)["n_features"]) == (0, 2)
     assert answers(run(capsys, "predict", "m.npz", "data.csv")[1]) == [row[3] for row in ROWS]

@@ -18,7 +18,9 @@ COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
     ("number", "printed"), list(enumerate(["71880 718800", "True", "True (26, 300)", "2.079442", "True True"]))
 )
 def test_a_snippet_runs_as_printed(number, printed, tmp_path):
-    done = subprocess.run([sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
     assert len(SNIPPETS) == 5

@@ -56,7 +56,7 @@ def axes_of(ax: Any, **size: Any) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise ImportError("to draw takes the package matplotlib: pip install 'fastsoftmax[plot]'") from None
+        raise ImportError("to draw takes the package matplotlib: pip install matplotlib") from None
     return pyplot.subplots(layout="constrained", **size)[1]
 
 

@@ -62,7 +62,7 @@ def to_onnx(model: Any) -> "ModelProto":
     try:
         from onnx import checker, helper
     except ImportError:
-        raise ImportError("to_onnx needs the package onnx: pip install 'fastsoftmax[onnx]'") from None
+        raise ImportError("to_onnx needs the package onnx: pip install onnx") from None
     weights = _weights(model)
     kind = helper.np_dtype_to_tensor_dtype(weights["weight_0"].dtype)
     kind_of_label = helper.np_dtype_to_tensor_dtype(classes.dtype)

@@ -88,7 +88,8 @@ def features(columns: Sequence[Column]) -> Features:
         blocks.append(_one_hot(column, texts))
         names += [f"{column.label}={text}" for text in texts]
         shown = ", ".join(texts[:4]) + (", ..." if len(texts) > 4 else "")
-        notes.append(f"column {column.label!r} is a category of {len(texts)}: {shown} (one feature each)")
+        hint = "; no two samples share one: --drop leaves it out" if len(texts) == len(column.values) else ""
+        notes.append(f"column {column.label!r} is a category of {len(texts)}: {shown} (one feature each){hint}")
     named = any(column.name is not None for column in columns) or len(names) > len(columns)
     return Features(np.hstack(blocks), names if named else None, notes)
 

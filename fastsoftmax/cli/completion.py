@@ -22,7 +22,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     try:
         import shtab
     except ImportError:
-        raise CommandError("completion takes the package shtab: pip install 'fastsoftmax[completion]'") from None
+        raise CommandError("completion takes the package shtab: pip install shtab") from None
     if shell not in shtab.SUPPORTED_SHELLS:
         raise CommandError(f"shtab {shtab.__version__} knows no {shell}: {', '.join(shtab.SUPPORTED_SHELLS)}")
     for action in _all_actions(parser):

@@ -31,7 +31,7 @@ def check_plot(path: str | None) -> None:
     try:
         import matplotlib
     except ImportError:
-        raise CommandError("--plot takes the package matplotlib: pip install 'fastsoftmax[plot]'") from None
+        raise CommandError("--plot takes the package matplotlib: pip install matplotlib") from None
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "fastsoftmax"  # the same picture is the same file
 
