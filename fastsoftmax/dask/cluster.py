@@ -1,16 +1,17 @@
 """Rows that lie on the workers of a cluster, and sums over them.
 
 At the start the rows are regrouped, once, into runs of whole parts (training/parts.py), which stay where they are. A
-pass is a task without state for each run; it gives the sums of its parts, combined as far as the tree of all parts
-allows. So the same numbers are added in the same order on any number of workers, and a run that is lost with its worker
-is made again by the scheduler, from what it was made of. Workers never talk to one another, but to fetch.
+pass is tasks without state, each of some runs that lie on one worker. They give the sums of their parts, combined as
+far as the tree of all parts allows. So the same numbers are added in the same order on any number of workers, and a run
+that is lost with its worker is made again by the scheduler, from what it was made of. Workers never talk to one
+another, but to fetch.
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from fastsoftmax.training.parts import Combine, Node, Part, Sums, Task, Tree, ad
 
 SCATTERED = 2**16  # bytes of an argument, from which on it goes to the workers once, and not with each task
 MERGED = 16  # runs whose sums are combined on a worker before they come to the client, where there are more of them
-RUNS_A_THREAD = 4  # at the least, so that no thread waits long for the others
+TASKS_A_THREAD = 4  # about, so that no thread waits long for the others, and the scheduler has little to do
 ATTEMPTS = 5  # at a pass, of which each may lose workers with what they held
 LOOK_SECONDS, NO_WORKER_SECONDS = 5.0, 60.0  # between looks at the workers; without any
 
@@ -63,7 +64,7 @@ class ClusterStream:
         n_parts = math.ceil(self.found.n_rows / rows_a_part)
         threads = max(1, sum(self._client.nthreads().values()))
         usual = max(1, round(self.found.n_rows / len(self._blocks) / rows_a_part))
-        parts_a_run = min(usual, max(1, n_parts // (RUNS_A_THREAD * threads)))
+        parts_a_run = min(usual, max(1, n_parts // (TASKS_A_THREAD * threads)))
         runs = [self._run(first, parts_a_run, rows_a_part, encoding) for first in range(0, n_parts, parts_a_run)]
         return ClusterParts(self._client, runs, self.found, encoding, self._n_threads)
 
@@ -90,7 +91,8 @@ class ClusterParts:
     def __init__(self, client: Client, runs: list[Future], found: Found, encoding: Encoding, n_threads: int) -> None:
         self.n_rows, self.n_features, self.is_sparse = found.n_rows, found.n_features, found.is_sparse
         self.dtype = encoding.dtype
-        self._client, self._runs, self._n_threads = client, runs, n_threads
+        self._client, self._n_threads = client, n_threads
+        self._bundles = _bundles(client, runs)
 
     def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None, with_X: bool = True) -> Sums:
         """The task's sums of all parts."""
@@ -112,11 +114,28 @@ class ClusterParts:
             client.scatter(a, broadcast=True, hash=False) if isinstance(a, np.ndarray) and a.nbytes > SCATTERED else a
             for a in arguments
         ]
-        sums = [client.submit(sums_of_run, run, task, sent, combine, self._n_threads, pure=False) for run in self._runs]
+        how = task, sent, combine, self._n_threads
+        sums = [client.submit(sums_of_runs, runs, *how, pure=False) for runs in self._bundles]
         while len(sums) > MERGED:
             groups = [sums[first : first + MERGED] for first in range(0, len(sums), MERGED)]
             sums = [client.submit(merged, group, combine, pure=False) for group in groups]
         return sums
+
+
+def _bundles(client: Client, runs: list[Future]) -> list[list[Future]]:
+    """The runs of each task: neighbours on a worker, where there are many runs for a thread."""
+    tasks = {worker: TASKS_A_THREAD * n_threads for worker, n_threads in client.nthreads().items()}
+    if len(runs) <= sum(tasks.values()):
+        return [[run] for run in runs]
+    settle(client, lambda: [client.submit(len, run, pure=False) for run in runs])  # they lie where they are made then
+    places, by_worker = client.who_has(runs), dict[str, list[Future]]()
+    for run in runs:
+        by_worker.setdefault(next(iter(places[run.key]), ""), []).append(run)
+    bundles = []
+    for worker, here in by_worker.items():
+        size = math.ceil(len(here) / tasks.get(worker, TASKS_A_THREAD))
+        bundles += [here[first : first + size] for first in range(0, len(here), size)]
+    return bundles
 
 
 def settle(client: Client, submit: Callable[[], list[Future]]) -> list[Any]:
@@ -202,10 +221,13 @@ def _between(pieces: list[Block], first: int, last: int) -> Block:
     return Block(X, np.concatenate([b.y for b in here]), weight)
 
 
-def sums_of_run(run: list[Part], task: Task, arguments: list[Any], combine: Combine, n_threads: int) -> list[Node]:
-    """The task's sums of the parts of a run, combined as far as they are neighbours in the tree of all."""
+def sums_of_runs(
+    runs: list[list[Part]], task: Task, arguments: list[Any], combine: Combine, n_threads: int
+) -> list[Node]:
+    """The task's sums of the parts of some runs, combined as far as they are neighbours in the tree of all."""
     with num_threads(n_threads):
-        return fold(map(_unlocked, run), task, *map(_writable, arguments), combine=combine).nodes()
+        parts = map(_unlocked, chain.from_iterable(runs))
+        return fold(parts, task, *map(_writable, arguments), combine=combine).nodes()
 
 
 def merged(sums: list[list[Node]], combine: Combine) -> list[Node]:
