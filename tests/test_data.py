@@ -225,8 +225,13 @@ def test_files_that_do_not_fit(tmp_path):
             model.fit(source)
     with pytest.raises(ValueError, match="y must be None"):
         fs.SoftmaxClassifier().fit(source, [0, 1, 0, 1])
-    with pytest.raises(TypeError, match="X must not be a source"):
-        fs.SoftmaxClassifier(solver="sgd").partial_fit(source, [0, 1, 0, 1])
+    for call in (
+        lambda: fs.SoftmaxClassifier(solver="sgd").partial_fit(source, [0, 1, 0, 1], classes=[0, 1]),
+        lambda: fs.SoftmaxClassifierCV().fit(source, [0, 1, 0, 1]),
+        lambda: fs.SoftmaxClassifier().fit(np.eye(4), [0, 1, 0, 1]).predict(source),
+    ):
+        with pytest.raises(TypeError, match=r"X must be an array.*sources are for"):
+            call()
 
 
 def test_blocks_that_change_between_passes():

@@ -46,8 +46,8 @@ from fastsoftmax.classifier.samples import checked_samples
 from fastsoftmax.classifier.state import State, state_of
 from fastsoftmax.classifier.streams import SourceStream, Stream
 from fastsoftmax.classifier.unfinished import Unfinished, misfit
-from fastsoftmax.data import Source
 from fastsoftmax.data.files import from_arrays
+from fastsoftmax.data.source import Source, refuse_source
 from fastsoftmax.training.objective import Network
 
 
@@ -61,6 +61,7 @@ def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
 
 def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
     """X, y and the weights (n_samples,), empty if none are given."""
+    refuse_source(X)
     X, y = validate_data(
         estimator, checked_samples(X), y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
         multi_output=is_soft(y),
@@ -445,8 +446,6 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         array([0, 1])
         """
         options = read_options(vars(self))
-        if isinstance(X, Source):
-            raise TypeError("X must not be a source of fastsoftmax.data in partial_fit: hand in one block at a time")
         if options.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if options.class_weight == "balanced":

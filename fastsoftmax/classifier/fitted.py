@@ -25,6 +25,7 @@ from fastsoftmax.classifier.labels import is_soft, plain_labels, read_known_labe
 from fastsoftmax.classifier.options import dense_coefs, hidden_sizes
 from fastsoftmax.classifier.samples import checked_samples
 from fastsoftmax.classifier.state import fitted_of, state_of
+from fastsoftmax.data.source import refuse_source
 from fastsoftmax.functional.inference import is_finite
 from fastsoftmax.training.objective import layer_inputs
 
@@ -58,6 +59,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
                 if shows_finite or is_finite(X):
                     return answer
             check_is_fitted(self, "coefs_")
+            refuse_source(X)
             X = checked_samples(X)
             X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32], order="C")
             return question(*self._last_layer(X))[0]

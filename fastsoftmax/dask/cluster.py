@@ -45,7 +45,7 @@ class ClusterStream:
 
     def __init__(self, client: Client, blocks: Sequence[Future], n_threads: int, classes: Any = None) -> None:
         self._client, self._n_threads = client, n_threads
-        looks = settle(client, lambda: [client.submit(examine_on_worker, block, pure=False) for block in blocks])
+        looks = settle(client, lambda: client.map(examine_on_worker, blocks, pure=False))
         some = [look for look in looks if look.n_rows]
         if not some:
             raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")

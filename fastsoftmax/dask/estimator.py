@@ -115,8 +115,9 @@ class DaskSoftmaxClassifier(SoftmaxClassifier):
             if not dask.is_dask_collection(value) and not (name == "sample_weight" and value is None):
                 raise TypeError(f"{name} must be a dask array or dataframe, got {type(value).__name__}")
         with self._threads():
-            blocks = self.client.compute(_blocks(X, y, sample_weight))
-            stream = ClusterStream(self.client, blocks, self.n_threads or 1, classes)
+            client, delayed = self.client, _blocks(X, y, sample_weight)
+            # nothing here keeps the blocks: workers may forget them when they have been regrouped
+            stream = ClusterStream(client, client.compute(delayed), self.n_threads or 1, classes)
             meta = X._meta if hasattr(X, "columns") else np.empty((0, stream.found.n_features))
             validate_data(self, meta, reset=True, skip_check_array=True)
             return self._fit_stream(options, stream)

@@ -42,6 +42,12 @@ class Source(ABC):
         """
 
 
+def refuse_source(X: Any) -> None:
+    """Raise where an array is needed."""
+    if isinstance(X, Source):
+        raise TypeError("X must be an array or a matrix: sources are for SoftmaxClassifier.fit, others take a block")
+
+
 def ahead(iterator: Iterator[Any]) -> Iterator[Any]:
     """The same, each one asked for in another thread while the one before is in use."""
     end = object()
