@@ -15,10 +15,9 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
-from fastsoftmax.training import coordinates
+from fastsoftmax.training import objective
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.objective import ArrayObjective, Network
-from fastsoftmax.training.spread import moments, row_shares
 
 needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 N, D = 300, 4
@@ -198,13 +197,13 @@ def test_moments_are_those_of_all_rows(dtype, sparse, with_bias):
         objective = ArrayObjective(
             csr_array(X) if sparse else X, np.zeros(2500, np.int64), network, by_row, fit_intercept=with_bias
         )
-        mean, deviation, _ = moments(objective, row_shares(objective))
+        spread = objective.spread(0)
         exact, w = X.astype(np.longdouble), (weights / weights.sum()).astype(np.longdouble)
         expected = w @ exact if with_bias else 0 * exact[0]
-        assert np.allclose(mean, expected.astype(float) if with_bias else [], rtol=1e-12, atol=0)
+        assert np.allclose(spread.mean, expected.astype(float) if with_bias else [], rtol=1e-12, atol=0)
         squares = w @ (exact - expected) ** 2
-        assert np.allclose(deviation[:4], np.sqrt(squares[:4]).astype(float), rtol=1e-9, atol=0)
-        assert deviation[4] == (0 if with_bias else pytest.approx(7))
+        assert np.allclose(spread.deviation[:4], np.sqrt(squares[:4]).astype(float), rtol=1e-9, atol=0)
+        assert spread.deviation[4] == (0 if with_bias else pytest.approx(7))
 
 
 @needs_jit
@@ -216,10 +215,9 @@ X = np.random.default_rng(0).standard_normal((300, 400)) * 10.0 ** np.arange(-20
 y = (X[:, 200] > 0).astype(int)
 print(fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ == fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ < 0.2)
 from fastsoftmax.training.coordinates import Coordinates
-from fastsoftmax.training.spread import moments, row_shares
 from fastsoftmax.training.objective import ArrayObjective, Network
 objective = ArrayObjective(X, y, Network(np.array([400, 2])), np.empty(0))
-mean, deviation, _ = moments(objective, row_shares(objective))
+deviation = objective.spread(0).deviation
 print(np.allclose(deviation, X.std(axis=0), rtol=1e-9, atol=0))
 """
     settings = {**os.environ, "MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "1024"}
@@ -233,7 +231,7 @@ def test_an_interrupt_before_the_first_iteration(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(coordinates, "moments", interrupted)
+    monkeypatch.setattr(objective, "Spread", interrupted)
     with pytest.warns(UserWarning, match="interrupted by user after 0 iterations"):
         model = fs.SoftmaxClassifier().fit(BASE, labels_of(3))
     assert not model.coef_.any()

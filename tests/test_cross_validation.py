@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastsoftmax import SoftmaxClassifier, SoftmaxClassifierCV, num_threads
+from fastsoftmax.training import objective, spread
 from fastsoftmax.classifier import paths
 from fastsoftmax.training.loop import Training
 
@@ -138,6 +139,19 @@ def test_the_same_bits_with_any_number_of_threads(sparse, l1_ratio):
         np.testing.assert_array_equal(one.coefs_paths_, other.coefs_paths_)
         np.testing.assert_array_equal(one.coef_, other.coef_)
         np.testing.assert_array_equal(one.scores_, other.scores_)
+
+
+def test_a_path_looks_once_at_how_the_features_are_spread(monkeypatch):
+    looks = []
+
+    def counted(*arguments):
+        looks.append(arguments)
+        return spread.Spread(*arguments)
+
+    monkeypatch.setattr(objective, "Spread", counted)
+    X, y = data_of("wine")
+    SoftmaxClassifierCV(alphas=5, cv=3, solver="lbfgs").fit(X, y)
+    assert len(looks) == 3 + 1  # the fit on all samples looks again
 
 
 @unfinished

@@ -12,7 +12,7 @@ from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
 from fastsoftmax.training.objective import Objective
-from fastsoftmax.training.spread import Sample, choose, moments, row_shares, stack, take
+from fastsoftmax.training.spread import Spread
 
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
 WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
@@ -51,9 +51,9 @@ class Coordinates:
         if self._linear:
             n_features, n_classes = map(int, objective.network.sizes)
             curvature, ridge = CURVATURE / n_classes, objective.alpha / objective.total
-            shares = row_shares(objective)
             most = max(LOOKED_AT, LOOKED_AT_BY_FEATURE * n_features) if whitens and 1 < n_features <= WHITENED else 0
-            mean, deviation, looked_at = moments(objective, shares, most)
+            spread = objective.spread(most)
+            mean, deviation = spread.mean, spread.deviation
             size = np.hypot(math.sqrt(curvature) * deviation, math.sqrt(ridge))
             largest = WEIGHTS[objective.dtype.char]
             usable = (deviation > 0) & (size > 1 / largest) & (size < largest)
@@ -63,8 +63,8 @@ class Coordinates:
                 noise = FAR * float(np.finfo(objective.dtype).eps) * np.abs(mean)
                 self.far_from_zero = np.flatnonzero((deviation > 0) & (noise > deviation))
             self._how = scale, mean, 1.0 / math.sqrt(curvature)
-            if looked_at is not None:
-                self._whitener = _whitening(objective, looked_at, (scale, mean, curvature, ridge))
+            if most:
+                self._whitener = _whitening(objective, spread, scale, curvature, ridge)
         self.dtype = np.dtype(np.float64) if self._whitener is not None else objective.dtype
 
     @property
@@ -116,21 +116,20 @@ class Coordinates:
         return result
 
 
-def _whitening(objective: Objective, looked_at: Sample, how: tuple[Array, Array, float, float]) -> Array | None:
+def _whitening(objective: Objective, spread: Spread, scale: Array, curvature: float, ridge: float) -> Array | None:
     """T, or None where the features are far from combinations of one another, which some rows tell already."""
-    if not _is_dependent(*_standardised(looked_at, *how)):
+    by_feature = math.sqrt(curvature) * scale * spread.deviation  # K = diag(by_feature) correlations diag(by_feature)
+    least = ridge * scale * scale
+    K = by_feature[:, None] * spread.correlations * by_feature
+    if not _is_dependent(K, _rest(np.diagonal(K), scale, least)):
         return None
-    sample = looked_at
-    if SAMPLED > len(looked_at.rows) < looked_at.counts.sum():
-        chosen = choose(looked_at.counts, SAMPLED)
-        rows, shares = objective.parts.fold(take, looked_at.shares, len(how[0]), *chosen, combine=stack)
-        sample = Sample(rows, shares, looked_at.counts, looked_at.shares)
-    X, rest = _standardised(sample, *how)
+    X = by_feature * spread.standardised(SAMPLED)
+    rest = _rest(np.einsum("nd,nd->d", X, X), scale, least)
     # singular values of a root of K, because half of the digits of its eigenvalues are lost
     root = np.linalg.qr(np.vstack([X, np.diag(np.sqrt(rest))]), mode="r")
     _, values, vectors = np.linalg.svd(root)
     # a direction that rounding hides from weights of the dtype stays as it is
-    hidden = values < HIDDEN * len(how[0]) * np.finfo(objective.dtype).eps * values[0]
+    hidden = values < HIDDEN * len(scale) * np.finfo(objective.dtype).eps * values[0]
     if hidden.all() or not (values[~hidden][-1] ** 2 <= DEPENDENT * values[0] ** 2):
         return None
     values = np.where(hidden, 1.0, values)
@@ -138,24 +137,16 @@ def _whitening(objective: Objective, looked_at: Sample, how: tuple[Array, Array,
     return whitener
 
 
-def _standardised(sample: Sample, scale: Array, mean: Array, curvature: float, ridge: float) -> tuple[Array, Array]:
-    """The rows in units of the coordinates, and what their squares lack of K's diagonal.
-
-    K = X^T X + diag(rest). They only tell the way to the minimum, so that some are enough.
-    """
-    X = sample.rows - mean if mean.size else sample.rows.copy()
-    X *= scale
-    X *= np.sqrt(curvature * sample.weight / sample.weight.sum())[:, None]
-    squares = np.einsum("nd,nd->d", X, X)
-    return X, np.where(scale > 0, np.maximum(1.0 - squares, ridge * scale * scale), 1.0)
+def _rest(squares: Array, scale: Array, least: Array) -> Array:
+    """What some rows' squares lack of K's diagonal, which is 1; at least what the penalty adds to it."""
+    return np.where(scale > 0, np.maximum(1.0 - squares, least), 1.0)
 
 
-def _is_dependent(X: Array, rest: Array) -> bool:
-    """Whether K's least eigenvalue is small beside its largest: whether K less that much of it is not definite.
+def _is_dependent(K: Array, rest: Array) -> bool:
+    """Whether the least eigenvalue of K + diag(rest) is small beside its largest: K less that much is not definite.
 
     The largest is found by power iteration, well enough; Cholesky takes a twentieth of the time of all eigenvalues.
     """
-    K = X.T @ X
     diagonal = K.reshape(-1)[:: len(K) + 1]
     diagonal += rest
     vector = K[np.argmax(diagonal)]

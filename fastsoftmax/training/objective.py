@@ -26,6 +26,7 @@ from fastsoftmax.training.network import ACTIVATIONS as ACTIVATIONS
 from fastsoftmax.training.network import Network as Network
 from fastsoftmax.training.network import layer_inputs as layer_inputs
 from fastsoftmax.training.parts import ArrayParts, Parts
+from fastsoftmax.training.spread import Spread
 from fastsoftmax.training.tasks import (
     MULTIPLICATIONS,
     Terms,
@@ -113,6 +114,7 @@ class Objective:
     largest_weight: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self._spread: tuple[int, Spread] | None = None
         sums = self.parts.fold(weight_of_rows, self.dtype, combine=sum_and_largest, with_X=False)
         self.total, self.largest_weight = float(sums[0]), float(sums[1])
 
@@ -133,6 +135,12 @@ class Objective:
     @property
     def _terms(self) -> Terms:
         return Terms(self.network, self.loss, self.label_smoothing, self.total)
+
+    def spread(self, most: int) -> Spread:
+        """How the features are spread over the rows, with a sample of so many: the last one is kept, for a path."""
+        if self._spread is None or self._spread[0] != most:
+            self._spread = most, Spread(self.parts, self.largest_weight, self.fit_intercept, most)
+        return self._spread[1]
 
     def value_and_grad(self, params: Array, out: Array | None = None) -> tuple[float, Array]:
         """F and dF/dparams, which is put into `out` if that is given."""

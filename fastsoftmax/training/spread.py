@@ -1,5 +1,9 @@
-"""How features are spread, by passes over the parts of the rows: moments, and rows chosen at random."""
+"""How features are spread, by passes over the parts of the rows: moments, and rows chosen at random.
 
+The strength of the penalty has no part in it, so that a path of fits looks once (Objective.spread).
+"""
+
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,8 +13,7 @@ from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.fit.coordinates import BLOCK
-from fastsoftmax.training.objective import Objective
-from fastsoftmax.training.parts import Part, Sums
+from fastsoftmax.training.parts import Part, Parts, Sums
 
 
 class Shares(NamedTuple):
@@ -32,11 +35,11 @@ class Shares(NamedTuple):
         return by_row / self.largest if by_row.size and self.largest else np.ones(part.losses.size)
 
 
-def row_shares(objective: Objective) -> Shares:
-    shares = Shares(objective.largest_weight, 1.0)
+def _row_shares(parts: Parts, largest: float) -> Shares:
+    shares = Shares(largest, 1.0)
     if not shares.largest:
-        return Shares(0.0, float(objective.parts.n_rows))
-    return Shares(shares.largest, float(objective.parts.fold(_sum_of_shares, shares, with_X=False)[0]))
+        return Shares(0.0, float(parts.n_rows))
+    return Shares(largest, float(parts.fold(_sum_of_shares, shares, with_X=False)[0]))
 
 
 def _sum_of_shares(part: Part, shares: Shares) -> Sums:
@@ -50,36 +53,66 @@ class Sample(NamedTuple):
     ----------
     rows : float64 (n, D)
     weight : their shares (n,)
-    counts : how many rows of each part have a weight
-    shares : Shares
     """
 
     rows: Array
     weight: Array
-    counts: Array
-    shares: Shares
 
 
-def moments(objective: Objective, shares: Shares, most: int = 0) -> tuple[Array, Array, Sample | None]:
-    """Mean (empty: 0) of each feature and its standard deviation about that, over all rows by weight, float64.
+class Spread:
+    """Mean and deviation of each feature, over all rows by weight, and rows that tell how features go together.
 
-    The deviation is 0 for a constant feature only (without biases: one of zeros), however small or large it is: its
-    squares are taken in units of the feature's own size. most: rows of a sample, if one is wanted.
+    Parameters
+    ----------
+    largest : weight of a row, or 0: all are 1
+    most : rows of a sample, 0 if none is wanted
+
+    Attributes
+    ----------
+    mean : float64 (D,), or empty without biases: 0
+    deviation : float64 (D,)
+        About the mean. It is 0 for a constant feature only (without biases: one of zeros), however small or large that
+        is: its squares are taken in units of the feature's own size.
     """
-    parts = objective.parts
-    sums, low, high, present, counts = parts.fold(_feature_sums, shares, parts.n_features, combine=_sums_and_ends)
-    absent = present < counts.sum()  # only in a sparse X: whether some row with a weight holds no number
-    low[absent], high[absent] = np.minimum(low[absent], 0.0), np.maximum(high[absent], 0.0)
-    mean: Any = np.where(low == high, low, sums) if objective.fit_intercept else np.zeros(parts.n_features)
-    reach = np.maximum(high / 2 - mean / 2, mean / 2 - low / 2)
-    unit: Array = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
-    chosen = choose(counts, most) if most else None
-    how = shares, mean, 1.0 / unit, absent, chosen
-    squares, held, rows, weight = parts.fold(_feature_squares, *how, combine=_sums_and_rows)
-    if absent.any():
-        squares = squares + np.where(absent, np.maximum(1.0 - held, 0.0), 0.0) * (mean / unit) ** 2
-    sample = None if chosen is None else Sample(rows, weight, counts, shares)
-    return mean if objective.fit_intercept else np.empty(0), np.sqrt(squares) * unit, sample
+
+    def __init__(self, parts: Parts, largest: float, with_mean: bool, most: int) -> None:
+        self._parts, self._shares = parts, _row_shares(parts, largest)
+        sums, low, high, present, counts = parts.fold(
+            _feature_sums, self._shares, parts.n_features, combine=_sums_and_ends
+        )
+        absent = present < counts.sum()  # only in a sparse X: whether some row with a weight holds no number
+        low[absent], high[absent] = np.minimum(low[absent], 0.0), np.maximum(high[absent], 0.0)
+        mean: Any = np.where(low == high, low, sums) if with_mean else np.zeros(parts.n_features)
+        reach = np.maximum(high / 2 - mean / 2, mean / 2 - low / 2)
+        unit: Array = np.ldexp(1.0, np.clip(np.frexp(reach)[1], -1000, 1000))
+        chosen = _choose(counts, most) if most else None
+        how = self._shares, mean, 1.0 / unit, absent, chosen
+        squares, held, *sample = parts.fold(_feature_squares, *how, combine=_sums_and_rows)
+        if absent.any():
+            squares = squares + np.where(absent, np.maximum(1.0 - held, 0.0), 0.0) * (mean / unit) ** 2
+        self.mean: Array = mean if with_mean else np.empty(0)
+        self.deviation: Array = np.sqrt(squares) * unit
+        self._counts, self._sample = counts, Sample(*sample)
+
+    @cached_property
+    def correlations(self) -> Array:
+        """(D, D), as the sample tells them."""
+        some = self._standardised(self._sample)
+        return some.T @ some
+
+    def standardised(self, most: int) -> Array:
+        """So many rows less the mean, over the deviation, times the root of their share."""
+        sample = self._sample
+        if most > len(sample.rows) < self._counts.sum():
+            chosen = _choose(self._counts, most)
+            sample = Sample(*self._parts.fold(_take, self._shares, self._parts.n_features, *chosen, combine=_stack))
+        return self._standardised(sample)
+
+    def _standardised(self, sample: Sample) -> Array:
+        X = sample.rows - self.mean if self.mean.size else sample.rows
+        X = np.divide(X, self.deviation, out=np.zeros_like(X), where=self.deviation > 0)
+        X *= np.sqrt(sample.weight / sample.weight.sum())[:, None]
+        return X
 
 
 def _feature_sums(part: Part, shares: Shares, n_features: int) -> Sums:
@@ -116,15 +149,15 @@ def _feature_squares(
         by_block = np.empty((max(1, -(-len(weight) // BLOCK)), len(mean)))
         run(kernels.feature_squares, part.rows.size, part.rows, weight, mean, scale, by_block)
         squares = by_block.sum(axis=0)
-    rows = (np.empty((0, len(mean))), np.empty(0)) if chosen is None else take(part, shares, len(mean), *chosen)
+    rows = (np.empty((0, len(mean))), np.empty(0)) if chosen is None else _take(part, shares, len(mean), *chosen)
     return squares, held, *rows
 
 
 def _sums_and_rows(left: Sums, right: Sums) -> Sums:
-    return left[0] + right[0], left[1] + right[1], *stack(left[2:], right[2:])
+    return left[0] + right[0], left[1] + right[1], *_stack(left[2:], right[2:])
 
 
-def choose(counts: Array, most: int) -> tuple[Array, Array]:
+def _choose(counts: Array, most: int) -> tuple[Array, Array]:
     """Rows, by their place among those that have a weight: at random if there are more than `most`.
 
     And where each part begins among them.
@@ -136,7 +169,7 @@ def choose(counts: Array, most: int) -> tuple[Array, Array]:
     return chosen, np.append(0, ends)
 
 
-def take(part: Part, shares: Shares, n_features: int, chosen: Array, starts: Array) -> Sums:
+def _take(part: Part, shares: Shares, n_features: int, chosen: Array, starts: Array) -> Sums:
     """Those of the chosen rows that lie in this part, and their shares."""
     start, end = starts[part.number], starts[part.number + 1]
     some = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, end)] - start
@@ -154,6 +187,6 @@ def _dense(X: Any, rows: Array, n_features: int) -> Array:
     return some
 
 
-def stack(left: Sums, right: Sums) -> Sums:
+def _stack(left: Sums, right: Sums) -> Sums:
     """Rows of parts that follow one another."""
     return tuple(np.concatenate([a, b]) for a, b in zip(left, right, strict=True))
