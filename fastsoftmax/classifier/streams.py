@@ -14,6 +14,7 @@ from fastsoftmax._gate.arrays import Array, contiguous
 from fastsoftmax._gate.targets import split_targets
 from fastsoftmax.classifier.labels import Labels, is_soft, plain_labels, read_labels, weigh
 from fastsoftmax.data.source import Block, Source, ahead
+from fastsoftmax.functional.inference import is_finite
 from fastsoftmax.training.objective import Network, Objective, kernel_samples
 from fastsoftmax.training.parts import Combine, Part, Parts, Sums, Task, add, fold, part_rows
 from fastsoftmax.training.stream import StreamObjective
@@ -77,7 +78,9 @@ class Found:
 
 def examine(block: Block) -> Found:
     """Look at some rows: a ValueError or TypeError where they cannot be used."""
-    X = check_array(block.X, accept_sparse="csr", dtype="numeric", input_name="X", ensure_min_samples=0)
+    X = block.X
+    if not (isinstance(X, np.ndarray) and X.dtype.char in "fd" and X.ndim == 2 and X.flags.carray and is_finite(X)):
+        X = check_array(X, accept_sparse="csr", dtype="numeric", input_name="X", ensure_min_samples=0)
     y = plain_labels(block.y)
     soft = is_soft(y)
     y = check_array(y, input_name="y", ensure_min_samples=0) if soft else column_or_1d(y)
@@ -104,8 +107,8 @@ def examine(block: Block) -> Found:
 
 def examine_all(source: Source) -> Found:
     """Look at all rows of a source."""
-    with closing(ahead(examine(block) for block in source.blocks())) as found:  # type: ignore[type-var]
-        looks = (look for look in found if look.n_rows)
+    with closing(ahead(source.blocks())) as blocks:  # type: ignore[type-var]
+        looks = (look for look in map(examine, blocks) if look.n_rows)
         try:
             first = next(looks)
         except StopIteration:

@@ -114,6 +114,8 @@ class _Rows:
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self._pieces = pieces
         self.is_sparse = pieces[0].is_sparse
+        dtypes = {piece.dtype for piece in pieces if isinstance(piece, Npy)}  # of which each is read where it is wanted
+        self.dtype = dtypes.pop() if len(dtypes) == 1 and all(isinstance(piece, Npy) for piece in pieces) else None
         self._ends = np.cumsum([p.shape[0] for p in pieces]).tolist()
         self.n_rows, self.shape = int(self._ends[-1]), pieces[0].shape[1:]
 
@@ -152,8 +154,10 @@ class _Stored(Source):
         """All rows."""
         X = self._columns[0]
         n_rows = max(1, NUMBERS // max(1, *X.shape)) if not X.is_sparse else 2**16
+        room = Room(n_rows, X.dtype) if X.dtype is not None else None
         for first in range(0, X.n_rows, n_rows):
-            yield self._read(first, min(first + n_rows, X.n_rows), None)
+            last = min(first + n_rows, X.n_rows)
+            yield self._read(first, last, None if room is None else room.next(last - first, X.shape[0]))
 
     def runs(
         self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None, with_X: bool = True

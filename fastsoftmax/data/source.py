@@ -30,7 +30,7 @@ class Source(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
-        """All rows in their order, in blocks of any length, as they are."""
+        """All rows in their order, in blocks of any length, as they are; one may be overwritten two blocks later."""
 
     @abstractmethod
     def runs(
