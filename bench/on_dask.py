@@ -1,18 +1,23 @@
 """A pass over the rows on two workers of Dask's beside one on two threads of our own; and fits beside dask-ml's.
 
-    python bench/on_dask.py [--samples N] [--features D] [--peers]
+    python bench/on_dask.py [--samples N] [--features D] [--peers | --bits]
 
 Each worker is a process of one thread; the data are read from a file by the workers. A pass is one loss with its
 gradient: medians over the passes of an lbfgs fit, the same ones in both. --peers: two classes, until the objective is
 that of our fit (dask-ml, and SGDClassifier in dask-ml's Incremental, epoch by epoch), or for 20 seconds.
+--bits: hashes of the coefficients, from wherever the rows come and wherever they lie.
 """
 
 import argparse
 import contextlib
 import hashlib
+import os
+import signal
 import tempfile
+import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +31,8 @@ from fastsoftmax.dask import DaskSoftmaxClassifier
 from fastsoftmax.training.objective import Objective
 
 CLASSES, CHUNK = 10, 100_000
+KILL_AFTER = 0.7  # seconds
+ROUNDS = 4
 PEER_SECONDS = 20  # after which a peer is not waited for
 
 
@@ -81,7 +88,7 @@ def race(client: Client, folder: Path, n_samples: int, n_features: int) -> None:
     options = {"solver": "lbfgs", "max_iter": 15, "tol": 0.0, "alpha": 1.0}
     X, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
     medians = {}
-    for round_ in range(2):
+    for round_ in range(ROUNDS):
         for name, model, data in (
             ("2 threads", fs.SoftmaxClassifier(**options, n_threads=2), (X, y)),
             (
@@ -96,7 +103,37 @@ def race(client: Client, folder: Path, n_samples: int, n_features: int) -> None:
                 f"round {round_}, {name}: {median(seconds) * 1e3:.0f} ms a pass of {len(seconds)}, "
                 f"fit {whole:.1f} s, coefficients {bits(model)}"
             )
-    print(f"2 workers / 2 threads: {min(medians['2 workers']) / min(medians['2 threads']):.2f}")
+    print(f"2 workers / 2 threads, medians: {median(medians['2 workers']) / median(medians['2 threads']):.2f}")
+
+
+def show_bits(client: Client, folder: Path, n_samples: int, n_features: int) -> None:
+    """Hashes of the coefficients, wherever the rows lie."""
+    make(folder, n_samples, n_features, CLASSES, np.float32)
+    X, y, options = folder / "X.npy", folder / "y.npy", {"solver": "lbfgs", "max_iter": 20, "tol": 1e-6}
+
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for first in range(0, n_samples, 12_345):
+            yield tuple(np.load(path, mmap_mode="r")[first : first + 12_345] for path in (X, y))  # type: ignore[misc]
+
+    local = fs.SoftmaxClassifier(**options)
+    print("in memory, 2 threads", bits(local.fit(np.load(X), np.load(y))))
+    print("in memory, 1 thread ", bits(fs.SoftmaxClassifier(**options, n_threads=1).fit(np.load(X), np.load(y))))
+    print("memmap              ", bits(local.fit(np.load(X, mmap_mode="r"), np.load(y))))
+    print("files               ", bits(local.fit(fs.data.from_files(X, y))))
+    print("blocks              ", bits(local.fit(fs.data.from_blocks(blocks))))
+    for n_workers in (1, 2, 4):
+        client.cluster.scale(n_workers)
+        client.wait_for_workers(n_workers)
+        model = DaskSoftmaxClassifier(client, **options).fit(collection(X), collection(y))
+        print(f"Dask, {n_workers} workers     ", bits(model))
+    pids = client.run(os.getpid)
+    killing = threading.Timer(KILL_AFTER, os.kill, [pids[min(pids)], signal.SIGKILL])
+    killing.start()
+    start = time.perf_counter()
+    model = DaskSoftmaxClassifier(client, **options).fit(collection(X), collection(y))
+    seconds = time.perf_counter() - start
+    killing.join()
+    print("Dask, one killed    ", bits(model), f"after {KILL_AFTER} of {seconds:.1f} s")
 
 
 def race_peers(client: Client, folder: Path, n_samples: int, n_features: int) -> None:
@@ -144,7 +181,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=2_000_000)
     parser.add_argument("--features", type=int, default=100)
-    parser.add_argument("--peers", action="store_true")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--peers", action="store_const", dest="run", const=race_peers, default=race)
+    what.add_argument("--bits", action="store_const", dest="run", const=show_bits)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with (
@@ -152,7 +191,7 @@ def main() -> None:
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
         Client(cluster) as client,
     ):
-        (race_peers if options.peers else race)(client, Path(name), options.samples, options.features)
+        options.run(client, Path(name), options.samples, options.features)
 
 
 if __name__ == "__main__":
