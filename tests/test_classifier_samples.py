@@ -28,7 +28,7 @@ def test_a_csr_matrix_is_never_written(solver, dtype):
     assert np.array_equal(X.indices, indices)
     assert np.array_equal(X.indptr, indptr)
     assert X.data.tobytes() == np.arange(1, 8).astype(dtype).tobytes()
-    assert model.coef_.dtype == probs.dtype == (np.float32 if dtype[-2:] == "f4" else np.float64)
+    assert model.coef_.dtype == probs.dtype == (np.float32 if dtype[-2:] in ("f2", "f4") else np.float64)
     np.testing.assert_allclose(probs, model.predict_proba(clean), rtol=1e-5)
 
 

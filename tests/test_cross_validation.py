@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastsoftmax import SoftmaxClassifier, SoftmaxClassifierCV, num_threads
-from fastsoftmax.training import objective, spread
 from fastsoftmax.classifier import paths
+from fastsoftmax.training import objective, spread
 from fastsoftmax.training.loop import Training
 
 BUNDLED = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}

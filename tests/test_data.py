@@ -96,11 +96,10 @@ def test_memmaps(tmp_path, storage, order):
     mapped.flush()
     read_only = np.memmap(tmp_path / "X", storage, "r", shape=X.shape, order=order)
     wide = X.astype(np.float32 if storage in (np.float16, np.float32) else np.float64)
-    ours, theirs = fs.SoftmaxClassifier(max_iter=4), fs.SoftmaxClassifier(max_iter=4)
-    quiet(ours, read_only, y)
-    quiet(theirs, wide, y)
-    assert same_bits(ours.coef_, theirs.coef_)
-    assert ours.coef_.dtype == wide.dtype
+    for params in ({}, {"l1_ratio": 1.0, "alpha": 50.0}, {"solver": "sgd"}, {"backward": "vjp"}):
+        fits = [quiet(fs.SoftmaxClassifier(max_iter=4, random_state=0, **params), Z, y) for Z in (read_only, X, wide)]
+        assert all(same_bits(fit.coef_, fits[0].coef_) for fit in fits)
+        assert fits[0].coef_.dtype == wide.dtype
 
 
 @needs_jit

@@ -29,6 +29,7 @@ from fastsoftmax.classifier.options import (
     choose_solver,
     kept_descent,
     kept_params,
+    needs_array,
     network_of,
     new_descent,
     new_params,
@@ -86,9 +87,12 @@ def read_source(estimator: Any, options: Options, source: Source, y: Any, sample
     return stream
 
 
-def is_plain_memory(X: Array) -> bool:
-    """Whether kernels take the array as it is."""
-    return X.dtype in (np.float32, np.float64) and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
+def _is_read_by_parts(X: Any, options: Options) -> bool:
+    """Whether it is a memmap of which kernels would need a copy, and parts of it give the same bits as that."""
+    if not isinstance(X, np.memmap) or X.ndim != 2:
+        return False
+    plain = X.dtype in (np.float32, np.float64) and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
+    return not plain and needs_array(options, stochastic=False) is None
 
 
 class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
@@ -312,9 +316,10 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         Parameters
         ----------
         X : array_like or scipy.sparse (n_samples, n_features), or a source of `fastsoftmax.data`
-            float32 is trained in float32, everything else in float64. Sparse formats other than CSR are converted.
-            A source, which brings y and sample_weight itself, is read in each pass over the rows (see Notes); so is a
-            numpy.memmap of another dtype or in Fortran order, of float16 for training in float32.
+            float32 and float16 are trained in float32, everything else in float64. Sparse formats other than CSR are
+            converted. A source, which brings y and sample_weight itself, is read in each pass over the rows (see
+            Notes); so is a numpy.memmap of another dtype or in Fortran order, by the solvers that look at all rows in
+            each iteration.
         y : array_like (n_samples,) or (n_samples, n_classes)
             Labels of any kind that scikit-learn takes; or the probabilities of the classes for each sample, which are
             called 0 to n_classes - 1.
@@ -352,7 +357,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         array([0, 1])
         """
         options = read_options(vars(self))
-        if isinstance(X, np.memmap) and X.ndim == 2 and y is not None and not is_plain_memory(X):
+        if _is_read_by_parts(X, options) and y is not None:
             X, y, sample_weight = from_arrays(X, y, sample_weight), None, None
         with self._threads():
             if isinstance(X, Source):

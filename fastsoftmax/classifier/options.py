@@ -153,15 +153,22 @@ def _check_solver(solver: str, given: Mapping[str, Any], hidden: tuple[int, ...]
 
 def check_streams(options: Options, *, stochastic: bool = True) -> None:
     """A ValueError where the parameters need all rows in one array. stochastic: whether sgd and adam do not."""
+    if (reason := needs_array(options, stochastic=stochastic)) is not None:
+        raise ValueError(reason)
+
+
+def needs_array(options: Options, *, stochastic: bool) -> str | None:
+    """Why the parameters need all rows in one array, or None. stochastic: whether sgd and adam do not."""
     if options.solver == "coordinate-descent":
         who = f"l1_ratio={options.l1_ratio}" if options.l1_ratio > 0 else "solver='coordinate-descent'"
-        raise ValueError(f"{who} needs X by columns: hand in an array")
+        return f"{who} needs X by columns: hand in an array"
     if options.is_stochastic and not stochastic:
-        raise ValueError(f"solver={options.solver!r} needs the rows in this process: choose 'lbfgs' or 'newton-cg'")
+        return f"solver={options.solver!r} needs the rows in this process: choose 'lbfgs' or 'newton-cg'"
     if options.is_stochastic and options.early_stopping:
-        raise ValueError("early_stopping=True needs samples that can be held out: hand in an array")
+        return "early_stopping=True needs samples that can be held out: hand in an array"
     if options.backward != "fused":
-        raise ValueError(f"backward={options.backward!r} needs an array: choose 'fused'")
+        return f"backward={options.backward!r} needs an array: choose 'fused'"
+    return None
 
 
 def choose_solver(options: Options, n_samples: int, n_features: int, n_classes: int) -> Options:

@@ -9,7 +9,7 @@ from fastsoftmax._gate.samples import Samples
 
 
 def checked_samples(X: Any) -> Any:
-    """X as scikit-learn's validation is to see it: a CSR matrix checked, floats in native byte order, else as it is.
+    """X as scikit-learn's validation is to see it: a CSR matrix checked, native byte order, float16 as float32.
 
     To convert a CSR matrix, SciPy sorts the caller's own, adds up what is named twice, and writes beyond its arrays if
     indptr is none; scikit-learn would refuse NaN in the spare room behind its elements, and make float64 of float32 in
@@ -21,11 +21,11 @@ def checked_samples(X: Any) -> Any:
         if X.data.dtype == dtype and X.data.size == X.indices.size == size:
             return X
         return type(X)((X.data[:size].astype(dtype, copy=False), X.indices[:size], X.indptr), shape=X.shape)
-    if isinstance(X, np.ndarray) and X.dtype.kind == "f" and not X.dtype.isnative:
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f" and (X.itemsize == 2 or not X.dtype.isnative):
         return X.astype(_native(X.dtype))
     return X
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """float32 for float32 of any byte order, float64 for all else."""
-    return np.dtype(np.float32) if dtype.kind == "f" and dtype.itemsize == 4 else np.dtype(np.float64)
+    """float32 for float16 and float32 of any byte order, float64 for all else."""
+    return np.dtype(np.float32) if dtype.kind == "f" and dtype.itemsize <= 4 else np.dtype(np.float64)
