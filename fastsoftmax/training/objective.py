@@ -117,6 +117,7 @@ class Objective:
         self._spread: tuple[int, Spread] | None = None
         sums = self.parts.fold(weight_of_rows, self.dtype, combine=sum_and_largest, with_X=False)
         self.total, self.largest_weight = float(sums[0]), float(sums[1])
+        self._terms = Terms(self.network, self.loss, self.label_smoothing, self.total)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -131,10 +132,6 @@ class Objective:
     @property
     def _penalty(self) -> tuple[float, bool, bool]:
         return self.alpha / self.total, self.pins_first_class, self.fit_intercept
-
-    @property
-    def _terms(self) -> Terms:
-        return Terms(self.network, self.loss, self.label_smoothing, self.total)
 
     def spread(self, most: int) -> Spread:
         """How the features are spread over the rows, with a sample of so many: the last one is kept, for a path."""

@@ -16,6 +16,7 @@ from fastsoftmax.training.network import ACTIVATIONS, Network
 from fastsoftmax.training.parts import Part, Sums
 
 MULTIPLICATIONS = 8  # that take as long as one element of a row
+NO_CLASS_WEIGHT = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Terms:
 
     def targets(self, part: Part, dtype: Any) -> tuple[Any, ...]:
         """Of some rows, as kernels take them, with an empty class_weight."""
-        return *part.by_kind, part.sample_weight, np.empty(0, dtype), self.label_smoothing
+        labels, distribution = part.by_kind
+        return labels, distribution, part.sample_weight, NO_CLASS_WEIGHT[dtype], self.label_smoothing
 
     def work(self, part: Part) -> int:
         """How much there is to do for some rows, in elements of a row."""
@@ -38,7 +40,7 @@ class Terms:
 
 def weight_of_rows(part: Part, dtype: Any) -> Sums:
     """The sum of the weights of the rows that take part, and the largest weight of all (0: there are none)."""
-    total = kernels.weight_taking_part(*part.by_kind, part.sample_weight, np.empty(0, dtype))[1]
+    total = kernels.weight_taking_part(*part.by_kind, part.sample_weight, NO_CLASS_WEIGHT[dtype])[1]
     return total, float(part.sample_weight.max(initial=0.0))
 
 
