@@ -58,6 +58,7 @@ def test_train_prints_an_object_and_writes_what_it_tells(capsys, folder):
     assert "113 samples to train on, 37 held out, 3 classes" in err
     loaded = fs.SoftmaxClassifier.load("m.npz")
     assert loaded.loss_ == report["loss"]
+    assert loaded.loss_curve_ == report["loss_curve"]
     assert sorted(path.name for path in folder.iterdir()) == ["iris.csv", "m.npz"]
 
 

@@ -61,8 +61,13 @@ def is_missing(cell: str) -> bool:
 
 def is_category(cells: Iterable[str]) -> bool:
     """Whether what is there is all text. A single number makes a column one of numbers, in which text is an error."""
-    there = [cell for cell in cells if not is_missing(cell)]
-    return bool(there) and not any(is_number(cell) or _LIKE_NUMBER.fullmatch(cell) for cell in there)
+    texts = 0
+    for cell in cells:
+        if not is_missing(cell):
+            if is_number(cell) or _LIKE_NUMBER.fullmatch(cell):
+                return False  # mostly at once
+            texts += 1
+    return texts > 0
 
 
 def features(columns: Sequence[Column]) -> Features:
@@ -148,24 +153,25 @@ def _grouped(names: Sequence[str], found: dict[str, Column]) -> list[tuple[str, 
 def _numbers(column: Column) -> Array:
     if isinstance(column.values, np.ndarray):
         values = column.values.astype(np.float64)
-        if np.isnan(values).any():
-            raise _missing(column, int(np.isnan(values).argmax()), "")
     else:
         values = np.array([_number(column, row, cell) for row, cell in enumerate(column.values)])
-    unfit = ~(np.abs(values) < LARGEST)
+    unfit = ~(np.abs(values) < LARGEST)  # NaN, too
     if unfit.any():
         row = int(unfit.argmax())
+        if np.isnan(values[row]):
+            raise _missing(column, row, str(column.values[row]))
         raise DataError(f"{column.where(row)} is {column.values[row]}: features must be finite and below {LARGEST:g}")
     return values
 
 
 def _number(column: Column, row: int, cell: str) -> float:
+    if _NUMBER.fullmatch(cell):
+        return float(cell)
     if is_missing(cell):
         raise _missing(column, row, cell)
-    if not is_number(cell):
-        hint = "the label is the last column, unless another is named"
-        raise DataError(f"{column.where(row)} is not a number: {cell!r} ({hint})")
-    return float(cell)
+    raise DataError(
+        f"{column.where(row)} is not a number: {cell!r} (the label is the last column, unless another is named)"
+    )
 
 
 def _missing(column: Column, row: int, cell: str) -> DataError:

@@ -49,7 +49,7 @@ class Report:
     Attributes
     ----------
     n_iter : iterations, or epochs of sgd and adam
-    first_loss, loss : the objective after the first iteration and at the end
+    first_loss, loss, loss_curve : the objective after the first iteration, at the end, and after each
     train_accuracy, test_accuracy : on what was trained on and on what was held out (None if nothing was)
     confusion : of what was held out, how many of each class (row) were taken for each class (column)
     """
@@ -64,6 +64,7 @@ class Report:
     n_iter: int
     first_loss: float
     loss: float
+    loss_curve: list[float]
     train_accuracy: float
     test_accuracy: float | None
     classes: list[Any]
@@ -193,6 +194,7 @@ def _train(model: "SoftmaxClassifier", data: "DataSet", arguments: argparse.Name
         n_iter=int(np.max(model.n_iter_)),
         first_loss=model.loss_curve_[0],
         loss=model.loss_,
+        loss_curve=[float(loss) for loss in model.loss_curve_],
         train_accuracy=model.score(X[rows], labels[rows]),
         test_accuracy=None if confusion is None else float(confusion.trace() / held.size),
         classes=data.classes.tolist(),
