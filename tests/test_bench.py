@@ -1,8 +1,10 @@
 """fastsoftmax bench: what is raced, what is kept, and when a case counts as slower."""
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,29 @@ def test_what_has_become_slower_beside_the_others_is_status_4(capsys, saved, fac
     assert run(capsys, *ONE, "--compare", saved(**factors))[0] == 0  # no limit, no failure
     change = json.loads(run(capsys, *options, "--json")[1])["changes"][0]
     assert (change["percent"] > 900) == (status == 4)
+
+
+def test_what_is_slower_once_and_not_again_is_no_regression(capsys, saved, monkeypatch):
+    path, original, calls = saved(), suite.race, []
+
+    def disturbed(case, threads):
+        found = original(case, threads)
+        calls.append(case)
+        medians = {**found.medians, "fastsoftmax": found.medians["fastsoftmax"] * (100 if len(calls) == 1 else 1)}
+        return replace(found, medians=medians)
+
+    monkeypatch.setattr(suite, "race", disturbed)
+    status, out, err = run(capsys, *ONE, "--compare", path, "--fail-above", "900")
+    assert (status, len(calls)) == (0, 2), out
+    assert "measured once more" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are given by Linux")
+def test_a_run_is_held_to_its_cores_and_leaves_them(monkeypatch):
+    before = os.sched_getaffinity(0)
+    with turns.same_threads(1):
+        assert len(os.sched_getaffinity(0)) == 1
+    assert os.sched_getaffinity(0) == before
 
 
 def test_a_change_is_taken_relative_to_the_others(saved):

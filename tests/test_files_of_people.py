@@ -73,6 +73,8 @@ def test_commas_in_quotes_and_separators_in_texts(folder):
     assert load("data.csv").feature_names[0] == "place=Bonn, Germany"
     write(folder, "x,y,tags\n1,2,a;b\n3,4,b;c\n")  # one semicolon in each line but the first
     assert load("data.csv").classes.tolist() == ["a;b", "b;c"]
+    write(folder, "1,2,a;b\n3,4,b;c\n5,6,a;b\n")  # and in each line
+    assert load("data.csv").X.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
 def test_tables_of_texts_alone(folder):
