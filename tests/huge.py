@@ -92,8 +92,9 @@ def layer() -> str | None:
     labels = np.full(len(X), 3)
     loss, grads = fs.linear_cross_entropy_value_and_grad(X, weight, None, labels)
     want, right = fs.linear_cross_entropy_value_and_grad(row, weight, None, labels[:1])
-    if abs(loss - want) > 1e-5 * want or np.abs(grads.weight - right.weight).max() > 1e-3:
-        return f"{loss} {grads.weight}, not {want} {right.weight}"
+    off = np.abs(grads.weight - right.weight).max()
+    if abs(loss - want) > 1e-5 * want or off > 1e-2:  # a sum of 33 million float32
+        return f"loss {loss}, not {want}, or a gradient that is off by {off}"
     best = fs.linear_argmax(X, weight)
     return None if (best == fs.linear_argmax(row, weight)[0]).all() else "linear_argmax"
 

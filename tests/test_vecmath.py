@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from helpers import FLOATS, JIT, rng, same_bits
 
-from fastsoftmax.kernels.jit import kernel
+import fastsoftmax as fs
+from fastsoftmax.kernels.jit import inlined, kernel
 from fastsoftmax.kernels.rows import elementary, vecmath
-from fastsoftmax.kernels.simd import lanes, load_masked, pointer, store_masked
+from fastsoftmax.kernels.simd import lanes, load_masked, pointer, splat, store_masked
 
 COUNT = 1_000_000 if JIT else 2_000
 
@@ -149,3 +150,33 @@ def test_an_infinite_sum_is_infinite_and_not_nan():
     assert vecmath.sum_row(np.array([1.0, np.inf])) == np.inf
     assert vecmath.sum_row(np.array([-np.inf] + [1.0] * 600)) == -np.inf
     assert np.isnan(vecmath.sum_row(np.array([np.inf, -np.inf])))
+
+
+@kernel
+def sum_of_parts(like, n, value):
+    return vecmath.sum_values(pointer(like), n, _each, (value,))
+
+
+@inlined
+def _each(total, j, count, value):
+    return total + splat(total, value)
+
+
+@pytest.mark.skipif(not JIT, reason="billions of additions are for compiled code")
+def test_sums_of_billions_lose_no_digits():
+    """What compensates for rounding is itself rounded: in one go, a thousandth of such a sum of float32 is lost."""
+    n, value = 2**31, np.float32(2.06e-9)
+    assert sum_of_parts(np.empty(0, np.float32), n, value) == pytest.approx(n * float(value), rel=1e-7)
+
+
+@pytest.mark.skipif(not JIT, reason="as many numbers as these are for compiled code")
+def test_logsumexp_of_very_long_rows_and_columns():
+    """The pages of np.zeros are one page of memory, as long as nobody writes."""
+    row = np.zeros(2**28, np.float32)
+    row[-1] = 12
+    assert fs.logsumexp(row) == pytest.approx(np.log(row.size - 1 + np.exp(12.0)), rel=3e-7)
+    columns = np.zeros((2**24 + 2**22, 4), np.float32)  # float32 cannot count that far
+    np.testing.assert_allclose(fs.logsumexp(columns, axis=0), np.log(len(columns)), rtol=2e-7)
+    columns[0] = -1e30
+    columns[-1] = 8
+    np.testing.assert_allclose(fs.logsumexp(columns, axis=0), np.log(len(columns) - 2 + np.exp(8.0)), rtol=2e-7)
