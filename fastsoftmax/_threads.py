@@ -231,8 +231,8 @@ atexit.register(lambda: _team.dismiss())
 def _start_anew() -> None:
     """In a forked child the helpers do not exist, and the lock may be held by a thread that does not either."""
     global _team
-    _team = _Team()
+    _team = _Team()  # pragma: no cover (in forked children, which tests only see from outside)
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch (Windows has none)
     os.register_at_fork(after_in_child=_start_anew)

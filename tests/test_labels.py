@@ -155,3 +155,11 @@ def test_ragged_lists_are_named(name):
     arguments = {"y": Y, "sample_weight": None, name: [[1.0], [1.0, 2.0]]}
     with pytest.raises(ValueError, match=f"{name} must be an array: setting an array element with a sequence"):
         fs.SoftmaxClassifier().fit(X, **arguments)
+
+
+def test_columns_that_are_no_probabilities_of_the_classes():
+    with pytest.raises(ValueError, match="y with 2 columns must hold probabilities, got <U1"):
+        fit(np.array([["a", "b"]] * 60))
+    model = fs.SoftmaxClassifier(solver="sgd")
+    with pytest.raises(ValueError, match=r"y must have shape \(60, 3\), a column for each class, got \(60, 2\)"):
+        model.partial_fit(X, np.full((60, 2), 0.5), classes=[0, 1, 2])

@@ -167,9 +167,7 @@ CSR = {
     f"X must have at most {2**31 - 1} columns, got {2**31}": lambda: fs.dense(wide(), WEIGHT),
     "X is not a CSR matrix: X.data has 1 elements of 2": lambda: fs.dense(broken(data=[1.0]), WEIGHT),
     f"X.data {REAL} complex128": lambda: fs.dense(broken(data=[1j, 2j]), WEIGHT),
-    "X is not a CSR matrix: X.indices[1] = 4 is not a column, 0 to 3": lambda: fs.dense(
-        broken(indices=[0, 4]), WEIGHT
-    ),
+    "X is not a CSR matrix: X.indices[1] = 4 is not a column, 0 to 3": lambda: fs.dense(broken(indices=[0, 4]), WEIGHT),
     "X is not a CSR matrix: X.indices[0] = -1 is not a column, 0 to 3": lambda: fs.dense(
         broken(indices=[-1, 4]), WEIGHT
     ),

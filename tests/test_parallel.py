@@ -594,3 +594,12 @@ def test_a_team_does_not_ask_for_threads_again_a_moment_after_there_were_none(mo
 
 def test_a_helper_without_a_number_is_left_where_it_is():
     assert _threads._send_to_another_core(0) == set()
+
+
+def test_a_helper_that_cannot_be_moved_is_not_moved_back():
+    team, part = _threads._Team(), np.zeros(64, np.int64)
+    part[board.ASLEEP] = 1
+    team._parts = [part]
+    assert team.summon(1) == team._address
+    assert team.moved == []
+    team._parts = []

@@ -37,14 +37,9 @@ class Labels:
 
 
 def is_soft(y: Any) -> bool:
-    """Whether y has a column for each class."""
-    shape = getattr(y, "shape", None)
-    if shape is None and y is not None:
-        try:
-            shape = np.asarray(y).shape
-        except ValueError:  # a ragged list
-            return False
-    return shape is not None and len(shape) == 2 and shape[1] > 1
+    """Whether y, which has been through `plain_labels`, has a column for each class."""
+    shape = np.shape(y)
+    return len(shape) == 2 and shape[1] > 1
 
 
 def plain_labels(y: Any) -> Any:
