@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import fastsoftmax as fs
-from fastsoftmax.dask.cluster import MERGED, TASKS_A_THREAD
+from fastsoftmax.dask.cluster import MERGED
 from fastsoftmax.training.objective import ArrayObjective, Network
 from fastsoftmax.training.parts import part_rows
 
@@ -117,7 +117,7 @@ def main() -> None:
         cores = workers * options.cores
         ideal, cells = n_parts * costs.part / cores, []
         for slots, threads in ((cores, 1), (workers, options.cores)):
-            parts_a_task = max(1, n_parts // (TASKS_A_THREAD * slots))
+            parts_a_task = max(1, n_parts // slots)
             n_tasks = math.ceil(n_parts / parts_a_task)
             runs = [iteration(costs, n_tasks, parts_a_task, slots, threads, net, options.latency, s) for s in range(3)]
             cells.append(f"{np.median(runs):.2f} ({n_tasks})")

@@ -119,6 +119,8 @@ def test_passes_that_lose_what_was_sent_are_done_again(workers, data):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster.ClusterParts, "_submit", cancelled)
+        patch.setattr(cluster, "SCATTERED", 16)
+        patch.setattr(cluster, "MERGED", 2)
         model = quiet(DaskSoftmaxClassifier(workers, **OPTIONS), *in_chunks(X, y, 700))
     assert len(lost) == 2
     assert same_bits(model.coef_, alone.coef_)

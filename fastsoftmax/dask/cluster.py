@@ -27,7 +27,7 @@ from fastsoftmax.training.parts import Combine, Node, Part, Sums, Task, Tree, ad
 
 SCATTERED = 2**16  # bytes of an argument, from which on it goes to the workers once, and not with each task
 MERGED = 16  # runs whose sums are combined on a worker before they come to the client, where there are more of them
-TASKS_A_THREAD = 4  # about, so that no thread waits long for the others, and the scheduler has little to do
+RUNS_A_THREAD = 16  # about, at the least, so that all threads have as much to do
 ATTEMPTS = 5  # at a pass, of which each may lose workers with what they held
 LOOK_SECONDS, NO_WORKER_SECONDS = 5.0, 60.0  # between looks at the workers; without any
 
@@ -62,14 +62,17 @@ class ClusterStream:
         """All rows, as kernels take them."""
         rows_a_part = part_rows(self.found.n_features, n_units, self.found.is_sparse)
         n_parts = math.ceil(self.found.n_rows / rows_a_part)
-        threads = max(1, sum(self._client.nthreads().values()))
+        threads = [worker for worker, n_threads in self._client.nthreads().items() for _ in range(n_threads)] or [None]
         usual = max(1, round(self.found.n_rows / len(self._blocks) / rows_a_part))
-        parts_a_run = min(usual, max(1, n_parts // (TASKS_A_THREAD * threads)))
-        runs = [self._run(first, parts_a_run, rows_a_part, encoding) for first in range(0, n_parts, parts_a_run)]
+        parts_a_run = min(usual, max(1, n_parts // (RUNS_A_THREAD * len(threads))))
+        runs = []
+        for first in range(0, n_parts, parts_a_run):
+            worker = threads[first * len(threads) // n_parts]  # has as many as others, which are neighbours in the tree
+            runs.append(self._run(first, parts_a_run, rows_a_part, encoding, worker))
         return ClusterParts(self._client, runs, self.found, encoding, self._n_threads)
 
-    def _run(self, first_part: int, n_parts: int, rows_a_part: int, encoding: Encoding) -> Future:
-        """Some parts, from the blocks where their rows lie."""
+    def _run(self, first_part: int, n_parts: int, rows_a_part: int, encoding: Encoding, worker: str | None) -> Future:
+        """Some parts, from the blocks where their rows lie; on a worker, or on another one when that has gone."""
         first = first_part * rows_a_part
         last = min(first + n_parts * rows_a_part, self.found.n_rows)
         blocks, cuts = [], []
@@ -77,7 +80,9 @@ class ClusterStream:
             if start < last and end > first:
                 blocks.append(block)
                 cuts.append((max(first, start) - start, min(last, end) - start))
-        return self._client.submit(make_parts, blocks, cuts, first_part, rows_a_part, encoding, pure=False)
+        arguments = blocks, cuts, first_part, rows_a_part, encoding
+        where = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        return self._client.submit(make_parts, *arguments, pure=False, **where)
 
     def objective(self, parts: "ClusterParts", network: Network, terms: dict[str, Any]) -> Objective:
         """F; the blocks are no longer needed."""
@@ -92,7 +97,7 @@ class ClusterParts:
         self.n_rows, self.n_features, self.is_sparse = found.n_rows, found.n_features, found.is_sparse
         self.dtype = encoding.dtype
         self._client, self._n_threads = client, n_threads
-        self._bundles = _bundles(client, runs)
+        self._bundles, self._last = _bundles(client, runs), list[Future]()
 
     def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None, with_X: bool = True) -> Sums:
         """The task's sums of all parts."""
@@ -114,26 +119,26 @@ class ClusterParts:
             client.scatter(a, broadcast=True, hash=False) if isinstance(a, np.ndarray) and a.nbytes > SCATTERED else a
             for a in arguments
         ]
-        how = task, sent, combine, self._n_threads
-        sums = [client.submit(sums_of_runs, runs, *how, pure=False) for runs in self._bundles]
+        how = {"task": task, "arguments": sent, "combine": combine, "n_threads": self._n_threads}
+        sums = client.map(sums_of_runs, self._bundles, **how, pure=False)
         while len(sums) > MERGED:
             groups = [sums[first : first + MERGED] for first in range(0, len(sums), MERGED)]
-            sums = [client.submit(merged, group, combine, pure=False) for group in groups]
+            sums = client.map(merged, groups, combine=combine, pure=False)
+        # the client sends what it has to say every 10 ms: that the sums before may go is said after what is wanted now
+        self._last = sums
         return sums
 
 
 def _bundles(client: Client, runs: list[Future]) -> list[list[Future]]:
-    """The runs of each task: neighbours on a worker, where there are many runs for a thread."""
-    tasks = {worker: TASKS_A_THREAD * n_threads for worker, n_threads in client.nthreads().items()}
-    if len(runs) <= sum(tasks.values()):
-        return [[run] for run in runs]
-    settle(client, lambda: [client.submit(len, run, pure=False) for run in runs])  # they lie where they are made then
+    """The runs of each task: those that lie on a worker, by its threads."""
+    settle(client, lambda: client.map(len, runs, pure=False))  # they lie where they are made then
+    n_threads = client.nthreads()
     places, by_worker = client.who_has(runs), dict[str, list[Future]]()
     for run in runs:
         by_worker.setdefault(next(iter(places[run.key]), ""), []).append(run)
     bundles = []
     for worker, here in by_worker.items():
-        size = math.ceil(len(here) / tasks.get(worker, TASKS_A_THREAD))
+        size = math.ceil(len(here) / n_threads.get(worker, 1))
         bundles += [here[first : first + size] for first in range(0, len(here), size)]
     return bundles
 
@@ -151,7 +156,8 @@ def settle(client: Client, submit: Callable[[], list[Future]]) -> list[Any]:
             if attempt == ATTEMPTS:
                 raise RuntimeError(f"workers were lost in each of {ATTEMPTS} attempts: {error}") from error
         finally:
-            client.cancel([future for future in futures if not future.done()])
+            if undone := [future for future in futures if not future.done()]:
+                client.cancel(undone)
     raise AssertionError
 
 
