@@ -38,25 +38,16 @@ def exp_strip(x, start, stride, length, count, top, scale, apart, keep):
     # ones, others as exp_row gives them, but a vector each: one sum a lane. keep: where e goes, (pointer, position,
     # stride), or None. Blocks are added with compensation as in exp_row, and so are their counts: a float32 counts no
     # further than 2^24
-    ones, total, lost, dropped = splat(x, 0), splat(x, 0), splat(x, 0), splat(x, 0)
-    for first in range(0, length, ROWS_OF_BLOCK):
-        some = min(ROWS_OF_BLOCK, length - first)
-        more, part = _exp_block(x, start, stride, first, some, count, top, scale, apart, keep)
-        if first == 0:
-            ones, total = more, part
-        else:
-            ones, dropped = add(ones, dropped, more)
-            total, lost = add(total, lost, part)
-    return ones + dropped, total + lost
-
-
-@inlined
-def _exp_block(x, start, stride, begin, length, count, top, scale, apart, keep):
     nothing, one = splat(x, 0), splat(x, 1)
     ones, total, lost = nothing, nothing, nothing
-    for first in range(begin, begin + length, CHUNK):
+    ones_before, uncounted, before, dropped = nothing, nothing, nothing, nothing
+    for first in range(0, length, CHUNK):
+        if first > 0 and first % ROWS_OF_BLOCK == 0:
+            ones_before, uncounted = add(ones_before, uncounted, ones)
+            before, dropped = add(before, dropped, total + lost)
+            ones, total, lost = nothing, nothing, nothing
         part = nothing
-        for c in range(first, min(first + CHUNK, begin + length)):
+        for c in range(first, min(first + CHUNK, length)):
             j = start + c * stride
             e = exp(distance(load_masked(x, j, count, -np.inf), top, scale))
             if keep is not None:
@@ -66,10 +57,14 @@ def _exp_block(x, start, stride, begin, length, count, top, scale, apart, keep):
             else:
                 is_one = equal(e, one)
                 ones, part = ones + select(is_one, one, nothing), part + select(is_one, nothing, e)
-        if first == begin:
+        if first == 0:
             total = part
         else:
             total, lost = add(total, lost, part)
+    if length > ROWS_OF_BLOCK:
+        ones_before, uncounted = add(ones_before, uncounted, ones)
+        before, dropped = add(before, dropped, total + lost)
+        return ones_before + uncounted, before + dropped
     return ones, total + lost
 
 
@@ -78,7 +73,7 @@ def exp_tile(x, length, top, scale, apart, tile, sums):
     # exp_strip for rows side by side in a tile, whose e go into another (or the same), and with the sums that exp_row
     # gives: of a row that is longer than a vector in as many parts as a vector has lanes. sums: room for them
     width, nothing, one = lanes(x), splat(x, 0), splat(x, 1)
-    ones, total = _exp_block(x, 0, width, 0, length, width, top, scale, apart, (tile, 0, width))
+    ones, total = exp_strip(x, 0, width, length, width, top, scale, apart, (tile, 0, width))
     if length > width:
         for c in range(width):
             part = nothing
@@ -98,25 +93,19 @@ def exp_tile(x, length, top, scale, apart, tile, sums):
 @inlined
 def sum_strip(like, start, stride, length, count, added, arguments):
     # the sum of a value at each position j of a strip, one a lane: added(total, j, count, *arguments) is total + value
-    total, lost = splat(like, 0), splat(like, 0)
-    for first in range(0, length, ROWS_OF_BLOCK):
-        some = min(ROWS_OF_BLOCK, length - first)
-        part = _sum_block(like, start + first * stride, stride, some, count, added, arguments)
-        if first == 0:
-            total = part
-        else:
-            total, lost = add(total, lost, part)
-    return _finish(total, lost)
-
-
-@inlined
-def _sum_block(like, start, stride, length, count, added, arguments):
-    total, lost = splat(like, 0), splat(like, 0)
+    nothing = splat(like, 0)
+    total, lost, before, dropped = nothing, nothing, nothing, nothing
     for first in range(0, length, CHUNK):
-        part = splat(like, 0)
+        if first > 0 and first % ROWS_OF_BLOCK == 0:
+            before, dropped = add(before, dropped, _finish(total, lost))
+            total, lost = nothing, nothing
+        part = nothing
         for c in range(first, min(first + CHUNK, length)):
             part = added(part, start + c * stride, count, *arguments)
         total, lost = add(total, lost, part)
+    if length > ROWS_OF_BLOCK:
+        before, dropped = add(before, dropped, _finish(total, lost))
+        return _finish(before, dropped)
     return _finish(total, lost)
 
 

@@ -79,9 +79,9 @@ def exp_row(x, start, count, top, scale, apart, out, at):
     others = np.float64(sum_of(total))
     if count > width:
         others += np.float64(sum_of(lost))
-    if count > block:
-        before, dropped = add(before, dropped, others)
-        others = before + dropped
+        if count > block:
+            before, dropped = add(before, dropped, others)
+            others = before + dropped
     return np.float64(ones), others
 
 
@@ -167,6 +167,8 @@ def _product(total, j, count, x, x_start, y, y_start):
 def sum_values(like, count, added, arguments):
     # sum_j value_j, a float64. added(total, j, some, *arguments) is total + the vector of `some` values from j on.
     width = CHUNK * lanes(like)
+    if count <= width:  # by itself, so that a short row waits for nothing else (vjp of 37 columns: 6 us, not 8)
+        return np.float64(sum_of(sum_lanes(like, 0, count, added, arguments))) + 0.0  # -0 becomes 0
     block = BLOCK * width
     total, lost = splat(like, 0), splat(like, 0)
     before, dropped = 0.0, 0.0  # the blocks before
@@ -179,7 +181,7 @@ def sum_values(like, count, added, arguments):
             total, lost = part, splat(like, 0)
         else:
             total, lost = add(total, lost, part)
-    last = finish(np.float64(sum_of(total)), np.float64(sum_of(lost)) if count > width else 0.0)
+    last = finish(np.float64(sum_of(total)), np.float64(sum_of(lost)))
     if count > block:
         before, dropped = add(before, dropped, last)
         last = finish(before, dropped)
