@@ -24,6 +24,13 @@ class Source(ABC):
     Attributes
     ----------
     is_ordered : whether rows can only be had in their order
+
+    Examples
+    --------
+    >>> import numpy as np, fastsoftmax as fs
+    >>> source = fs.data.from_blocks(lambda: iter([(np.eye(2), [0, 1])]))
+    >>> isinstance(source, fs.data.Source), source.is_ordered
+    (True, True)
     """
 
     is_ordered: bool
