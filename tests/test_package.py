@@ -2,10 +2,12 @@
 
 import doctest
 import inspect
+import re
 import runpy
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +99,12 @@ def test_names_that_it_lists_and_one_that_it_has_not():
     assert set(fs.__all__) <= set(dir(fs))
     with pytest.raises(AttributeError, match=r"module 'fastsoftmax' has no attribute 'softmaxx'"):
         fs.softmaxx  # noqa: B018
+
+
+def test_the_citation_is_of_this_version():
+    """And CHANGELOG keeps the form of Keep a Changelog."""
+    root = Path(__file__).parent.parent
+    assert f"\nversion: {fs.__version__}\n" in (root / "CITATION.cff").read_text()
+    headings = re.findall(r"^### (.*)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert "## [Unreleased]" in (root / "CHANGELOG.md").read_text()
