@@ -111,9 +111,10 @@ def _full(arguments: argparse.Namespace) -> Path:
     """Run the suites, and return where pytest-benchmark has kept what they gave."""
     with tempfile.NamedTemporaryFile(suffix=".json", delete=False) as file:
         saved = Path(file.name)
-    command = [sys.executable, "-m", "pytest", str(_suites()), "-q", "--threads", str(arguments.threads)]
+    suites = sorted(map(str, (_suites() or Path()).glob("bench_*.py")))
+    command = [sys.executable, "-m", "pytest", *suites, "-q", "--threads", str(arguments.threads)]
     command += ["-k", arguments.only or "not large", f"--benchmark-json={saved}"]
-    progress(f"running {' '.join(command[1:])}")
+    progress(f"running the {len(suites)} suites in {_suites()} with -k {arguments.only or 'not large'!r}")
     done = subprocess.run(command, stdout=sys.stderr.fileno(), cwd=Path(__file__).resolve().parents[2])
     if done.returncode or not saved.stat().st_size:
         saved.unlink()
