@@ -117,8 +117,8 @@ def main() -> None:
         cores = workers * options.cores
         ideal, cells = n_parts * costs.part / cores, []
         for slots, threads in ((cores, 1), (workers, options.cores)):
-            parts_a_task = max(1, n_parts // slots)
-            n_tasks = math.ceil(n_parts / parts_a_task)
+            n_tasks = min(slots, n_parts)
+            parts_a_task = n_parts / n_tasks
             runs = [iteration(costs, n_tasks, parts_a_task, slots, threads, net, options.latency, s) for s in range(3)]
             cells.append(f"{np.median(runs):.2f} ({n_tasks})")
         slow = costs.part * parts_a_task / options.cores * TIMES

@@ -28,6 +28,7 @@ from fastsoftmax.training.parts import Combine, Node, Part, Sums, Task, Tree, ad
 SCATTERED = 2**16  # bytes of an argument, from which on it goes to the workers once, and not with each task
 MERGED = 16  # runs whose sums are combined on a worker before they come to the client, where there are more of them
 RUNS_A_THREAD = 16  # about, at the least, so that all threads have as much to do
+MEMORY_SHARE = 0.3  # of a worker's limit, that the runs of its tasks take at a time: the others may be on its disk
 ATTEMPTS = 5  # at a pass, of which each may lose workers with what they held
 LOOK_SECONDS, NO_WORKER_SECONDS = 5.0, 60.0  # between looks at the workers; without any
 
@@ -130,16 +131,24 @@ class ClusterParts:
 
 
 def _bundles(client: Client, runs: list[Future]) -> list[list[Future]]:
-    """The runs of each task: those that lie on a worker, by its threads."""
-    settle(client, lambda: client.map(len, runs, pure=False))  # they lie where they are made then
-    n_threads = client.nthreads()
-    places, by_worker = client.who_has(runs), dict[str, list[Future]]()
-    for run in runs:
-        by_worker.setdefault(next(iter(places[run.key]), ""), []).append(run)
-    bundles = []
-    for worker, here in by_worker.items():
-        size = math.ceil(len(here) / n_threads.get(worker, 1))
-        bundles += [here[first : first + size] for first in range(0, len(here), size)]
+    """The runs of each task: those that lie on a worker, by its threads, if they are in its memory all at a time."""
+    sizes = settle(client, lambda: client.map(bytes_of_run, runs, pure=False))  # they lie where they are made then
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    places, by_worker = client.who_has(runs), dict[str, list[tuple[Future, int]]]()
+    for run, size in zip(runs, sizes, strict=True):
+        by_worker.setdefault(next(iter(places[run.key]), ""), []).append((run, size))
+    bundles = list[list[Future]]()
+    for address, here in by_worker.items():
+        worker = workers.get(address, {"nthreads": 1, "memory_limit": 0})
+        n_runs = math.ceil(len(here) / worker["nthreads"])
+        room = worker["memory_limit"] * MEMORY_SHARE / worker["nthreads"] or math.inf
+        held = math.inf
+        for run, size in here:
+            if held + size > room or len(bundles[-1]) == n_runs:
+                bundles.append([])
+                held = 0
+            bundles[-1].append(run)
+            held += size
     return bundles
 
 
@@ -194,6 +203,11 @@ def make_block(X: Any, y: Any, sample_weight: Any = None) -> Block:
 def examine_on_worker(block: Block) -> Found:
     """See `examine`."""
     return examine(block)
+
+
+def bytes_of_run(run: list[Part]) -> int:
+    """How much memory it takes."""
+    return sum(map(sizeof, run))
 
 
 def make_parts(
