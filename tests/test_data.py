@@ -12,6 +12,8 @@ from helpers import JIT, quiet, rng, same_bits
 from scipy.sparse import csr_array, save_npz
 
 import fastsoftmax as fs
+from fastsoftmax.classifier.streams import Encoding
+from fastsoftmax.data.source import Block
 from fastsoftmax.training import parts
 from fastsoftmax.training.parts import Node, Tree, part_rows
 
@@ -144,6 +146,20 @@ def test_npz_files_with_all_in_them(tmp_path):
     assert same_bits(quiet(ours, source).coef_, quiet(theirs, *both, np.ones(4006)).coef_)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64, float, str, object, bool])
+def test_labels_of_every_kind_are_found_and_others_are_refused(dtype):
+    info = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
+    kinds = {"i": [info.min, info.min + 1], "u": [info.max - 1, info.max]} if info else {}
+    classes = np.array(kinds.get(np.dtype(dtype).kind, ["a", "b"] if dtype in (str, object) else [0, 1]), dtype)
+    encoding = Encoding(classes, np.empty(0), "cross_entropy", np.dtype(np.float64))
+    part = encoding.part(0, Block(np.eye(3), classes[[1, 0, 1]]))
+    assert part.by_kind[0].tolist() == [1, 0, 1]
+    for c in (0, 1):
+        fewer = Encoding(np.append(classes[[c]], classes[[c]]), np.empty(0), "cross_entropy", np.dtype(np.float64))
+        with pytest.raises(ValueError, match="not in classes_"):
+            fewer.part(0, Block(np.eye(3), classes[[1, 0, 1]]))
+
+
 def test_a_sum_does_not_depend_on_what_comes_first():
     values = rng(0).standard_normal(37) * 10.0 ** rng(1).integers(-8, 8, 37)
     sums = set()
@@ -270,6 +286,8 @@ def test_peak_memory_is_two_runs_of_rows(tmp_path):
             mapped[first : first + 5000] = X
     code = """
 import sys, fastsoftmax as fs
+from fastsoftmax.classifier.streams import Encoding
+from fastsoftmax.data.source import Block
 from fastsoftmax.training import parts
 parts.ELEMENTS = 2**20
 for name in ("small", "big"):
