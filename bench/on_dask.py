@@ -3,8 +3,8 @@
     python bench/on_dask.py [--samples N] [--features D] [--peers | --bits]
 
 Each worker is a process of one thread; the data are read from a file by the workers. A pass is one loss with its
-gradient: medians over the passes of an lbfgs fit, the same ones in both. --peers: two classes, until the objective is
-that of our fit (dask-ml, and SGDClassifier in dask-ml's Incremental, epoch by epoch), or for 20 seconds.
+gradient: medians over the passes of an lbfgs fit, the same ones in both. --peers (pip install dask-ml): two classes,
+until the objective is that of our fit (dask-ml; SGDClassifier in its Incremental, epoch by epoch), or for 20 seconds.
 --bits: hashes of the coefficients, from wherever the rows come and wherever they lie.
 """
 
