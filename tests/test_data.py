@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, save_npz
 
 import fastsoftmax as fs
 from fastsoftmax.classifier.streams import Encoding
-from fastsoftmax.data.source import Block
+from fastsoftmax.data.source import Block, put
 from fastsoftmax.training import parts
 from fastsoftmax.training.parts import Node, Tree, part_rows
 
@@ -158,6 +158,16 @@ def test_labels_of_every_kind_are_found_and_others_are_refused(dtype):
         fewer = Encoding(np.append(classes[[c]], classes[[c]]), np.empty(0), "cross_entropy", np.dtype(np.float64))
         with pytest.raises(ValueError, match="not in classes_"):
             fewer.part(0, Block(np.eye(3), classes[[1, 0, 1]]))
+
+
+def test_float16_is_widened_exactly():
+    every = np.arange(2**16).astype(np.uint16).view(np.float16).reshape(64, 1024)
+    every = every if JIT else every[::8].copy()
+    wide, right = np.empty(every.shape, np.float32), every.astype(np.float32)
+    assert put(every, wide) is wide
+    assert np.array_equal(wide, right, equal_nan=True)
+    known = ~np.isnan(right)
+    assert np.array_equal(wide.view(np.uint32)[known], right.view(np.uint32)[known])  # -0.0, too
 
 
 def test_a_sum_does_not_depend_on_what_comes_first():

@@ -22,6 +22,7 @@ from scipy.sparse import csr_array
 from fastsoftmax import functional as fs
 from fastsoftmax._cores import usable_cores
 from fastsoftmax._threads import num_threads
+from fastsoftmax.data.source import put
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.functional.inference import is_finite
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
@@ -186,6 +187,7 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
         train(objective, params, solver(1e-3, 2))
     if isinstance(X, np.ndarray):
         is_finite(X)
+        put(X.astype(np.float16), np.empty_like(X))
     if objective.is_linear and loss == "cross_entropy":
         train(objective, params, NewtonCholesky(1e-3, 2))
         objective.alpha = objective.l1 = 0.01

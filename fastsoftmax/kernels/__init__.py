@@ -59,6 +59,7 @@ from fastsoftmax.kernels.rows.columns import (
     softmax_vjp_columns,
 )
 from fastsoftmax.kernels.rows.finite import all_finite
+from fastsoftmax.kernels.rows.halves import widen
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.rows.jacobians import (
     log_softmax_jvp_rows,
@@ -137,4 +138,5 @@ __all__ = [
     "times_slope",
     "vector_product",
     "weight_taking_part",
+    "widen",
 ]
