@@ -11,6 +11,7 @@ from sklearn._loss import HalfMultinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
 import fastsoftmax as fs
+from fastsoftmax.kernels.layer.passes import GROUP
 
 LOSSES = ("linear_cross_entropy", "linear_squared_error")
 needs_jit = pytest.mark.skipif(not JIT, reason="without machine code one thread does all the work, and slowly")
@@ -396,3 +397,22 @@ def test_bad_input_is_named_and_nothing_is_written(loss):
         with pytest.raises((ValueError, TypeError), match=message):
             getattr(fs, f"{loss}_hvp")(**{**tangents, **given})
     assert all((array == 7).all() for array in (*out, fixed, both))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("name", ["linear_cross_entropy", "linear_squared_error"])
+def test_pieces_of_an_x_that_must_be_copied_each_with_targets_and_weights_of_their_own(name, soft, monkeypatch):
+    monkeypatch.setattr("fastsoftmax._gate.samples.PIECE_BYTES", 1)
+    n_rows = 5 * GROUP + 3
+    X, weight = rng().standard_normal((n_rows, 3)), rng(1).standard_normal((4, 3))
+    targets = rng(2).dirichlet(np.ones(4), n_rows) if soft else rng(2).integers(0, 4, n_rows)
+    options = {"sample_weight": rng(3).random(n_rows), "class_weight": rng(4).random(4)}
+    function, hvp = getattr(fs, f"{name}_value_and_grad"), getattr(fs, f"{name}_hvp")
+    for reduction in ("mean", "none"):
+        loss, grads = function(X, weight, None, targets, reduction=reduction, with_grad_X=True, **options)
+        swapped = function(X.astype(">f8"), weight, None, targets, reduction=reduction, with_grad_X=True, **options)
+        assert same_bits(loss, swapped[0])
+        assert same_bits(grads.weight, swapped[1].weight)
+        assert same_bits(grads.X, swapped[1].X)
+    product, other = (hvp(A, weight, None, targets, weight[::-1], None, **options) for A in (X, X.astype(">f8")))
+    assert same_bits(product.weight, other.weight)

@@ -281,3 +281,43 @@ def test_a_row_of_weight_0_is_absent_from_a_mean_whatever_its_target_is(name, ba
     arguments = (np.zeros((2, 2)),) if name == "squared_error" else (np.zeros((2, 1)), np.zeros((2, 1)), None)
     loss = getattr(fs, name)(*arguments, targets, sample_weight=[1.0, 0.0], class_weight=[0.0, 2.0])
     assert loss == getattr(fs, name)(arguments[0][:1], *arguments[1:], targets[:1])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_gradient_into_an_array_of_another_layout(loss):
+    function, (logits, labels, _) = getattr(fs, f"{loss}_value_and_grad"), problem((5, 3))
+    for out in (np.zeros((3, 5)).T, np.zeros((10, 6))[::2, ::-2]):
+        value, grad = function(logits, labels, out=out)
+        assert grad is out
+        assert same_bits(out, function(logits, labels)[1])
+        assert value == function(logits, labels)[0]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_weights_of_logits_of_three_axes(loss):
+    """A weight for each row, in the shape of the rows, and one for each class, which are along the last axis."""
+    logits, labels, _ = problem((12, 4))
+    weights = {"sample_weight": rng(1).random(12), "class_weight": rng(2).random(4)}
+    flat_value, flat_grad = getattr(fs, f"{loss}_value_and_grad")(logits, labels, **weights)
+    weights["sample_weight"] = weights["sample_weight"].reshape(3, 4)
+    value, grad = getattr(fs, f"{loss}_value_and_grad")(logits.reshape(3, 4, 4), labels.reshape(3, 4), **weights)
+    assert value == flat_value
+    assert same_bits(grad.reshape(12, 4), flat_grad)
+    logits, labels = logits.reshape(3, 2, 2, 4), labels.reshape(3, 2, 2)
+    with pytest.raises(ValueError, match=r"sample_weight must have shape \(3, 2, 2\), got \(3,\)"):
+        getattr(fs, loss)(logits, labels, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match=r"class_weight must have shape \(4,\), got \(2, 2, 4\)"):
+        getattr(fs, loss)(logits, labels, class_weight=np.ones((2, 2, 4)))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_mean_over_nothing_is_no_error_with_weights_either(loss):
+    logits, _, _ = problem((3, 4))
+    for weights in ({"sample_weight": [1.0, 2.0, 3.0]}, {"class_weight": [1.0, 2.0, 3.0, 4.0]}):
+        value, grad = getattr(fs, f"{loss}_value_and_grad")(logits, [1, 1, 1], ignore_index=1, **weights)
+        assert np.isnan(value)
+        assert not grad.any()
+    value, grad = getattr(fs, f"{loss}_value_and_grad")(np.empty((0, 4)), [], class_weight=[1.0, 2.0, 3.0, 4.0])
+    assert np.isnan(value)
+    assert grad.shape == (0, 4)
+    assert np.isnan(getattr(fs, loss)(np.empty((2, 0)), [0, 0], ignore_index=0))

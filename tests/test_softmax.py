@@ -482,3 +482,22 @@ def test_a_temperature_at_the_ends_in_float16_and_in_compiled_code():
     assert fs.softmax(np.array([6e4, -6e4], np.float16), temperature=6e4)[0] == np.float16(1 / (1 + np.exp(-2)))
     users_own = numba.njit(lambda z, t: fs.softmax(z, temperature=t))
     assert np.allclose(users_own(np.array([1.7e308, -1.7e308]), 1e308), [0.96770454, 0.03229546])
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_mask_and_a_temperature_together(name, axis):
+    logits, where = uneven((6, 7)), rng(1).random((6, 7)) < 0.6
+    expected = getattr(fs.reference, name)(logits, axis, temperature=2.5, where=where)
+    result = getattr(fs, name)(logits, axis, temperature=2.5, where=where)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+    assert not np.allclose(result, getattr(fs, name)(logits, axis, where=where))
+
+
+@pytest.mark.parametrize("name", ["softmax_jvp", "softmax_vjp", "log_softmax_jvp", "log_softmax_vjp"])
+@pytest.mark.parametrize("axis", [-1, 0, None])
+def test_a_product_into_an_array_of_another_layout(name, axis):
+    at, vector = fs.softmax(uneven((5, 3))), uneven((5, 3), seed=1)
+    for out in (np.zeros((3, 5)).T, np.zeros((10, 6))[::2, ::-2]):
+        assert getattr(fs, name)(at, vector, axis, out=out) is out
+        assert same_bits(out, getattr(fs, name)(at, vector, axis))
