@@ -321,3 +321,21 @@ def test_a_mean_over_nothing_is_no_error_with_weights_either(loss):
     assert np.isnan(value)
     assert grad.shape == (0, 4)
     assert np.isnan(getattr(fs, loss)(np.empty((2, 0)), [0, 0], ignore_index=0))
+
+
+@pytest.mark.parametrize("offset", [1e6, -1e6, 1e8])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_offset_of_a_row_changes_nothing(loss, offset):
+    """Of float32, too, whose logits are multiples of 1/8 or 8 out there."""
+    for dtype, grain in ((np.float64, 2.0**-20), (np.float32, 2.0**-3 if abs(offset) == 1e6 else 8.0)):
+        logits, labels, soft = problem((30, 6), dtype)
+        logits = (np.round(logits / dtype(grain)) * dtype(grain)).astype(dtype)
+        moved = logits + dtype(offset)
+        assert (moved - dtype(offset) == logits).all()
+        for targets in (labels, soft):
+            for chosen in options(logits.shape):
+                value, grad = getattr(fs, f"{loss}_value_and_grad")(moved, targets, **chosen)
+                near, near_grad = getattr(fs, f"{loss}_value_and_grad")(logits, targets, **chosen)
+                limit = 4 * tolerance(dtype, 6)
+                np.testing.assert_allclose(value, near, rtol=limit, atol=limit * max(1, np.abs(near).max()))
+                np.testing.assert_allclose(grad, near_grad, rtol=0, atol=limit * max(1, np.abs(near_grad).max()))
