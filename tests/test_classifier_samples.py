@@ -64,3 +64,8 @@ def test_nan_in_the_spare_room_behind_the_elements_does_not_count():
     model = quiet(fs.SoftmaxClassifier(max_iter=5), X, [0, 1, 0, 1])
     assert same_parameters(model, right)
     assert same_bits(model.predict_proba(X), right.predict_proba(np.eye(4)))
+
+
+def test_weights_that_are_all_zero_are_told():
+    with pytest.raises(ValueError, match="^sample_weight must not be all zero$"):
+        fs.SoftmaxClassifier().fit(np.eye(3), [0, 1, 2], sample_weight=np.zeros(3))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from fastsoftmax.training import line_search
 from fastsoftmax.training.line_search import C1, C2, Trial, wolfe_step
 
 # value and derivative, falling at 0 (the first three: More & Thuente 1994, functions 1 to 3, with other numbers)
@@ -66,3 +67,9 @@ def test_values_in_the_noise_are_judged_by_their_slopes():
 def test_a_first_step_that_has_underflowed_is_none():
     """The slope at 0 is so steep that nothing is left of the step."""
     assert wolfe_step(lambda step: Trial(step, 1.0, -1e300), Trial(0.0, 0.0, -1e300), 0.0, 0.0) is None
+
+
+def test_between_two_trials_whose_cubic_has_no_curvature_the_middle_is_tried():
+    """Equal slopes and the values that a straight line would have."""
+    low, high = Trial(0.0, 0.0, -1.0), Trial(2.0, -2.0, -1.0)
+    assert line_search._guess(low, high) == 1.0

@@ -603,3 +603,10 @@ def test_a_helper_that_cannot_be_moved_is_not_moved_back():
     assert team.summon(1) == team._address
     assert team.moved == []
     team._parts = []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a thread")
+def test_where_there_is_but_one_core_no_helper_is_moved(monkeypatch):
+    monkeypatch.setattr(_threads, "_core_of_caller", lambda: 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {3})
+    assert _threads._send_to_another_core(threading.get_native_id()) == set()

@@ -45,7 +45,8 @@ class NewtonCG:
         if not math.isfinite(problem.value):
             return after_iteration(params, problem.value)  # which ends it
         newton, grad_there = _Direction(problem.grad), np.empty_like(problem.grad)
-        for n_iter in range(self.max_iter + 1):
+        n_iter = 0
+        while True:
             is_good = problem.is_good(self.tol)
             if n_iter == self.max_iter and not is_good:
                 return False
@@ -64,7 +65,7 @@ class NewtonCG:
             problem.grad, grad_there = grad_there, problem.grad
             if after_iteration(params, problem.value):
                 return False
-        return False
+            n_iter += 1
 
 
 class _Direction:
