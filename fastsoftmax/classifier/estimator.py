@@ -71,7 +71,7 @@ def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -
         return X, y, np.empty(0)
     check_regular("sample_weight", sample_weight)
     by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not by_row.any():
+    if not by_row.any():  # pragma: no cover (scikit-learn 1.9 says so before)
         raise ValueError("sample_weight must not be all zero")
     return X, y, by_row
 
