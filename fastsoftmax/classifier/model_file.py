@@ -6,22 +6,18 @@ the file; the head of an array must be as NumPy writes it, letter by letter, and
 large as its member; and a digest of header and arrays, which is no signature, must fit, so that damage is told.
 """
 
-import contextlib
-import errno
 import hashlib
 import io
 import json
 import math
 import os
 import re
-import secrets
-import stat
 import zipfile
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from fastsoftmax._files import replacing
 from fastsoftmax._gate.arrays import Array
 
 FORMAT, VERSION = "fastsoftmax.SoftmaxClassifier", 1
@@ -86,41 +82,6 @@ def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content)
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of whatever is at the path at the end, or leaves it as it is.
-
-    As with `open`, a link is followed, a new file's permissions are the umask's, and those of a file that is replaced
-    stay.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written, or what is at the path is no ordinary file.
-    """
-    target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".fastsoftmax-{secrets.token_hex(8)}.tmp")
-    mode = os.stat(target).st_mode if os.path.exists(target) else None
-    if mode is not None and not stat.S_ISREG(mode):
-        raise FileExistsError(errno.EEXIST, "not an ordinary file, so it is not replaced", os.fspath(path))
-    try:
-        with open(temporary, "xb") as file:
-            if mode is not None:
-                with contextlib.suppress(OSError):  # a file system without permissions
-                    os.chmod(temporary, stat.S_IMODE(mode))
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None:
-            error.filename = os.fspath(path)  # not the temporary one, which nobody knows
-        raise
-    _sync_folder(os.path.dirname(target))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -216,13 +177,3 @@ def _array(member: bytes) -> Array:
         if array.reshape(-1).view(unit).max(initial=0) > largest:
             raise ValueError(f"an array of dtype {dtype} has values that are none")
     return array
-
-
-def _sync_folder(folder: str) -> None:
-    """Have the new name on the disk, where the system can do that for a folder."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -161,7 +161,7 @@ def _again(changes: "list[Change]", before: "list[Race]", limit: float, threads:
 
 def _write(arguments: argparse.Namespace, content: dict[str, Any]) -> None:
     if arguments.save:
-        from fastsoftmax.classifier.model_file import replacing
+        from fastsoftmax._files import replacing
 
         try:
             with replacing(arguments.save) as file:

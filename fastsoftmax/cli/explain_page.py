@@ -17,7 +17,7 @@ FILES = {"@STYLE@": ("page.css",), "@SCRIPT@": ("matrices.js", "diagram.js", "co
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page to the file that --html names."""
-    from fastsoftmax.classifier.model_file import replacing
+    from fastsoftmax._files import replacing
 
     for option in ("samples", "features", "classes"):
         if getattr(arguments, option) > MOST:

@@ -38,7 +38,7 @@ def check_plot(path: str | None) -> None:
 
 def save(path: str, figure: Any) -> None:
     """Write the picture; what was there is replaced when it is whole."""
-    from fastsoftmax.classifier.model_file import replacing
+    from fastsoftmax._files import replacing
 
     kind = Path(path).suffix.lower()[1:]
     metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}

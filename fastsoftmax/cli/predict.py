@@ -78,8 +78,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def run_export(arguments: argparse.Namespace) -> int:
     """Write a model as ONNX."""
+    from fastsoftmax._files import replacing
     from fastsoftmax.classifier import to_onnx
-    from fastsoftmax.classifier.model_file import replacing
 
     model = _load(arguments.model)
     try:
