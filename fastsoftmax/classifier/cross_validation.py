@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._gate.numbers import read_count, read_flag, read_number
 from fastsoftmax._threads import get_num_threads, num_threads
-from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier, read_data
+from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier
 from fastsoftmax.classifier.fitting import Data, totals_by_class
 from fastsoftmax.classifier.labels import (
     Labels,
@@ -40,6 +40,7 @@ from fastsoftmax.classifier.paths import (
     read_folds,
     takes_weights,
 )
+from fastsoftmax.classifier.reading import read_data
 from fastsoftmax.classifier.reports import progress_bar, warn
 from fastsoftmax.training.objective import Network
 

@@ -1,8 +1,8 @@
 """SoftmaxClassifier: the protocol of a scikit-learn classifier around training, and nothing else.
 
-fit reads its parameters into Options (options.py) and its data (labels.py), hands them with starting weights to
-fitting.py, and makes of the Outcome the attributes that LogisticRegression and MLPClassifier have, too. fitted.py has
-what it does with them.
+fit reads its parameters into Options (options.py) and its data (reading.py, labels.py), hands them with starting
+weights to fitting.py, and makes of the Outcome the attributes that LogisticRegression and MLPClassifier have, too.
+fitted.py has what it does with them.
 """
 
 import math
@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastsoftmax._gate.arrays import Array, check_regular
+from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.checkpoint import Checkpoint
 from fastsoftmax.classifier.fitted import FittedClassifier
 from fastsoftmax.classifier.fitting import Data, Outcome, pose, solve, tell
@@ -25,16 +24,15 @@ from fastsoftmax.classifier.labels import is_soft, plain_labels, read_labels
 from fastsoftmax.classifier.options import (
     STOCHASTIC,
     Options,
-    check_streams,
     choose_solver,
     kept_descent,
     kept_params,
-    needs_array,
     network_of,
     new_descent,
     new_params,
     read_options,
 )
+from fastsoftmax.classifier.reading import is_read_by_parts, read_data, read_source
 from fastsoftmax.classifier.reports import (
     Callbacks,
     CallbackSupportMixin,
@@ -43,12 +41,11 @@ from fastsoftmax.classifier.reports import (
     warn,
     with_callbacks,
 )
-from fastsoftmax.classifier.samples import checked_samples
 from fastsoftmax.classifier.state import State, state_of
-from fastsoftmax.classifier.streams import SourceStream, Stream
+from fastsoftmax.classifier.streams import Stream
 from fastsoftmax.classifier.unfinished import Unfinished, misfit
 from fastsoftmax.data.files import from_arrays
-from fastsoftmax.data.source import Source, refuse_source
+from fastsoftmax.data.source import Source
 from fastsoftmax.training.objective import Network
 
 
@@ -58,41 +55,6 @@ def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
             f"partial_fit is only available for stochastic solvers, sgd and adam; this is {classifier.solver!r}"
         )
     return True
-
-
-def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
-    """X, y and the weights (n_samples,), empty if none are given."""
-    refuse_source(X)
-    X, y = validate_data(
-        estimator, checked_samples(X), y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
-        multi_output=is_soft(y),
-    )  # fmt: skip
-    if sample_weight is None:
-        return X, y, np.empty(0)
-    check_regular("sample_weight", sample_weight)
-    by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not by_row.any():  # pragma: no cover (scikit-learn 1.9 says so before)
-        raise ValueError("sample_weight must not be all zero")
-    return X, y, by_row
-
-
-def read_source(estimator: Any, options: Options, source: Source, y: Any, sample_weight: Any) -> SourceStream:
-    """A source, looked at; an error where it cannot be trained on in this way."""
-    for name, value in (("y", y), ("sample_weight", sample_weight)):
-        if value is not None:
-            raise ValueError(f"{name} must be None where X is a source of fastsoftmax.data, which brings it")
-    check_streams(options)
-    stream = SourceStream(source)
-    validate_data(estimator, np.empty((0, stream.found.n_features)), reset=True, skip_check_array=True)
-    return stream
-
-
-def _is_read_by_parts(X: Any, options: Options) -> bool:
-    """Whether it is a memmap of which kernels would need a copy, and parts of it give the same bits as that."""
-    if not isinstance(X, np.memmap) or X.ndim != 2:
-        return False
-    plain = X.dtype in (np.float32, np.float64) and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
-    return not plain and needs_array(options, stochastic=False) is None
 
 
 class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
@@ -357,7 +319,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         array([0, 1])
         """
         options = read_options(vars(self))
-        if _is_read_by_parts(X, options) and y is not None:
+        if is_read_by_parts(X, options) and y is not None:
             X, y, sample_weight = from_arrays(X, y, sample_weight), None, None
         with self._threads():
             if isinstance(X, Source):

@@ -1,0 +1,48 @@
+"""X, y and the weights of a fit, from what a caller hands in: arrays, or a source of rows."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from fastsoftmax._gate.arrays import Array, check_regular
+from fastsoftmax.classifier.labels import is_soft
+from fastsoftmax.classifier.options import Options, check_streams, needs_array
+from fastsoftmax.classifier.samples import checked_samples
+from fastsoftmax.classifier.streams import SourceStream
+from fastsoftmax.data.source import Source, refuse_source
+
+
+def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
+    """X, y and the weights (n_samples,), empty if none are given."""
+    refuse_source(X)
+    X, y = validate_data(
+        estimator, checked_samples(X), y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C",
+        multi_output=is_soft(y),
+    )  # fmt: skip
+    if sample_weight is None:
+        return X, y, np.empty(0)
+    check_regular("sample_weight", sample_weight)
+    by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not by_row.any():  # pragma: no cover (scikit-learn 1.9 says so before)
+        raise ValueError("sample_weight must not be all zero")
+    return X, y, by_row
+
+
+def read_source(estimator: Any, options: Options, source: Source, y: Any, sample_weight: Any) -> SourceStream:
+    """A source, looked at; an error where it cannot be trained on in this way."""
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(f"{name} must be None where X is a source of fastsoftmax.data, which brings it")
+    check_streams(options)
+    stream = SourceStream(source)
+    validate_data(estimator, np.empty((0, stream.found.n_features)), reset=True, skip_check_array=True)
+    return stream
+
+
+def is_read_by_parts(X: Any, options: Options) -> bool:
+    """Whether it is a memmap of which kernels would need a copy, and parts of it give the same bits as that."""
+    if not isinstance(X, np.memmap) or X.ndim != 2:
+        return False
+    plain = X.dtype in (np.float32, np.float64) and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
+    return not plain and needs_array(options, stochastic=False) is None
