@@ -1,4 +1,4 @@
-"""How many cores this process may keep busy: by its affinity, and by the quota of its control group (Linux)."""
+"""What this process may have: cores, by its affinity, and memory; both by the limits of its control group (Linux)."""
 
 import functools
 import math
@@ -26,12 +26,22 @@ def quota_cores() -> float | None:
 
     A group may take no more than those that it lies in. Read once, because that takes longer than a call.
     """
-    quotas = [quota for folder in _groups() for quota in (_quota_v2(folder), _quota_v1(folder)) if quota is not None]
+    quotas = [
+        quota for folder in _groups("cpu") for quota in (_quota_v2(folder), _quota_v1(folder)) if quota is not None
+    ]
     return min(quotas, default=None)
 
 
-def _groups() -> Iterator[Path]:
-    """Folders of the groups that hold this process, of version 2 and of the cpu controller of version 1.
+def usable_memory() -> int:
+    """Bytes that the machine has, and no more than the control groups of this process may take, page cache included."""
+    names = ("memory.max", "memory.limit_in_bytes")
+    words = [word for folder in _groups("memory") for name in names for word in _words(folder / name)]
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+    return min([machine, *(int(word) for word in words if word.isdigit())])
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Folders of the groups that hold this process, of version 2 and of a controller of version 1.
 
     In a container the path may be that of the host, where the container's own group is what is mounted: each folder on
     the way is looked for, and the mounted one is among them.
@@ -43,7 +53,7 @@ def _groups() -> Iterator[Path]:
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if controllers == "" or "cpu" in controllers.split(","):
+        if controllers == "" or controller in controllers.split(","):
             root = CGROUPS / controllers
             parts = [part for part in path.split("/") if part not in ("", "..")]
             yield from (root.joinpath(*parts[:n]) for n in range(len(parts) + 1))

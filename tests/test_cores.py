@@ -70,3 +70,22 @@ def test_no_more_threads_than_the_quota_has_time_for(quota, expected, groups, mo
         assert same_bits(fs.softmax(logits), fs.softmax(logits.copy()))
         assert _threads._team.n_helpers == expected - 1
         _threads._team.dismiss()
+
+
+MEMORY = {
+    "no limit": ("0::/\n", {"memory.max": "max\n"}, None),
+    "a group around it": ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/memory.max": "1000000\n"}, 10**6),
+    "version 1": ("4:memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "2000000\n"}, 2 * 10**6),
+    "version 1, no limit": ("4:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+    "nonsense": ("0::/\n", {"memory.max": "much\n"}, None),
+}
+
+
+@pytest.mark.parametrize("case", MEMORY)
+def test_memory_is_that_of_the_machine_or_of_the_group(case, groups):
+    groups("", {})
+    machine = _cores.usable_memory()
+    assert machine > 10**8
+    membership, files, expected = MEMORY[case]
+    groups(membership, files)
+    assert _cores.usable_memory() == (expected or machine)

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, save_npz
 
 import fastsoftmax as fs
 from fastsoftmax.classifier.streams import Encoding
+from fastsoftmax.data import files
 from fastsoftmax.data.source import Block, put
 from fastsoftmax.training import parts
 from fastsoftmax.training.parts import Node, Tree, part_rows
@@ -102,6 +103,23 @@ def test_memmaps(tmp_path, storage, order):
         fits = [quiet(fs.SoftmaxClassifier(max_iter=4, random_state=0, **params), Z, y) for Z in (read_only, X, wide)]
         assert all(same_bits(fit.coef_, fits[0].coef_) for fit in fits)
         assert fits[0].coef_.dtype == wide.dtype
+
+
+@needs_jit
+def test_files_larger_than_memory_are_not_kept_in_the_page_cache(tmp_path, monkeypatch):
+    X, y = rows(np.float32)
+    forgotten, plain = [], getattr(os, "posix_fadvise", None)
+    if plain is None:
+        pytest.skip("the system takes no such advice")
+    monkeypatch.setattr(os, "posix_fadvise", lambda *told: forgotten.append(told[1:3]) or plain(*told))
+    alone = quiet(fs.SoftmaxClassifier(max_iter=3), X, y).coef_
+    np.save(tmp_path / "X.npy", X)
+    for memory in (X.nbytes, X.nbytes - 1):
+        monkeypatch.setattr(files, "usable_memory", lambda memory=memory: memory)
+        source = fs.data.from_files(tmp_path / "X.npy", y)
+        assert same_bits(quiet(fs.SoftmaxClassifier(max_iter=3), source).coef_, alone)
+        assert bool(forgotten) == (memory < X.nbytes)
+    assert max(start + size for start, size in forgotten) == (tmp_path / "X.npy").stat().st_size
 
 
 @needs_jit

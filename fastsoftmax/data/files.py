@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastsoftmax._cores import usable_memory
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.data.pieces import InMemory, Npy, Npz, Piece
 from fastsoftmax.data.source import Block, Room, Source, stacked
@@ -66,6 +67,10 @@ def from_files(
             raise ValueError(f"{name} must have as many rows as X, {columns[0].n_rows}, got {column.n_rows}")  # type: ignore[union-attr]
     if columns[1] is None:
         raise ValueError("y must be given, because the files of X hold none")
+    files = [piece for piece in pieces if isinstance(piece, Npy)]
+    if hasattr(os, "posix_fadvise") and sum(file.n_bytes for file in files) > usable_memory():
+        for file in files:
+            file.drops_behind = True
     return _Stored(*columns)  # type: ignore[arg-type]
 
 

@@ -1,5 +1,6 @@
 """Arrays that lie in files or in memory, read some rows at a time."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,12 @@ from fastsoftmax.data.source import put
 
 
 class Npy:
-    """A .npy file."""
+    """A .npy file.
+
+    Attributes
+    ----------
+    drops_behind : whether the system is told that what was read is not needed soon
+    """
 
     is_sparse = False
 
@@ -18,6 +24,7 @@ class Npy:
         self._path = path
         array = self._mapped()
         self.shape, self.dtype, self._offset = array.shape, array.dtype, array.offset
+        self.n_bytes, self.drops_behind = array.nbytes, False
         self._is_plain = array.flags.c_contiguous and array.dtype.isnative and array.ndim > 0
 
     def __str__(self) -> str:
@@ -35,10 +42,13 @@ class Npy:
             return put(self._mapped()[first:last], out)
         fits = out is not None and out.dtype == self.dtype and out.flags.c_contiguous
         rows = out if fits and out is not None else np.empty((last - first, *self.shape[1:]), self.dtype)
+        start = self._offset + first * (rows.nbytes // max(1, last - first))
         with open(self._path, "rb") as file:
-            file.seek(self._offset + first * (rows.nbytes // max(1, last - first)))
+            file.seek(start)
             if rows.nbytes and file.readinto(rows.reshape(-1).view(np.uint8).data) != rows.nbytes:
                 raise ValueError(f"{self._path} ends before its last row")
+            if self.drops_behind:  # the next pass would find nothing of it, and to make room for it takes time
+                os.posix_fadvise(file.fileno(), start, rows.nbytes, os.POSIX_FADV_DONTNEED)
         return rows if fits else put(rows, out)
 
 
