@@ -79,7 +79,7 @@ def _number(name: str, value: float) -> float:
         if not isinstance(value, (str, bytes)):  # str | bytes takes five times as long
             return float(value)
     except OverflowError:
-        return -math.inf if value < 0 else math.inf  # an int beyond the largest float
+        return math.inf  # an int beyond the largest float, on either side: refused, as infinity is
     except (TypeError, ValueError):
         pass
     raise TypeError(f"{name} must be a number, got {value!r}")
