@@ -39,7 +39,7 @@ def overlapping_itself():
     return np.lib.stride_tricks.as_strided(np.zeros(9), (2, 3), (16, 8))
 
 
-BUFFER = np.zeros((3, 3))
+BUFFER, LINE = np.zeros((3, 3)), np.zeros(5)
 ARRAYS = {
     f"logits {REAL} complex128": lambda: fs.softmax(Z + 1j),
     f"logits {REAL} {np.dtype(np.longdouble)}": lambda: fs.softmax(Z.astype(np.longdouble)),
@@ -122,6 +122,10 @@ LAYERS = {
         X, np.ones((3, 5))
     ),
     "bias must have shape (3,), got (4,)": lambda: fs.dense(X, WEIGHT, np.zeros(4)),
+    f"X {REAL} complex128": lambda: fs.dense(X + 1j, WEIGHT),
+    f"weight {REAL} complex128": lambda: fs.dense(X, WEIGHT + 1j),
+    "out must not partly overlap X": lambda: fs.dense(BUFFER[:2], np.ones((3, 3)), out=BUFFER[1:]),
+    "out must not partly overlap weight": lambda: fs.dense(np.ones((2, 3)), BUFFER, out=BUFFER[:2, ::-1]),
     f"bias {REAL} complex128": lambda: fs.dense(X, WEIGHT, BIAS + 1j),
     "cotangent must have shape (2, 3), got (2, 4)": lambda: fs.dense_vjp(X, WEIGHT, X),
     "out must have shape (2, 3), got (2, 4)": lambda: fs.dense(X, WEIGHT, out=np.empty((2, 4))),
@@ -165,6 +169,9 @@ CSR = {
         for k, indptr in enumerate(([1, 1, 2], [0, 2, 1], [0, 1, 3], [0, 2], [0, -1, 2]))
     },
     f"X must have at most {2**31 - 1} columns, got {2**31}": lambda: fs.dense(wide(), WEIGHT),
+    "out must not partly overlap X.data": lambda: fs.dense(
+        broken(data=LINE[:2]), np.ones((2, 4)), out=LINE[1:].reshape(2, 2)
+    ),
     "X is not a CSR matrix: X.data has 1 elements of 2": lambda: fs.dense(broken(data=[1.0]), WEIGHT),
     f"X.data {REAL} complex128": lambda: fs.dense(broken(data=[1j, 2j]), WEIGHT),
     "X is not a CSR matrix: X.indices[1] = 4 is not a column, 0 to 3": lambda: fs.dense(broken(indices=[0, 4]), WEIGHT),

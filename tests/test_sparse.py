@@ -6,6 +6,7 @@ import scipy.sparse
 from helpers import JIT, rng, same_bits, tolerance
 
 import fastsoftmax as fs
+from fastsoftmax._gate.samples import Samples
 
 LOSSES = ("linear_cross_entropy", "linear_squared_error")
 SIZES = [(7, 5, 1), (30, 40, 3), (101, 17, 16), (64, 9, 20), (50, 70, 33), (300, 33, 100), (1, 1, 2), (3, 4, 5)]
@@ -262,3 +263,8 @@ def test_shapes_that_do_not_fit():
         fs.linear_cross_entropy(X, weight, bias, labels[1:])
     with pytest.raises((TypeError, ValueError), match="weight"):
         fs.linear_cross_entropy(X, scipy.sparse.csr_array(weight), bias, labels)
+
+
+def test_as_many_columns_as_int32_can_number():
+    X = scipy.sparse.csr_array((1, 2**31 - 1))
+    assert Samples(X).shape == (1, 2**31 - 1)
