@@ -1,5 +1,6 @@
 """The explanation: every shape is named with its numbers, and what it prints is right."""
 
+import json
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import fastsoftmax as fs
 from fastsoftmax.cli import backpropagation as steps
 from fastsoftmax.cli.explain import explain
+from fastsoftmax.cli.main import main
 
 
 def matrix_after(text, line_start):
@@ -106,3 +108,15 @@ def test_sizes_below_one():
     for sizes, name in (((0, 1, 1), "n_samples"), ((1, 0, 1), "n_features"), ((1, 1, -1), "n_classes")):
         with pytest.raises(ValueError, match=f"{name} must be at least 1"):
             explain(*sizes)
+
+
+def test_json_has_every_step_in_full(capsys):
+    assert main(["explain", "--json", "--samples", "3", "--classes", "2", "--seed", "5"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sizes"] == {"N": 3, "D": 4, "C": 2}
+    values = {key: np.array(step["value"]) for key, step in found["steps"].items()}
+    np.testing.assert_allclose(values["Z"], values["X"] @ values["W"].T + values["b"], rtol=1e-12)
+    np.testing.assert_allclose(values["dW"], values["dZ"].T @ values["X"], rtol=1e-12)
+    assert [found["steps"]["J"]["axes"], values["J"].shape] == [["N", "C", "C"], (3, 2, 2)]
+    with pytest.raises(SystemExit, match="2"):
+        main(["explain", "--json", "--html", "page.html"])

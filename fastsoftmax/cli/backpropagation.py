@@ -6,6 +6,7 @@ package. The codes run one after the other, given X, W, b, labels, N and C, np a
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -209,3 +210,21 @@ def main_way(batch: Batch) -> Iterator[Step]:
         yield step(batch, grad_probs.value)
     yield collapsed(batch)
     yield from to_weights(batch)
+
+
+def as_json(n_samples: int, n_features: int, n_classes: int, random_state: int) -> dict[str, Any]:
+    """Every step's numbers, the letters of their axes, and the code for them, by the step's key."""
+    batch = random_batch(n_samples, n_features, n_classes, random_state)
+    return {
+        "sizes": {"N": n_samples, "D": n_features, "C": n_classes},
+        "labels": batch.labels.tolist(),
+        "steps": {
+            step.key: {
+                "axes": [letter for letter in step.shape if letter in "NDC"],
+                "value": (step.value + 0.0).tolist(),  # -0 is 0
+                "numpy": step.numpy,
+                "fast": step.fast,
+            }
+            for step in (*main_way(batch), *squared_error(batch))
+        },
+    }

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 from importlib import resources
-from typing import Any
 
 from fastsoftmax._version import __version__
 from fastsoftmax.cli import backpropagation as steps
@@ -68,23 +67,6 @@ def explain_page(n_samples: int = 2, n_features: int = 4, n_classes: int = 3, ra
     page = (folder / "page.html").read_text("utf-8")
     for place, files in FILES.items():
         page = page.replace(place, "".join((folder / name).read_text("utf-8") for name in files))
-    data = json.dumps(_data(n_samples, n_features, n_classes, random_state), allow_nan=False)
+    data = json.dumps(steps.as_json(n_samples, n_features, n_classes, random_state), allow_nan=False)
     command = f"fastsoftmax explain --html, version {__version__}, seed {random_state}"
     return page.replace("@COMMAND@", command).replace("@DATA@", data)
-
-
-def _data(n_samples: int, n_features: int, n_classes: int, random_state: int) -> dict[str, Any]:
-    batch = steps.random_batch(n_samples, n_features, n_classes, random_state)
-    return {
-        "sizes": {"N": n_samples, "D": n_features, "C": n_classes},
-        "labels": batch.labels.tolist(),
-        "steps": {
-            step.key: {
-                "axes": [letter for letter in step.shape if letter in "NDC"],
-                "value": (step.value + 0.0).tolist(),  # -0 is 0
-                "numpy": step.numpy,
-                "fast": step.fast,
-            }
-            for step in (*steps.main_way(batch), *steps.squared_error(batch))
-        },
-    }

@@ -73,8 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--features", type=count, default=4, metavar="D", help="features of a sample (default: 4)")
     explain.add_argument("--classes", type=count, default=3, metavar="C", help="classes (default: 3)")
     explain.add_argument("--seed", type=seed, default=0, metavar="N", help="of the numbers (default: 0)")
-    explain.add_argument("--html", metavar="FILE", help="write a page for the browser, with pictures, instead of text; "
-                         "replaced if it is there")  # fmt: skip
+    way = explain.add_mutually_exclusive_group()
+    way.add_argument("--json", action="store_true", help="print an object and nothing else")
+    way.add_argument("--html", metavar="FILE", help="write a page for the browser, with pictures, instead of text; "
+                     "replaced if it is there")  # fmt: skip
 
     warmup = commands.add_parser("warmup", help="compile everything now and keep it, so that no later call has to")
     warmup.set_defaults(run=_warmup)
@@ -94,13 +96,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    sizes = arguments.samples, arguments.features, arguments.classes, arguments.seed
     if arguments.html is not None:
         from fastsoftmax.cli import explain_page
 
         return explain_page.run(arguments)
+    if arguments.json:
+        from fastsoftmax.cli.backpropagation import as_json
+
+        print(json.dumps(as_json(*sizes)))
+        return 0
     from fastsoftmax.cli.explain import explain
 
-    print(explain(arguments.samples, arguments.features, arguments.classes, arguments.seed))
+    print(explain(*sizes))
     return 0
 
 
