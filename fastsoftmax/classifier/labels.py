@@ -38,7 +38,7 @@ class Labels:
 
 def is_soft(y: Any) -> bool:
     """Whether y, which has been through `plain_labels`, has a column for each class."""
-    shape = np.shape(y)
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape  # not np.shape, which some array-likes refuse
     return len(shape) == 2 and shape[1] > 1
 
 
