@@ -6,10 +6,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.special
-from helpers import FLOATS, JIT, layouts, nasty_rows, rng, same_bits, tolerance
+from helpers import FLOATS, JIT, layouts, nasty_rows, rng, same_bits, tolerance, uneven
 from scipy.sparse import csr_array, csr_matrix
 
 import fastsoftmax as fs
+from fastsoftmax.functional import inference
 
 # Rows of up to three vectors and longer ones; several blocks and groups; features beyond what is multiplied at once;
 # weight of more than 1 MiB, whose classes the threads share
@@ -227,3 +228,30 @@ def test_no_logits_of_all_rows_are_held(kind):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < all_logits / 5
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_plain_arrays_skip_the_gate(dtype, monkeypatch):
+    X, weight, bias = uneven((6, 4), dtype) / 99, uneven((3, 4), dtype, seed=1) / 8, np.linspace(0, 1, 3, dtype=dtype)
+    expected = {name: getattr(fs, name)(X.tolist(), weight, bias) for name in ("linear_softmax", "linear_log_softmax")}
+    best = fs.linear_argmax(X.tolist(), weight, bias)
+    monkeypatch.setattr(inference, "Layer", None)
+    for name, right in expected.items():
+        out = np.empty((6, 3), dtype)
+        np.testing.assert_allclose(getattr(fs, name)(X, weight, bias), right, rtol=1e-4, atol=1e-5)
+        assert getattr(fs, name)(X, weight, bias, out=out) is out
+        assert same_bits(out, getattr(fs, name)(X, weight, bias))
+    assert np.array_equal(fs.linear_argmax(X, weight, bias), best)
+
+
+def test_labels_tell_whether_the_largest_logit_of_each_row_is_finite():
+    weight, bias = np.eye(3), np.zeros(3)
+    for X, right, finite in (
+        ([[1.0, 2.0, 0.0], [3.0, 0.0, 1.0]], [1, 0], True),
+        ([[1.0, 2.0, 0.0], [np.nan, 0.0, 1.0]], [1, 0], False),
+        ([[np.inf, 2.0, 0.0], [0.0, 0.0, 1.0]], None, False),
+        (np.empty((0, 3)), [], True),
+    ):
+        labels, is_finite = inference.labels_of_layer(np.array(X), weight, bias)
+        assert is_finite is finite
+        assert right is None or labels.tolist() == right

@@ -109,6 +109,7 @@ LOSSES = {
     ),
     SUM_TO_ZERO: lambda: fs.cross_entropy(Z, [0, 1], class_weight=[0, 0, 1]),
     f"{SUM_TO_ZERO} ": lambda: fs.cross_entropy(Z, [0, 1], sample_weight=[0, 1], ignore_index=1),
+    "out must not partly overlap targets": lambda: fs.cross_entropy_value_and_grad(Z, BUFFER[:2], out=BUFFER[1:]),
     "ignore_index must be an integer, got 0.0": lambda: fs.cross_entropy(Z, [0, 1], ignore_index=0.0),
     "logits must have shape (n_samples, n_classes), got ()": lambda: fs.cross_entropy(1.0, 0),
     "raw must have shape (n_samples, n_classes), got (3,)": lambda: fs.softmax_grad_hess(Z[0], 0),
