@@ -158,3 +158,12 @@ def test_labels_that_are_not_plain_go_through_the_gate(name, labels):
     same_loss, same_grad = getattr(fs, name)(logits, np.array([2, 0, 1]))
     assert same_bits(loss, same_loss)
     assert same_bits(grad, same_grad)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_another_axis_of_a_plain_matrix_and_axes_that_are_kept(name):
+    logits = uneven((6, 4))
+    along = getattr(fs, name)(logits, 0)
+    assert same_bits(along.T if along.ndim == 2 else along, getattr(fs, name)(np.ascontiguousarray(logits.T)))
+    kept = fs.logsumexp(logits, keepdims=True)
+    assert same_bits(kept, fs.logsumexp(logits)[:, None])
