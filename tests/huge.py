@@ -57,19 +57,12 @@ def maps() -> Iterator[tuple[str, Callable[[], str | None]]]:
 
 
 def one_row() -> str | None:
-    """A single row of that length: its probabilities, against sums of parts in float64."""
+    """The sum of a single row of that length (softmax would take as much memory again for exp)."""
     array = np.zeros(ELEMENTS + 9, np.float32)
     array[-3:] = 20
-    total = len(array) - 3 + 3 * np.exp(20.0)
+    want = np.log(len(array) - 3 + 3 * np.exp(20.0))
     got = float(fs.logsumexp(array))
-    if abs(got - np.log(total)) > 1e-5:
-        return f"logsumexp {got}, not {np.log(total)}"
-    fs.softmax(array, out=array)
-    wanted = {0: 1 / total, ELEMENTS: 1 / total, len(array) - 1: np.exp(20.0) / total}
-    for at, want in wanted.items():
-        if abs(array[at] - want) > 1e-4 * want:
-            return f"softmax[{at}] is {array[at]}, not {want}"
-    return None
+    return None if abs(got - want) < 1e-5 else f"logsumexp {got}, not {want}"
 
 
 def columns() -> str | None:
