@@ -1,4 +1,4 @@
-"""Data that are read block by block (fastsoftmax/data.py), from the first look at them to what kernels take."""
+"""Data that are read block by block (fastsoftmax/data/), from the first look at them to what kernels take."""
 
 import math
 from collections.abc import Iterator
