@@ -13,7 +13,7 @@ from fastsoftmax.training import duality, lbfgs, newton_cg, newton_cholesky, pro
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.line_search import Trial
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.objective import ArrayObjective, Network
 
 
 def trained(objective, method, tol, max_iter):
@@ -22,7 +22,9 @@ def trained(objective, method, tol, max_iter):
 
 
 def test_newton_cg_ends_at_once_where_the_gradient_is_exactly_zero():
-    objective = Objective(np.zeros((4, 3)), np.array([0, 1, 0, 1]), Network(np.array([3, 2])), np.empty(0), alpha=1.0)
+    objective = ArrayObjective(
+        np.zeros((4, 3)), np.array([0, 1, 0, 1]), Network(np.array([3, 2])), np.empty(0), alpha=1.0
+    )
     training, params = trained(objective, "newton-cg", 0.0, 10)
     assert training.converged
     assert training.loss_curve == [pytest.approx(np.log(2))]
@@ -131,7 +133,7 @@ def test_lbfgs_does_not_keep_a_pair_without_curvature():
 @pytest.mark.parametrize("hidden", [(), (4,)])
 def test_a_gradient_in_place_is_the_one_in_another_array(hidden):
     X, y = rng().standard_normal((20, 3)), np.arange(20) % 3
-    objective = Objective(X, y, Network(np.array([3, *hidden, 3])), np.empty(0), alpha=1.0)
+    objective = ArrayObjective(X, y, Network(np.array([3, *hidden, 3])), np.empty(0), alpha=1.0)
     coordinates, vector = Coordinates(objective), rng(1).standard_normal(objective.network.n_params)
     apart, same = coordinates.grad(vector, np.empty_like(vector)), vector.copy()
     assert coordinates.grad(same, same) is same
