@@ -1,6 +1,7 @@
 """DaskSoftmaxClassifier on a small cluster: the coefficients are those of arrays, bit for bit, whatever happens."""
 
 import os
+import pickle
 import signal
 import warnings
 
@@ -209,9 +210,41 @@ def test_what_cannot_be_used(workers, data):
             DaskSoftmaxClassifier(workers).fit(*arguments)
     with pytest.raises(ValueError, match="not in classes"):
         DaskSoftmaxClassifier(workers).fit(rows, labels, classes=[0, 1])
+    frame = dd.from_pandas(pd.DataFrame(X), npartitions=4)
+    with pytest.raises(ValueError, match="y must have as many chunks as X, 4, got 2"):
+        DaskSoftmaxClassifier(workers).fit(frame, dd.from_pandas(pd.Series(y), npartitions=2))
+    delayed = frame.to_delayed()
+    other = dd.from_delayed([*delayed[1:], delayed[0]], meta=frame._meta)[0].map_partitions(lambda some: some[:-1])
+    with pytest.raises(ValueError, match="y must have as many rows as X in each chunk: 24, 25"):
+        DaskSoftmaxClassifier(workers).fit(frame, other)
     for options in ({"solver": "sgd"}, {"l1_ratio": 1.0}, {"backward": "vjp"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             DaskSoftmaxClassifier(workers, **options).fit(rows, labels)
+
+
+def test_the_client_that_was_made_last_and_copies(workers, data):
+    """A copy by pickle has no client of its own; a model answers arrays, too."""
+    X, y = data[0][:2000], data[1][:2000]
+    rows, labels = in_chunks(X, y, 700)
+    model = DaskSoftmaxClassifier(workers, **OPTIONS)
+    quiet(model, rows, labels)
+    with workers.as_current():
+        assert DaskSoftmaxClassifier().client is workers
+        copy = pickle.loads(pickle.dumps(model))
+        assert copy.client is workers
+    assert copy.score(X, y) == model.score(X, y) == pytest.approx(model.score(rows, labels))
+    weight = np.arange(2000.0)
+    by_weight = model.score(rows, labels, da.from_array(weight, chunks=700))
+    assert by_weight == pytest.approx(model.score(X, y, weight))
+
+
+def test_without_any_client(monkeypatch):
+    def none():
+        raise ValueError("No clients found")
+
+    monkeypatch.setattr("fastsoftmax.dask.estimator.default_client", none)
+    with pytest.raises(ValueError, match="client must be given"):
+        DaskSoftmaxClassifier().fit(da.ones((4, 2)), da.zeros(4))
 
 
 def test_rows_may_lie_anywhere(data):

@@ -226,6 +226,11 @@ BAD = [
     (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [np.nan, 1])]), ValueError, "y contains NaN"),
     (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [[0.5, 0.6], [0, 1]])]), ValueError, "no distribution"),
     (lambda: fs.data.from_blocks(list), ValueError, "0 sample"),
+    (
+        lambda: fs.data.from_blocks(lambda: [(np.eye(2), np.full((2, n), 1 / n)) for n in (2, 3)]),
+        ValueError,
+        "as many columns in all blocks: 2, 3",
+    ),
     (lambda: fs.data.from_files("X.csv"), ValueError, r"\.npy or \.npz"),
     (lambda: fs.data.from_files([]), TypeError, "X must be a path or a list"),
     (lambda: fs.data.from_files("nowhere.npy", [1]), FileNotFoundError, "nowhere"),
@@ -243,11 +248,13 @@ def test_files_that_do_not_fit(tmp_path):
     for name, array in (("a", np.eye(4)), ("b", np.eye(5)), ("y", np.arange(4)), ("v", np.ones(4))):
         np.save(tmp_path / f"{name}.npy", array)
     save_npz(tmp_path / "c.npz", csr_array(np.eye(4)).tocsc())
+    save_npz(tmp_path / "csr.npz", csr_array(np.eye(4)))
     np.savez(tmp_path / "d.npz", Z=np.eye(4))
     (tmp_path / "e.npy").write_bytes(b"no array")
     a, b, y = (tmp_path / f"{name}.npy" for name in "aby")
     for arguments, error, message in (
         (([a, b], y), ValueError, "equally many columns"),
+        (([a, tmp_path / "csr.npz"], y), ValueError, "dense in all files or sparse in all"),
         ((a, np.arange(5)), ValueError, "y must have as many rows as X, 4, got 5"),
         ((a, y, np.ones(3)), ValueError, "sample_weight must have as many rows"),
         ((a,), ValueError, "y must be given"),
@@ -277,6 +284,27 @@ def test_files_that_do_not_fit(tmp_path):
             call()
 
 
+def test_a_file_that_has_become_shorter(tmp_path):
+    X, y = rng(0).standard_normal((1000, 3)), np.arange(1000) % 3
+    np.save(tmp_path / "X.npy", X)
+    source = fs.data.from_files(tmp_path / "X.npy", y)
+    with open(tmp_path / "X.npy", "r+b") as file:
+        file.truncate(2000)
+    with pytest.raises(ValueError, match=r"X\.npy ends before its last row"):
+        fs.SoftmaxClassifier().fit(source)
+
+
+@needs_jit
+def test_labels_in_several_files(tmp_path):
+    X, y = rng(0).standard_normal((90, 3)), np.arange(90) % 3
+    for name, some in (("a", slice(40)), ("b", slice(40, 90))):
+        np.save(tmp_path / f"X{name}.npy", X[some])
+        np.save(tmp_path / f"y{name}.npy", y[some])
+    X_files, y_files = ([tmp_path / f"{column}{name}.npy" for name in "ab"] for column in "Xy")
+    found = fs.SoftmaxClassifier().fit(fs.data.from_files(X_files, y_files))
+    assert same_bits(found.coef_, fs.SoftmaxClassifier().fit(X, y).coef_)
+
+
 def test_blocks_that_change_between_passes():
     passes = iter(range(100))
 
@@ -286,6 +314,14 @@ def test_blocks_that_change_between_passes():
 
     with pytest.raises(ValueError, match="the same in each pass: they had 1000 rows, now 999"):
         fs.SoftmaxClassifier().fit(fs.data.from_blocks(blocks))
+
+    def more_blocks():
+        for _ in range(1 + next(passes)):
+            yield rng(0).standard_normal((1000, 3)), np.arange(1000) % 3
+
+    passes = iter(range(100))
+    with pytest.raises(ValueError, match="they had 1000 rows, now 1920 or more"):
+        fs.SoftmaxClassifier().fit(fs.data.from_blocks(more_blocks))
 
 
 @needs_jit

@@ -232,7 +232,8 @@ class SourceParts:
                     break
                 yield self._encoding.part(int(numbers[n_before]), block)
         if n_rows != self.n_rows:
-            raise ValueError(f"the blocks must be the same in each pass: they had {self.n_rows} rows, now {n_rows}")
+            now = f"{n_rows} or more" if n_rows > self.n_rows else n_rows
+            raise ValueError(f"the blocks must be the same in each pass: they had {self.n_rows} rows, now {now}")
 
     def fold(self, task: Task, *arguments: Any, combine: Combine = add, out: Any = None, with_X: bool = True) -> Sums:
         """The task's sums of all parts."""
