@@ -259,6 +259,23 @@ def test_rows_may_lie_anywhere(data):
         assert all(part.rows.flags.carray for part in made)
 
 
+def test_a_worker_of_four_threads_calls_at_once():
+    """Of the threads one has the team, and the others do their rows alone: the same bits."""
+    logits = rng(2).standard_normal((3000, 10), dtype=np.float32)
+    labels = np.arange(3000) % 10
+    expected = fs.softmax(logits), *fs.cross_entropy_value_and_grad(logits, labels)
+
+    def same(_):
+        found = fs.softmax(logits), *fs.cross_entropy_value_and_grad(logits, labels)
+        return all(same_bits(a, b) for a, b in zip(found, expected, strict=True))
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=4, processes=False, dashboard_address=None) as local,
+        Client(local) as client,
+    ):
+        assert all(client.gather(client.map(same, range(300), pure=False)))
+
+
 def test_an_interrupted_client_keeps_the_last_good_weights(workers, data):
     X, y = in_chunks(data[0][:2000], data[1][:2000], 700)
     passes = iter(range(100))
