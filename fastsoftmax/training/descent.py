@@ -21,7 +21,7 @@ from fastsoftmax.kernels.fit.optimizers import (
 )
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.loop import AfterIteration
-from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.objective import EpochObjective, Objective
 
 LEAST_RATE = 1e-6  # of an adaptive learning rate
 
@@ -79,6 +79,7 @@ class Descent:
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
+        assert isinstance(objective, EpochObjective)  # rows on a cluster have no epochs: the options are refused before
         *descent, shuffling = self.state
         order = self.order = objective.first_order() if self.order is None else self.order
         if self.best_params is None and self.validate is not None:

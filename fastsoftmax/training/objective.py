@@ -9,6 +9,7 @@ The way back is "fused", loss and gradients in one kernel; "vjp", dL/dp and then
 dL/dp times the Jacobian of each row, built, O(C^2). They tell the compared models apart and differ by rounding.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,15 +176,19 @@ class Objective:
             grad[:], hessian[:] = filled, symmetric
         return float(value) / self.total
 
+
+class EpochObjective(Objective, ABC):
+    """F on rows that sgd and adam can take batch by batch, because they come to this process."""
+
+    @abstractmethod
     def first_order(self) -> Array:
         """What an epoch takes in another order each time, in the first one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def epoch(
         self, params: Array, order: Array, shuffling: Array, batch_size: int, descent: tuple[Array, ...]
     ) -> float:
         """Every row once, a step after each batch: F as it was met. descent: see DescentState."""
-        raise NotImplementedError
 
     def batch_work(self, n_numbers: int, n_rows: int, batch_size: int, method: float) -> int:
         """What a batch and its step take, in elements of a row, where so many rows have so many numbers."""
@@ -195,7 +200,7 @@ class Objective:
         return batch_size * (read // (1 if sparse else MULTIPLICATIONS) + later // MULTIPLICATIONS) + step
 
 
-class ArrayObjective(Objective):
+class ArrayObjective(EpochObjective):
     """F on arrays.
 
     Attributes

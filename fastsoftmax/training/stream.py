@@ -12,7 +12,7 @@ from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import METHOD
 from fastsoftmax.training.network import ACTIVATIONS
-from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.objective import EpochObjective
 from fastsoftmax.training.parts import Part, Parts
 
 
@@ -32,7 +32,7 @@ class PartStream(Parts, Protocol):
         """Parts by number, or all; one is gone when the next but one is read."""
 
 
-class StreamObjective(Objective):
+class StreamObjective(EpochObjective):
     """F on parts that are read.
 
     An epoch of sgd or adam takes the parts in another order each time (unless they come in one order alone), and the
