@@ -339,3 +339,20 @@ def test_an_offset_of_a_row_changes_nothing(loss, offset):
                 limit = 4 * tolerance(dtype, 6)
                 np.testing.assert_allclose(value, near, rtol=limit, atol=limit * max(1, np.abs(near).max()))
                 np.testing.assert_allclose(grad, near_grad, rtol=0, atol=limit * max(1, np.abs(near_grad).max()))
+
+
+@pytest.mark.parametrize("row", [0, 511, 512, 1023, 1024, 1499])
+@pytest.mark.parametrize("label", [-1, 3, 2**40, -(2**40)])
+def test_the_first_bad_label_of_many_is_named(row, label):
+    """Labels are looked at block by block; one that is ignored is good, wherever it is."""
+    logits, labels = np.zeros((1500, 3)), np.arange(1500) % 3
+    labels[row] = label
+    labels[1499] = label
+    for call in (fs.cross_entropy, fs.cross_entropy_value_and_grad):
+        with pytest.raises(ValueError, match=rf"targets\[{row}\] = {label} is not a class"):
+            call(logits, labels)
+    labels[[7, 600, 1100]] = -100
+    with pytest.raises(ValueError, match=rf"targets\[{row}\] = {label} is not a class"):
+        fs.cross_entropy(logits, labels, ignore_index=-100)
+    labels[[row, 1499]] = -100
+    assert fs.cross_entropy(logits, labels, ignore_index=-100) == pytest.approx(np.log(3))
