@@ -16,7 +16,6 @@ from numba.extending import overload, register_jitable
 from fastsoftmax import functional, kernels
 from fastsoftmax.kernels.jit.numba_internals import as_dtype, from_dtype
 
-NONE = np.intp(0)  # no team: a user's threads are the user's
 EXACT = {"fastmath": False}  # said, or that of the user's function would be handed down: NaN and inf would mean nothing
 jitable = register_jitable(**EXACT)
 
@@ -45,9 +44,9 @@ def _softmax_like(kernel, logits, temperature, where, out, hidden):
             scalar = dtype(temperature)
             if not (scalar > 0 and scalar < np.inf):
                 raise ValueError("temperature must be positive and finite")
-            kernel(hide(rows, where, logits, -np.inf), scalar, result, NONE)
+            kernel(hide(rows, where, logits, -np.inf), scalar, result, 0)
         else:
-            kernel(hide(rows, where, logits, -np.inf), None, result, NONE)
+            kernel(hide(rows, where, logits, -np.inf), None, result, 0)
         return hide(result, where, logits, hidden).reshape(logits.shape)
 
     return implementation
@@ -65,7 +64,7 @@ def _logsumexp(logits, axis=-1, keepdims=False, where=None):
         _check_last_axis(axis, logits.ndim)
         rows = read(logits)
         values = np.empty(rows.shape[0], dtype)
-        kernels.logsumexp_rows(hide(rows, where, logits, -np.inf), values, NONE)
+        kernels.logsumexp_rows(hide(rows, where, logits, -np.inf), values, 0)
         return finish(values, 1.0)
 
     return implementation
@@ -96,7 +95,7 @@ def _product(kernel, probs, vector, out):
             raise ValueError("tangent or cotangent must have the shape of probs")
         rows = read_probs(probs)
         result = np.empty(rows.shape, dtype)
-        kernel(rows, read_vector(vector), result, NONE)
+        kernel(rows, read_vector(vector), result, 0)
         return result.reshape(probs.shape)
 
     return product
@@ -133,7 +132,7 @@ def _cross_entropy(
         by_class = read_class_weight(class_weight, rows.shape[1])
         losses = np.empty(rows.shape[0], np.float64)
         smoothing, none = np.float64(label_smoothing), np.empty((0, 0), dtype)
-        kernels.cross_entropy_rows(rows, labels, distribution, by_row, by_class, smoothing, 1.0, losses, none, NONE)
+        kernels.cross_entropy_rows(rows, labels, distribution, by_row, by_class, smoothing, 1.0, losses, none, 0)
         scale = 1.0
         if mean:
             by_label = by_class[:0] if soft else by_class
@@ -189,7 +188,7 @@ def _hider(where):
         if where.shape != logits.shape:
             raise ValueError("where must have the shape of logits in @njit code")
         out = np.empty_like(rows)
-        kernels.hide(rows.reshape(-1), read(where).reshape(-1), value, out.reshape(-1), NONE)
+        kernels.hide(rows.reshape(-1), read(where).reshape(-1), value, out.reshape(-1), 0)
         return out
 
     return hide

@@ -1,10 +1,10 @@
-"""What is compiled is told while it lasts, and nothing where nothing is compiled."""
+"""What is compiled, and how often; it is told while it lasts, and nothing where nothing is compiled."""
 
 import pytest
 from helpers import JIT
 
 from fastsoftmax.cli import compiling
-from fastsoftmax.kernels.jit import kernel
+from fastsoftmax.kernels.jit import inlined, kernel, linked, routine
 
 
 @pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
@@ -21,3 +21,33 @@ def test_what_is_compiled_is_told(monkeypatch):
         one_more(2)
     one_more(1.5)
     assert lines == ["compiling, so far 1 functions: one_more ..."]
+
+
+@pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
+@pytest.mark.parametrize("decorator", [kernel, routine, inlined, linked])
+def test_a_constant_is_compiled_as_any_number_of_its_kind(decorator):
+    @decorator
+    def callee(position, place):
+        return position + place[1]
+
+    @kernel
+    def caller(n):
+        return callee(0, (n, 48)) + callee(1, (n, n)) + callee(n, place=(2, 0))
+
+    assert caller(5) == 48 + 6 + 5
+    assert len(callee.nopython_signatures) == 1
+
+
+@pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
+@pytest.mark.parametrize(("decorator", "times"), [(routine, 1), (inlined, 2)])
+def test_true_and_false_are_types_of_what_becomes_a_part_of_its_callers_alone(decorator, times):
+    @decorator
+    def callee(adds, x):
+        return x + 1.0 if adds else x
+
+    @kernel
+    def caller(x):
+        return callee(True, x) + callee(False, x)
+
+    assert caller(2.0) == 5.0
+    assert len(callee.nopython_signatures) == times

@@ -82,7 +82,6 @@ BOARD_SIZE = (_HELPERS + MOST_HELPERS * _HELPER) // 8
 WELCOME, CLOSED, STARTED, SIGNALS = (_JOB + 32) // 8, _CLOSED // 8, _STARTED // 8, _SIGNALS // 8
 ASLEEP, TID = _ASLEEP // 8, _TID // 8
 
-ZERO, ONE = np.intp(0), np.intp(1)  # numbers that Numba does not take for types of their own
 TURN = 16_384  # elements at the most, but 16 rows: 2 to 10 us
 LEAST_TURN = 4_096  # elements; above, a thread's share has two turns at least
 YIELD_AFTER = 1_000  # looks: with more threads than cores, the one that is waited for may need ours
@@ -95,9 +94,9 @@ LIGHT = 2 * SMALL  # the same where nothing but products is computed: AVX2: 0.2 
 def share(team, n_rows, n_columns, span, arguments):
     """span(first, last, *arguments) for all of n_rows rows; in turns of about TURN elements if there is a team."""
     if team == 0:
-        span(ZERO, n_rows, *arguments)
+        span(0, n_rows, *arguments)
     else:
-        _share_rows(team, bind(span, arguments, (ZERO, ZERO)), n_rows, n_columns)
+        _share_rows(team, bind(span, arguments, (0, 0)), n_rows, n_columns)
         keep(arguments)
 
 
@@ -105,9 +104,9 @@ def share(team, n_rows, n_columns, span, arguments):
 def share_each(team, n_pieces, span, arguments):
     """span(first, last, *arguments) for all pieces of work, one a turn, begun in their order."""
     if team == 0:
-        span(ZERO, n_pieces, *arguments)
+        span(0, n_pieces, *arguments)
     else:
-        _share_pieces(team, bind(span, arguments, (ZERO, ZERO)), n_pieces)
+        _share_pieces(team, bind(span, arguments, (0, 0)), n_pieces)
         keep(arguments)
 
 
@@ -115,9 +114,9 @@ def share_each(team, n_pieces, span, arguments):
 def share_near(team, job, n_pieces):
     """The same for a closure `job`, in any order: a thread begins with the pieces that it had before, near to it."""
     if team == 0:
-        call(job, (ZERO, n_pieces))
+        call(job, (0, n_pieces))
     else:
-        raise_status(_lead(team, job, n_pieces, ONE, team_size(team)))
+        raise_status(_lead(team, job, n_pieces, 1, team_size(team)))
 
 
 @routine
@@ -128,7 +127,7 @@ def _share_rows(team, job, n_rows, n_columns):
 
 @routine
 def _share_pieces(team, job, n_pieces):
-    raise_status(_lead(team, job, n_pieces, ONE, ONE))
+    raise_status(_lead(team, job, n_pieces, 1, 1))
 
 
 @inlined
@@ -180,7 +179,7 @@ def _lead(team, job, n_rows, turn, n_shares):
     store_atomic(team + _OPEN, number)
     for helper in range(load_atomic(team + _JOB + 32)):
         _wake(team, helper)
-    _take_turns(team, job, n_rows, turn, n_shares, ZERO)
+    _take_turns(team, job, n_rows, turn, n_shares, 0)
     store_atomic(team + _OPEN, 0)
     while load_atomic(team + _INSIDE) != 0:
         pause()
@@ -228,7 +227,7 @@ def start_helpers(team, n_helpers, block, set_mask):
     helper = load_atomic(team + _STARTED)
     while helper < n_helpers and load_atomic(team + _CLOSED) == 0:
         here = team + _HELPERS + helper * _HELPER
-        store_atomic(here + _FUNCTION, bind(_serve, (team, np.int64(helper)), (ZERO, ZERO))[0])
+        store_atomic(here + _FUNCTION, bind(_serve, (team, np.int64(helper)), (0, 0))[0])
         store_atomic(here + _ARGUMENTS, team)  # bound as `bind` does it, in a place that stays
         store_atomic(here + _ARGUMENTS + 8, helper)
         pthread_mutex_init(here + _MUTEX, 0)

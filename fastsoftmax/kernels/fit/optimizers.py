@@ -16,7 +16,6 @@ from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, sqrt, sto
 METHOD, RATE, DECAY, DECAY_SQUARES, EPSILON, STEPS = range(6)
 RULE_SIZE = 6
 SGD, NESTEROV, ADAM = 0.0, 1.0, 2.0
-NONE = np.intp(0)  # a 0 that Numba does not take for a type of its own
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -26,7 +25,7 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 def descend(params, grad, moment, squares, rule):
     # one step of the rule: params, moment, squares and t change
     rule[STEPS] += 1.0
-    descend_part(params, grad, moment, squares, rule, NONE, np.intp(params.size))
+    descend_part(params, grad, moment, squares, rule, 0, np.intp(params.size))
 
 
 @routine

@@ -17,6 +17,7 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 import os
 
 import numba
+from numba import types
 from numba.extending import overload
 
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
@@ -50,17 +51,24 @@ def routine(function):
 
 def inlined(function):
     """Compile into each caller."""
-    return function if config.DISABLE_JIT else numba.njit(**_OPTIONS, **_INLINED)(function)
+    return _compiled_into_callers(function, _INLINED)
 
 
 def linked(function):
     """Compile into each caller, and leave it to LLVM whether to inline it: what is large or seldom needed."""
-    return function if config.DISABLE_JIT else numba.njit(**_OPTIONS, **_LINKED)(function)
+    return _compiled_into_callers(function, _LINKED)
 
 
 def inlined_overload(function):
     """Register what is decorated as the code of the function for given types; it becomes a part of its callers."""
     return overload(function, jit_options={**_OPTIONS, **_INLINED})
+
+
+def _compiled_into_callers(function, options):
+    if config.DISABLE_JIT:
+        return function
+    # True and False stay types: without them products with the Jacobian take up to 1.4 times as long
+    return _for_kinds(numba.njit(**_OPTIONS, **options)(function), types.IntegerLiteral)
 
 
 def _compiled_alone(function, **options):
@@ -70,4 +78,19 @@ def _compiled_alone(function, **options):
     dispatcher = numba.njit(forceinline=False, pipeline_class=KernelCompiler, **_OPTIONS, **options)(function)
     if MachineCode.keeps(function):
         dispatcher._cache = MachineCode(dispatcher)
+    return _for_kinds(dispatcher, types.Literal)
+
+
+def _for_kinds(dispatcher, constants):
+    """Compile for the kinds of arguments: to Numba each constant is a type of its own, for which it compiles anew."""
+
+    def kind(given):
+        if isinstance(given, types.BaseTuple):
+            return types.BaseTuple.from_types(tuple(map(kind, given.types)))
+        return types.unliteral(given) if isinstance(given, constants) else given
+
+    template_of = dispatcher.get_call_template
+    dispatcher.get_call_template = lambda args, kws: template_of(
+        tuple(map(kind, args)), {name: kind(given) for name, given in kws.items()}
+    )
     return dispatcher

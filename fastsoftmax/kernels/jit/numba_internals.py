@@ -11,6 +11,7 @@ from numba.core import codegen as codegen
 from numba.core import compiler as compiler
 from numba.core import config as config
 from numba.core import cpu as cpu
+from numba.core import dispatcher as dispatcher
 from numba.core import errors as errors
 from numba.core import event as event
 from numba.core import serialize as serialize
@@ -71,6 +72,7 @@ USED = (
     "config.OPT",
     "config.SLP_VECTORIZE",
     "cpu_target.target_context",
+    "dispatcher.Dispatcher.get_call_template",
     "event.Listener",
     "global_compiler_lock.acquire",
     "global_compiler_lock.release",

@@ -9,8 +9,6 @@ multipliers can do (AVX2, 96 rows, 784 features, 100 classes: 127 and 124 of 131
 and give each row the same bits whatever is beside it.
 """
 
-import numpy as np
-
 from fastsoftmax.kernels.jit import inlined, routine
 from fastsoftmax.kernels.rows.vecmath import each_vector
 from fastsoftmax.kernels.simd import (
@@ -36,7 +34,6 @@ CLASSES = 40  # that are dealt out together where threads share the rows of a bl
 DEPTH_BYTES = 4096  # of a row of X or weight at a time: so five rows of weight stay in L1
 CHUNK = 256  # classes at a time in grad_X
 PACKED = 48  # numbers from one row of packed factors to the next: at least ROWS, and outer_band() in whole vectors
-NONE = np.intp(0)  # a 0 that Numba does not take for a type: each would be another machine code of the tiles
 
 
 @routine
@@ -94,9 +91,9 @@ def grad_weight_block(G, X, start, count, first_class, n_classes, adds, out, ahe
         factors = (pointer(G), first, n_all)
         if n_all > PACKED:  # else rows of G lie too far apart for a tile that reads a few numbers of each
             _pack_columns(G, first, some, packed)
-            factors = (pointer(packed), NONE, np.intp(PACKED))
+            factors = (pointer(packed), 0, PACKED)
         x, target = (pointer(X), start * n_features, n_features), (pointer(out), first * n_features, n_features)
-        outer_block(factors, some, x, n_features, count, adds, target, ahead if band == 0 else NONE)
+        outer_block(factors, some, x, n_features, count, adds, target, ahead if band == 0 else 0)
 
 
 @routine
@@ -110,7 +107,7 @@ def outer_block(factors, n_rows, x, n_columns, count, adds, out, ahead):
             i, end = n_rows * t // n_tiles, n_rows * (t + 1) // n_tiles
             some = (factors[0], factors[1] + i, factors[2])
             target = (out[0], out[1] + i * out[2] + j, out[2])
-            outer_tile(some, end - i, tile, columns, count, adds, target, ahead if t == 0 else NONE)
+            outer_tile(some, end - i, tile, columns, count, adds, target, ahead if t == 0 else 0)
 
 
 @inlined
@@ -149,7 +146,7 @@ def grad_X_block(G, first, last, weight, start, out, packed):
             _pack_transposed(G, n, rows, c, count, packed)
             w = (pointer(weight), c * n_features, n_features)
             target = (pointer(out), (start + n) * n_features, n_features)
-            outer_block((pointer(packed), NONE, np.intp(PACKED)), rows, w, n_features, count, c > 0, target, NONE)
+            outer_block((pointer(packed), 0, PACKED), rows, w, n_features, count, c > 0, target, 0)
 
 
 @inlined

@@ -17,7 +17,7 @@ from numba import types
 from fastsoftmax.kernels.closures import bind, call, keep
 from fastsoftmax.kernels.fit.optimizers import STEPS, descend_part
 from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel, routine
-from fastsoftmax.kernels.layer.dense import NONE, grad_bias_block
+from fastsoftmax.kernels.layer.dense import grad_bias_block
 from fastsoftmax.kernels.layer.lazy import (
     begin_features,
     end_features,
@@ -89,7 +89,7 @@ def _epoch_by(of_block, team, X, given, smoothing, network, batches, steps):
     # an epoch with the loss that of_block has of a block of logits
     batch = _new_batch(batches[1], given[0], given[1], given[2])
     targets = (*batch[:3], given[3], smoothing, *batch[3:])
-    loss = bind(of_block, targets, (NONE, matrix(steps[1], 0, 0, 0)))
+    loss = bind(of_block, targets, (0, matrix(steps[1], 0, 0, 0)))
     result = _epoch(team, *borrowed((X, given, loss, batch, network, batches, steps)))
     keep(targets)
     return result
@@ -115,7 +115,7 @@ def _epoch(team, X, given, loss, batch, network, batches, steps):
     space, room = new_room(is_dense(X), params, sizes, min(batch_size, at_once))
     own = space, new_packed(params, rows), np.empty(units_before(sizes, sizes.size)), np.empty(TURN_SIZE, np.int64)
     _, packed, sums, turn = borrowed(own)
-    loss_sum, weight_sum, n_batches, n_steps = 0.0, 0.0, -(-order.size // batch_size), NONE
+    loss_sum, weight_sum, n_batches, n_steps = 0.0, 0.0, -(-order.size // batch_size), 0
     lazy = is_lazy(X, sizes[0], sizes[1], order.size, n_batches, rule)
     own_features = begin_features(X, team, lazy, sizes, params, moment, strength, rule, n_batches)
     features = borrowed(own_features)
@@ -153,15 +153,15 @@ def _take_targets(given, order, first, count, batch):
     if sample_weight.size:
         for i in range(count):
             by_row[i] = sample_weight[order[first + i]]
-    here, soft_here = targets_of_rows(some, soft, NONE, count)
-    return weight_taking_part(here, soft_here, weights_of(by_row, NONE, count), class_weight)[1]
+    here, soft_here = targets_of_rows(some, soft, 0, count)
+    return weight_taking_part(here, soft_here, weights_of(by_row, 0, count), class_weight)[1]
 
 
 @inlined
 def _bind_phases(team, turn, rows, X, order, loss, network, room, packed, steps, sums):
     # closures, bound once an epoch: what they take would be copied for each batch
-    ahead = bind(_row_pieces, (team, turn, X, order, loss, network, room, packed), (NONE, NONE))
-    return ahead, bind(_unit_pieces, (team, turn, rows, X, order, network, room, packed, steps, sums), (NONE, NONE))
+    ahead = bind(_row_pieces, (team, turn, X, order, loss, network, room, packed), (0, 0))
+    return ahead, bind(_unit_pieces, (team, turn, rows, X, order, network, room, packed, steps, sums), (0, 0))
 
 
 @inlined
@@ -179,7 +179,7 @@ def _batch(team, first, count, at_once, rows, turn, phases, n_pieces, sizes, str
         )
         share_near(team, phases[0], -(-n // some))
         share_near(team, phases[1], n_pieces)
-    squares, unit = 0.0, NONE
+    squares, unit = 0.0, 0
     if strength != 0.0:
         for k in range(sizes.size - 1):
             n_pieces = pieces_of_layer(sizes, k)
@@ -191,7 +191,7 @@ def _batch(team, first, count, at_once, rows, turn, phases, n_pieces, sizes, str
 
 @inlined
 def _count_pieces(sizes):
-    n_pieces = NONE
+    n_pieces = 0
     for k in range(sizes.size - 1):
         n_pieces += pieces_of_layer(sizes, k)
     return n_pieces
@@ -214,10 +214,10 @@ def _unit_pieces(first_piece, last_piece, team, turn, rows, X, order, network, r
     # the gradient of the turn's rows, added to grad or put there, and a step if they are the last of the batch
     first, start, count, (params, sizes, _), grad = turn[FIRST], turn[START], turn[COUNT], network, steps[1]
     own = packed if team == 0 else new_packed(params, rows)
-    before = NONE  # pieces of the layers before
+    before = 0  # pieces of the layers before
     for k in range(sizes.size - 1):
         n_pieces, n_units = pieces_of_layer(sizes, k), sizes[k + 1]
-        for piece in range(max(NONE, first_piece - before), min(n_pieces, last_piece - before)):
+        for piece in range(max(0, first_piece - before), min(n_pieces, last_piece - before)):
             unit = n_units * piece // n_pieces
             some = n_units * (piece + 1) // n_pieces - unit
             for at in range(0, count, rows):
@@ -253,24 +253,24 @@ def _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, featur
     bias, first_bias = part(params, n_in * n_out, n_out), part(grad, n_in * n_out, n_out)
     for start in range(0, count, rows):
         n = min(rows, count - start)
-        z = matrix(room[2], NONE, n, n_out)
+        z = matrix(room[2], 0, n, n_out)
         lazy_logits(X, order, first + start, features, bias, z)
-        call(loss, (start, later_layers(n, network, room, NONE)))
-        hidden_cotangents(n, network, room, NONE, packed)
-        cotangent = cotangent_of_layer(sizes, NONE, room, NONE, n)
+        call(loss, (start, later_layers(n, network, room, 0)))
+        hidden_cotangents(n, network, room, 0, packed)
+        cotangent = cotangent_of_layer(sizes, 0, room, 0, n)
         lazy_grad_weight(X, order, first + start, cotangent, features, grad)
-        grad_bias_block(cotangent, NONE, n_out, start > 0, first_bias)
+        grad_bias_block(cotangent, 0, n_out, start > 0, first_bias)
         for k in range(1, sizes.size - 1):
-            later_unit_grads(n, sizes, k, NONE, sizes[k + 1], room, NONE, packed, grad, start > 0)
+            later_unit_grads(n, sizes, k, 0, sizes[k + 1], room, 0, packed, grad, start > 0)
     pins = pins_first and sizes.size == 2
     total = step_features(n_met, n_steps, n_out, pins, strength, rule, features, grad)
-    for c in range(NONE if fits_bias else n_out):
+    for c in range(0 if fits_bias else n_out):
         first_bias[c] = 0
     if pins:
-        first_bias[NONE] = 0
+        first_bias[0] = 0
     descend_part(params, grad, moment, squares, rule, n_in * n_out, n_in * n_out + n_out)
     for k in range(1, sizes.size - 1):
-        total += step_units(network, k, NONE, sizes[k + 1], steps, sums)
+        total += step_units(network, k, 0, sizes[k + 1], steps, sums)
     return total
 
 

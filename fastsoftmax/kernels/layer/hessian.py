@@ -18,7 +18,7 @@ import numpy as np
 from numba import types
 
 from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel, routine
-from fastsoftmax.kernels.layer.dense import NONE, ROWS, add_to, logits_block, outer_block
+from fastsoftmax.kernels.layer.dense import ROWS, add_to, logits_block, outer_block
 from fastsoftmax.kernels.layer.passes import GROUP
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows
 from fastsoftmax.kernels.rows.softmax import softmax_rows
@@ -99,12 +99,12 @@ def _sum_block(x, start, weight, targets, rows, logits, adds, sums):
     by_row, none, here = weights_of(sample_weight, start, count), part(weight, 0, 0), part(losses, start, count)
     z, probs = matrix(logits, 0, count, n_classes), matrix(logits, ROWS * n_classes, count, n_classes)
     bias = part(logits, 2 * ROWS * n_classes, n_classes)
-    logits_block(x, NONE, count, weight, bias, NONE, n_classes, pointer(z))
-    softmax_rows(z, None, probs, NONE)
-    cross_entropy_rows(z, some, soft, by_row, none, smoothing, factor, here, z, NONE)
-    place = (pointer(x), NONE, np.intp(n_features))
-    cotangent, out = (pointer(z), NONE, np.intp(n_classes)), (pointer(sums), NONE, np.intp(n_features))
-    outer_block(cotangent, n_classes, place, n_features, count, adds, out, NONE)
+    logits_block(x, 0, count, weight, bias, 0, n_classes, pointer(z))
+    softmax_rows(z, None, probs, 0)
+    cross_entropy_rows(z, some, soft, by_row, none, smoothing, factor, here, z, 0)
+    place = (pointer(x), 0, np.intp(n_features))
+    cotangent, out = (pointer(z), 0, np.intp(n_classes)), (pointer(sums), 0, np.intp(n_features))
+    outer_block(cotangent, n_classes, place, n_features, count, adds, out, 0)
     by_curvature = part(z, 0, count)  # the gradient is summed, and its place free
     _curvatures(some, soft, by_row, smoothing, factor, probs, by_curvature)
     weighted, block, width = matrix(rows, ROWS * n_features, count, n_features), weight.size, 2 * lanes(x)
@@ -115,7 +115,7 @@ def _sum_block(x, start, weight, targets, rows, logits, adds, sums):
                 factors = (pointer(weighted), np.intp(d), np.intp(n_features))
                 strip, some_columns = (pointer(x), np.intp(d), np.intp(n_features)), min(width, n_features - d)
                 out = (pointer(sums), np.intp(block + d * n_features + d), np.intp(n_features))
-                outer_block(factors, n_features - d, strip, some_columns, count, adds, out, NONE)
+                outer_block(factors, n_features - d, strip, some_columns, count, adds, out, 0)
             block += n_features * n_features
 
 

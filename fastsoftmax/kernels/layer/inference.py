@@ -7,7 +7,6 @@ one column more than weight has rows, the first class has logits 0, as in a mode
 
 from fastsoftmax.kernels.closures import bind, keep
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.layer.dense import NONE
 from fastsoftmax.kernels.layer.passes import pass_over_rows
 from fastsoftmax.kernels.rows.softmax import log_softmax_rows, softmax_rows
 from fastsoftmax.kernels.rows.vecmath import max_row
@@ -37,7 +36,7 @@ def linear_argmax_rows(X, weight, bias, labels, team):
 def _pass(team, X, weight, bias, work, arguments):
     like, no_sums = matrix(weight, 0, 0, 0), (weight[:0], bias[:0], weight[:0])
     products = (1, weight, bias, weight, bias)
-    pass_over_rows(team, X, products, bind(work, arguments, (NONE, like, like)), weight, no_sums)
+    pass_over_rows(team, X, products, bind(work, arguments, (0, like, like)), weight, no_sums)
     keep(arguments)
 
 
@@ -46,9 +45,9 @@ def _softmax(first, z, second, temperature, out):
     here = _rows_of(out, first, z)
     logits = z if z.shape[1] == out.shape[1] else here
     if temperature == 1:
-        softmax_rows(logits, None, here, NONE)
+        softmax_rows(logits, None, here, 0)
     else:
-        softmax_rows(logits, temperature, here, NONE)
+        softmax_rows(logits, temperature, here, 0)
 
 
 @inlined
@@ -56,9 +55,9 @@ def _log_softmax(first, z, second, temperature, out):
     here = _rows_of(out, first, z)
     logits = z if z.shape[1] == out.shape[1] else here
     if temperature == 1:
-        log_softmax_rows(logits, None, here, NONE)
+        log_softmax_rows(logits, None, here, 0)
     else:
-        log_softmax_rows(logits, temperature, here, NONE)
+        log_softmax_rows(logits, temperature, here, 0)
 
 
 @inlined

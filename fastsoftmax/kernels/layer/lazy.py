@@ -22,7 +22,6 @@ from numba import types
 
 from fastsoftmax.kernels.fit.optimizers import ADAM, DECAY, METHOD, NESTEROV, RATE
 from fastsoftmax.kernels.jit import inlined, inlined_overload, routine
-from fastsoftmax.kernels.layer.dense import NONE
 from fastsoftmax.kernels.layer.sparse import AHEAD, transpose_weight
 from fastsoftmax.kernels.rows.vecmath import dot_row
 from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, prefetch, splat, store_masked, sum_of
@@ -76,19 +75,19 @@ def _begin_features_jitted(X, team, lazy, sizes, params, moment, strength, rule,
 
 @routine
 def _begin(team, lazy, sizes, params, moment, strength, rule, n_batches):
-    n_in, n_out, n_steps = (sizes[0], sizes[1], n_batches) if lazy else (NONE, NONE, NONE)
+    n_in, n_out, n_steps = (sizes[0], sizes[1], n_batches) if lazy else (0, 0, 0)
     weights = on_huge_pages(np.empty(n_in * n_out, params.dtype))
     velocity = on_huge_pages(np.empty(n_in * n_out, params.dtype))
-    share(team, n_in, n_out, transpose_weight, (matrix(params, NONE, n_out, n_in), weights, NONE))
-    share(team, n_in, n_out, transpose_weight, (matrix(moment, NONE, n_out, n_in), velocity, NONE))
+    share(team, n_in, n_out, transpose_weight, (matrix(params, 0, n_out, n_in), weights, 0))
+    share(team, n_in, n_out, transpose_weight, (matrix(moment, 0, n_out, n_in), velocity, 0))
     slots = np.empty(n_in, np.int64)
     for d in range(n_in):  # (assigning to slices takes longer to compile)
         slots[d] = -1
     sums, v, w = np.zeros(3), pointer(velocity), pointer(weights)
     if strength != 0.0:
-        sums[0] = dot_row(v, NONE, v, NONE, velocity.size)
-        sums[1] = dot_row(v, NONE, w, NONE, velocity.size)
-        sums[2] = dot_row(w, NONE, w, NONE, velocity.size)
+        sums[0] = dot_row(v, 0, v, 0, velocity.size)
+        sums[1] = dot_row(v, 0, w, 0, velocity.size)
+        sums[2] = dot_row(w, 0, w, 0, velocity.size)
     powers = _powers(strength, rule, n_steps)
     return weights, velocity, np.zeros(n_in, np.int64), slots, np.empty(n_in, np.int64), powers, sums
 
@@ -130,8 +129,8 @@ def _end_features_jitted(X, team, n_steps, sizes, params, moment, features):
 def _end(team, n_steps, sizes, params, moment, features):
     n_in, n_out = sizes[0], sizes[1]
     share(team, n_in, n_out, _catch_up_all, (n_steps, n_out, features))
-    share(team, n_out, n_in, transpose_weight, (matrix(features[0], NONE, n_in, n_out), params, NONE))
-    share(team, n_out, n_in, transpose_weight, (matrix(features[1], NONE, n_in, n_out), moment, NONE))
+    share(team, n_out, n_in, transpose_weight, (matrix(features[0], 0, n_in, n_out), params, 0))
+    share(team, n_out, n_in, transpose_weight, (matrix(features[1], 0, n_in, n_out), moment, 0))
 
 
 @routine
@@ -158,7 +157,7 @@ def _catch_up(weights, velocity, powers, d, missed, n_out):
 def meet_features(X, order, first, count, step, n_out, features, grad):
     # the features of rows order[first : first + count] are numbered, and brought up to date -> how many there are
     weights, velocity, done, slots, met, powers, _ = features
-    indices, indptr, n_met = X[1], X[2], NONE
+    indices, indptr, n_met = X[1], X[2], 0
     for i in range(count):
         for k in range(indptr[order[first + i]], indptr[order[first + i] + 1]):
             d = np.int64(indices[k])

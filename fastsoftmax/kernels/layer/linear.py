@@ -6,7 +6,7 @@ rows/losses.py. passes.py leads the way; here is what each loss puts in the plac
 
 from fastsoftmax.kernels.closures import bind, keep
 from fastsoftmax.kernels.jit import inlined, kernel
-from fastsoftmax.kernels.layer.dense import NONE, copy_to
+from fastsoftmax.kernels.layer.dense import copy_to
 from fastsoftmax.kernels.layer.passes import logits_of_rows, pass_over_rows
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
@@ -74,7 +74,7 @@ def dense_vjp_rows(X, weight, cotangent, grad_weight, grad_bias, grad_X, team):
 @inlined
 def _pass(team, X, products, work, arguments, weight, sums):
     like = matrix(sums[0], 0, 0, 0)
-    pass_over_rows(team, X, products, bind(work, arguments, (NONE, like, like)), weight, sums)
+    pass_over_rows(team, X, products, bind(work, arguments, (0, like, like)), weight, sums)
     keep(arguments)
 
 
@@ -86,14 +86,14 @@ def _pass(team, X, products, work, arguments, weight, sums):
 def _cross_entropy(first, z, second, labels, distribution, sample_weight, class_weight, smoothing, scale, losses):
     some, soft = targets_of_rows(labels, distribution, first, len(z))
     weights, out = weights_of(sample_weight, first, len(z)), part(losses, first, len(z))
-    cross_entropy_rows(z, some, soft, weights, class_weight, smoothing, scale, out, z, NONE)
+    cross_entropy_rows(z, some, soft, weights, class_weight, smoothing, scale, out, z, 0)
 
 
 @inlined
 def _squared_error(first, z, second, labels, distribution, sample_weight, class_weight, smoothing, scale, losses):
     some, soft = targets_of_rows(labels, distribution, first, len(z))
     weights, out = weights_of(sample_weight, first, len(z)), part(losses, first, len(z))
-    squared_error_rows(z, some, soft, weights, class_weight, smoothing, scale, out, z, NONE)
+    squared_error_rows(z, some, soft, weights, class_weight, smoothing, scale, out, z, 0)
 
 
 @inlined
@@ -119,5 +119,5 @@ def _cotangent(first, z, second, cotangent):
 def _probs(first, logits, probs, count):
     if probs.size:
         return matrix(probs, first * probs.shape[1], count, probs.shape[1])
-    softmax_rows(logits, None, logits, NONE)
+    softmax_rows(logits, None, logits, 0)
     return matrix(logits, 0, logits.shape[0], logits.shape[1])

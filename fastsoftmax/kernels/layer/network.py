@@ -11,7 +11,7 @@ import numpy as np
 
 from fastsoftmax.kernels.closures import bind, call, keep
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.layer.dense import NONE, add_to
+from fastsoftmax.kernels.layer.dense import add_to
 from fastsoftmax.kernels.layer.network_blocks import (
     backward,
     forward,
@@ -38,7 +38,7 @@ def network_cross_entropy_rows(
     # losses (N,) as cross_entropy_rows gives them for the logits of the network (in the order `order`), and the
     # gradient of scale * their sum, added to grad; an empty grad is not wanted
     targets = (labels, distribution, sample_weight, class_weight, smoothing, np.full(1, scale), losses)
-    loss = bind(cross_entropy_of_block, targets, (NONE, matrix(grad, 0, 0, 0)))
+    loss = bind(cross_entropy_of_block, targets, (0, matrix(grad, 0, 0, 0)))
     _rows(team, X, order, loss, params, sizes, activation, grad)
     keep(targets)
 
@@ -50,7 +50,7 @@ def network_squared_error_rows(
 ):  # fmt: skip
     # the same for squared_error_rows
     targets = (labels, distribution, sample_weight, class_weight, smoothing, np.full(1, scale), losses)
-    loss = bind(squared_error_of_block, targets, (NONE, matrix(grad, 0, 0, 0)))
+    loss = bind(squared_error_of_block, targets, (0, matrix(grad, 0, 0, 0)))
     _rows(team, X, order, loss, params, sizes, activation, grad)
     keep(targets)
 
@@ -59,14 +59,14 @@ def network_squared_error_rows(
 def cross_entropy_of_block(first, z, labels, distribution, sample_weight, class_weight, smoothing, scale, losses):
     some, soft = targets_of_rows(labels, distribution, first, len(z))
     weights, out = weights_of(sample_weight, first, len(z)), part(losses, first, len(z))
-    cross_entropy_rows(z, some, soft, weights, class_weight, smoothing, scale[0], out, z, NONE)
+    cross_entropy_rows(z, some, soft, weights, class_weight, smoothing, scale[0], out, z, 0)
 
 
 @inlined
 def squared_error_of_block(first, z, labels, distribution, sample_weight, class_weight, smoothing, scale, losses):
     some, soft = targets_of_rows(labels, distribution, first, len(z))
     weights, out = weights_of(sample_weight, first, len(z)), part(losses, first, len(z))
-    squared_error_rows(z, some, soft, weights, class_weight, smoothing, scale[0], out, z, NONE)
+    squared_error_rows(z, some, soft, weights, class_weight, smoothing, scale[0], out, z, 0)
 
 
 # Reduction groups of rows, dealt out to threads; a group's gradient is added when it is its turn
@@ -89,9 +89,9 @@ def _groups(first, last, team, ticket, sums, X, order, loss, params, sizes, acti
         end = min(order.size, (group + 1) * GROUP)
         for start in range(group * GROUP, end, rows):
             n = min(rows, end - start)
-            call(loss, (start, forward(X, order, start, n, network, room, NONE)))
+            call(loss, (start, forward(X, order, start, n, network, room, 0)))
             if grad.size:
-                backward(X, order, start, n, network, room, NONE, packed, mine, start > group * GROUP)
+                backward(X, order, start, n, network, room, 0, packed, mine, start > group * GROUP)
         if not await_turn(team, np.int64(ticket.ctypes.data), group):
             break
         if grad.size:
@@ -106,7 +106,7 @@ def penalise(params, sizes, penalty, grad):
     # entries for what stays as it is (the first class of two, biases) become 0. -> the penalty
     squares = 0.0
     for k in range(sizes.size - 1):
-        squares += penalise_units(params, sizes, k, NONE, sizes[k + 1], penalty, grad)
+        squares += penalise_units(params, sizes, k, 0, sizes[k + 1], penalty, grad)
     return 0.5 * penalty[0] * squares
 
 

@@ -18,7 +18,6 @@ from fastsoftmax.kernels.jit import inlined, inlined_overload, routine
 from fastsoftmax.kernels.layer.activations import activate, times_slope
 from fastsoftmax.kernels.layer.dense import (
     CHUNK,
-    NONE,
     PACKED,
     grad_bias_block,
     grad_weight_block,
@@ -60,7 +59,7 @@ def new_packed(params, rows):
 @inlined
 def units_before(sizes, k):
     # of the layers after the first and before layer k (sizes.sum() takes 0.2 s to compile)
-    units = NONE
+    units = 0
     for j in range(1, k):
         units += sizes[j]
     return units
@@ -76,7 +75,7 @@ def forward(X, order, first, count, network, room, at):
 @routine
 def later_layers(count, network, room, at):
     (params, sizes, activation), (capacity, _, values) = network, room
-    n_layers, place, a = sizes.size - 1, sizes[1] * (sizes[0] + 1), NONE
+    n_layers, place, a = sizes.size - 1, sizes[1] * (sizes[0] + 1), 0
     for k in range(1, n_layers):
         n_in, n_out = sizes[k], sizes[k + 1]
         inputs = matrix(values, a + at * n_in, count, n_in)
@@ -84,7 +83,7 @@ def later_layers(count, network, room, at):
         a += capacity * n_in
         weight, bias = matrix(params, place, n_out, n_in), part(params, place + n_out * n_in, n_out)
         z = matrix(values, a + at * n_out, count, n_out)
-        logits_block(inputs, NONE, count, weight, bias, NONE, n_out, pointer(z))
+        logits_block(inputs, 0, count, weight, bias, 0, n_out, pointer(z))
         place += n_out * (n_in + 1)
     return matrix(values, a + at * sizes[n_layers], count, sizes[n_layers])
 
@@ -95,7 +94,7 @@ def backward(X, order, first, count, network, room, at, packed, grad, adds):
     _, sizes, _ = network
     hidden_cotangents(count, network, room, at, packed)
     for k in range(sizes.size - 1):
-        unit_grads(X, order, first, count, sizes, k, NONE, sizes[k + 1], room, at, packed, grad, adds)
+        unit_grads(X, order, first, count, sizes, k, 0, sizes[k + 1], room, at, packed, grad, adds)
 
 
 @routine
@@ -108,7 +107,7 @@ def hidden_cotangents(count, network, room, at, packed):
         place -= n_out * (n_in + 1)
         below, inputs = cotangent_of_layer(sizes, k - 1, room, at, count), _inputs(sizes, k, room, at, count)
         weight = matrix(params, place, n_out, n_in)
-        grad_X_block(cotangent_of_layer(sizes, k, room, at, count), NONE, count, weight, NONE, below, packed)
+        grad_X_block(cotangent_of_layer(sizes, k, room, at, count), 0, count, weight, 0, below, packed)
         times_slope(below, inputs, activation)
 
 
@@ -123,7 +122,7 @@ def _inputs(sizes, k, room, at, count):
 def cotangent_of_layer(sizes, k, room, at, count):
     # dL/dz of layer k
     capacity, _, values = room
-    place = units_before(sizes, k + 1) + (units_before(sizes, sizes.size) if k < sizes.size - 2 else NONE)
+    place = units_before(sizes, k + 1) + (units_before(sizes, sizes.size) if k < sizes.size - 2 else 0)
     return matrix(values, capacity * place + at * sizes[k + 1], count, sizes[k + 1])
 
 
@@ -140,20 +139,20 @@ def unit_grads(X, order, first, count, sizes, k, unit, n_units, room, at, packed
 def later_unit_grads(count, sizes, k, unit, n_units, room, at, packed, grad, adds):
     (place, n_in, n_out), cotangent = layer_place(sizes, k), cotangent_of_layer(sizes, k, room, at, count)
     inputs, target = _inputs(sizes, k, room, at, count), matrix(grad, place, n_out, n_in)
-    grad_weight_block(cotangent, inputs, NONE, count, unit, n_units, adds, target, NONE, packed)
+    grad_weight_block(cotangent, inputs, 0, count, unit, n_units, adds, target, 0, packed)
     grad_bias_block(cotangent, unit, n_units, adds, part(grad, place + n_out * n_in, n_out))
 
 
 @inlined
 def pieces_of_layer(sizes, k):
     # of how many pieces layer k is made, each of some of its units, which threads share: the same on every CPU
-    return NONE + 1 if sizes[k] * sizes[k + 1] < SMALL_LAYER else -(-sizes[k + 1] // UNITS)
+    return 1 if sizes[k] * sizes[k + 1] < SMALL_LAYER else -(-sizes[k + 1] // UNITS)
 
 
 @inlined
 def layer_place(sizes, k):
     # where the parameters of layer k begin, and how many it takes and gives
-    place = NONE
+    place = 0
     for j in range(k):
         place += sizes[j + 1] * (sizes[j] + 1)
     return place, sizes[k], sizes[k + 1]
@@ -180,16 +179,16 @@ def _first_layer_dense(X, order, first, count, network, room, at):
     n_in, n_out = sizes[0], sizes[1]
     inputs = matrix(gathered, at * n_in, count, n_in)
     take(X, order, first, count, inputs)
-    weight, bias = matrix(params, NONE, n_out, n_in), part(params, n_out * n_in, n_out)
+    weight, bias = matrix(params, 0, n_out, n_in), part(params, n_out * n_in, n_out)
     z = matrix(values, at * n_out, count, n_out)
-    logits_block(inputs, NONE, count, weight, bias, NONE, n_out, pointer(z))
+    logits_block(inputs, 0, count, weight, bias, 0, n_out, pointer(z))
 
 
 @routine
 def _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
-    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, NONE, room, at, count)
-    inputs, target = matrix(room[1], at * n_in, count, n_in), matrix(grad, NONE, n_out, n_in)
-    grad_weight_block(cotangent, inputs, NONE, count, unit, n_units, adds, target, NONE, packed)
+    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, 0, room, at, count)
+    inputs, target = matrix(room[1], at * n_in, count, n_in), matrix(grad, 0, n_out, n_in)
+    grad_weight_block(cotangent, inputs, 0, count, unit, n_units, adds, target, 0, packed)
     grad_bias_block(cotangent, unit, n_units, adds, part(grad, n_out * n_in, n_out))
 
 
@@ -197,14 +196,14 @@ def _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, room, 
 def _first_layer_csr(X, order, first, count, network, room, at):
     params, sizes, _ = network
     n_in, n_out = sizes[0], sizes[1]
-    weight, bias = matrix(params, NONE, n_out, n_in), part(params, n_out * n_in, n_out)
+    weight, bias = matrix(params, 0, n_out, n_in), part(params, n_out * n_in, n_out)
     csr_rows_logits(X, order, first, weight, bias, matrix(room[2], at * n_out, count, n_out))
 
 
 @routine
 def _first_unit_grads_csr(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
-    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, NONE, room, at, count)
-    csr_rows_grad_weight(X, order, first, cotangent, unit, n_units, adds, matrix(grad, NONE, n_out, n_in))
+    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, 0, room, at, count)
+    csr_rows_grad_weight(X, order, first, cotangent, unit, n_units, adds, matrix(grad, 0, n_out, n_in))
     grad_bias_block(cotangent, unit, n_units, adds, part(grad, n_out * n_in, n_out))
 
 

@@ -28,7 +28,6 @@ from fastsoftmax.kernels.jit import inlined, inlined_overload, routine
 from fastsoftmax.kernels.layer.dense import (
     CHUNK,
     CLASSES,
-    NONE,
     PACKED,
     ROWS,
     add_to,
@@ -60,7 +59,6 @@ TOGETHER_BYTES = 2**20  # of weight, from which on threads work together
 LOGITS_BYTES = 40 * 2**20  # of one block's logits at the most
 CSR_LOGITS_BYTES = 4 * 2**20  # the same where X is sparse
 CSR_ROWS = 2048  # whose sums are folded, so that they keep their digits, where a feature has many numbers
-YES = np.bool_(True)  # which Numba does not take for a type of its own
 
 
 def pass_over_rows(team, X, products, work, weight, sums):
@@ -120,20 +118,20 @@ def _groups(first, last, team, ticket, workspace, size, rows, group_rows, X, pro
             count = min(rows, end - start)
             z, second = matrix(workspace, place, count, n_classes), matrix(workspace, place, 0, n_classes)
             if products[0] > 0:
-                logits_block(X, start, count, products[1], products[2], NONE, n_classes, pointer(z))
+                logits_block(X, start, count, products[1], products[2], 0, n_classes, pointer(z))
             if products[0] > 1:
                 second = matrix(workspace, place + rows * n_classes, count, n_classes)
-                logits_block(X, start, count, products[3], products[4], NONE, n_classes, pointer(second))
+                logits_block(X, start, count, products[3], products[4], 0, n_classes, pointer(second))
             call(work, (start, z, second))
             if with_grad:
                 # fetch the rows that this thread will read next while it computes (60000 x 784: 19 ms against 29)
                 following = start + rows if start + rows < end else (group + threads) * group_rows
                 ahead = (following - start) * n_features if following < n_rows else 0
                 adds = start > group * group_rows
-                grad_weight_block(z, X, start, count, NONE, n_classes, adds, part_weight, ahead, packed)
-                grad_bias_block(z, NONE, n_classes, adds, part_bias)
+                grad_weight_block(z, X, start, count, 0, n_classes, adds, part_weight, ahead, packed)
+                grad_bias_block(z, 0, n_classes, adds, part_bias)
             if grad_X.size:
-                grad_X_block(z, NONE, count, weight, start, grad_X, packed)
+                grad_X_block(z, 0, count, weight, start, grad_X, packed)
         if not await_turn(team, np.int64(ticket.ctypes.data), group):
             return
         if with_grad:
@@ -187,8 +185,8 @@ def _grad_weight_pieces(first, last, z, X, start, grad_weight, grad_bias):
     for piece in range(first, last):
         c = piece * band
         n_classes = min(band, z.shape[1] - c)
-        grad_weight_block(z, X, start, z.shape[0], c, n_classes, YES, grad_weight, NONE, packed)
-        grad_bias_block(z, c, n_classes, YES, grad_bias)
+        grad_weight_block(z, X, start, z.shape[0], c, n_classes, True, grad_weight, 0, packed)
+        grad_bias_block(z, c, n_classes, True, grad_bias)
 
 
 @routine
@@ -221,8 +219,8 @@ def _dense_logits(team, X, weight, bias, out):
 @inlined
 def _csr_logits(team, X, weight, bias, out):
     transposed = on_huge_pages(np.empty(weight.size, weight.dtype))
-    share(team, weight.shape[1], weight.shape[0], transpose_weight, (weight, transposed, NONE))
-    share(team, out.shape[0], out.shape[1], csr_logits, (X, NONE, transposed, NONE, bias, out))
+    share(team, weight.shape[1], weight.shape[0], transpose_weight, (weight, transposed, 0))
+    share(team, out.shape[0], out.shape[1], csr_logits, (X, 0, transposed, 0, bias, out))
 
 
 @routine
@@ -255,7 +253,7 @@ def _csr(team, X, products, work, weight, sums):
                 some = matrix(z, r * n_classes, min(CSR_ROWS, count - r), n_classes)
                 share_each(team, len(cuts) - 1, csr_grad_weight, (X, start + r, some, cuts, by_feature))
                 carry_full(full, by_feature, carried)
-                grad_bias_block(some, NONE, n_classes, YES, grad_bias)
+                grad_bias_block(some, 0, n_classes, True, grad_bias)
         if grad_X.size:
             share_each(team, -(-count // ROWS), _grad_X_pieces, (z, weight, start, grad_X))
     if with_grad:
