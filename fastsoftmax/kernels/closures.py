@@ -2,8 +2,9 @@
 
 Numba compiles a caller anew for each function that it is handed, and cannot keep the result on disk. A closure is two
 numbers instead, the addresses of machine code and of the bound arguments; a caller is compiled once for all closures
-that take arguments of the same types. It is made in the stack frame of a kernel that is still running when it is
-called, and `keep` holds the bound arrays until then.
+that take arguments of the same types. It is made in the stack frame of a function that is still running when it is
+called (LLVM takes what an inlined function leaves on the stack for dead, so that none may return one), and `keep` holds
+the bound arrays until then.
 """
 
 from llvmlite import ir

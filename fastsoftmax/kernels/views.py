@@ -1,7 +1,7 @@
 """Parts of C-contiguous arrays as arrays of their own, without counting references; and large scratch arrays.
 
-A slice in compiled code counts its references atomically, some ten times. These views borrow the memory: the array that
-they are taken from must outlive them, as a kernel's argument does, or a scratch array that is used after them.
+A slice counts references to the array that it is taken from, if the function does (jit/__init__.py). These views borrow
+the memory: the array must outlive them, as a kernel's argument does, or a scratch array that is used after them.
 """
 
 import sys
@@ -28,12 +28,12 @@ def matrix(array, start, n_rows, n_columns):
     return array.reshape(-1)[start : start + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
-@inlined_overload(part)
+@inlined_overload(part, counts_references=True)
 def _part_jitted(array, start, count):
     return lambda array, start, count: _borrowed(array, start, (np.intp(count),))
 
 
-@inlined_overload(matrix)
+@inlined_overload(matrix, counts_references=True)
 def _matrix_jitted(array, start, n_rows, n_columns):
     return lambda array, start, n_rows, n_columns: _borrowed(array, start, (np.intp(n_rows), np.intp(n_columns)))
 
@@ -60,38 +60,12 @@ def _borrowed(typingctx, array, start, shape):
     return view(array, types.intp, types.UniTuple(types.intp, len(shape))), codegen
 
 
-def borrowed(value):
-    """The same arrays and numbers, a tuple of them, tuples in it: references to these arrays are not counted."""
-    return value
-
-
-@inlined_overload(borrowed)
-def _borrowed_jitted(value):
-    return lambda value: _uncounted(value)
-
-
-@intrinsic
-def _uncounted(typingctx, value):
-    def without_owner(context, builder, kind, given):
-        if isinstance(kind, types.BaseTuple):
-            parts = cgutils.unpack_tuple(builder, given, len(kind))
-            pairs = zip(kind.types, parts, strict=True)
-            return context.make_tuple(builder, kind, [without_owner(context, builder, *pair) for pair in pairs])
-        if not isinstance(kind, types.Array):
-            return given
-        array = context.make_array(kind)(context, builder, given)
-        array.meminfo, array.parent = (ir.Constant(place.type, None) for place in (array.meminfo, array.parent))
-        return array._getvalue()
-
-    return value(value), lambda context, builder, signature, args: without_owner(context, builder, value, args[0])
-
-
 def on_huge_pages(array):
     """The array, whose memory the system may lay on huge pages: 10 MiB are there after 0.3 ms instead of 3."""
     return array
 
 
-@inlined_overload(on_huge_pages)
+@inlined_overload(on_huge_pages, counts_references=True)
 def _on_huge_pages_jitted(array):
     if sys.platform != "linux":
         return lambda array: array

@@ -18,7 +18,7 @@ from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, store_mas
 from fastsoftmax.kernels.threads import share_each
 
 
-@kernel
+@kernel(counts_references=True)
 def remember_pair(memory, place, n_pairs, step, grad, products, by_grad, team):
     # Row `place` of the memory is the direction that was gone by `step`, row m + place the gradient there, and grad the
     # one before: they become the pair (s, y) and the new gradient. Pairs 0 .. n_pairs are filled, this one among them;
@@ -64,7 +64,7 @@ def _make_pair(j, some, rows, s, y, by, g):
     store_masked(new, g, j, some)
 
 
-@kernel
+@kernel(counts_references=True)
 def lbfgs_direction(memory, newest, n_pairs, grad, products, by_grad, place, team):
     # -H g into row `place` of the memory, which may be that of the oldest pair; H is what n_pairs pairs, the newest at
     # `newest`, tell of the Hessian's inverse. -> its product with g
@@ -76,7 +76,7 @@ def lbfgs_direction(memory, newest, n_pairs, grad, products, by_grad, place, tea
     return total_of(sums)
 
 
-@inlined
+@inlined(counts_references=True)
 def _two_loops(newest, n_pairs, products, by_grad, coefficients):
     # the coefficients of the memory's rows in -H g, and that of g
     m, by_gradient = coefficients.size // 2, -1.0

@@ -20,7 +20,7 @@ def n_blocks(x):
     return -(-x.size // BLOCK)
 
 
-@kernel
+@kernel(counts_references=True)
 def vector_product(x, y, team):
     # -> sum_j x_j y_j
     sums = np.empty(n_blocks(x))
@@ -66,7 +66,7 @@ def _multiple(j, some, x, by, y, out):
     store_masked(fma(by, load_masked(y, j, some, 0), load_masked(x, j, some, 0)), out, j, some)
 
 
-@kernel
+@kernel(counts_references=True)
 def conjugate_step(step, direction, product, solution, residual, team):
     # of conjugate gradients (Nocedal & Wright, algorithm 5.2): solution += step direction, residual -= step product;
     # -> the square of the residual

@@ -12,6 +12,10 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 - what is `inlined` exists in its callers alone, with which it is optimised once (a call in the middle of a row costs
   much of its time: 17 classes, 14 ns against 11); what is `linked` too, but LLVM decides whether to inline it;
 - an `inlined_overload` is the code of a function whose body depends on the types of its arguments.
+
+Arrays are borrowed: nothing counts references to them, which took half the time of a call of ten numbers, and made
+threads wait for each other. What makes an array, or holds one that was made for it, or returns one, is decorated with
+`counts_references=True`; what is not may only hold views (views.py): of another array it would never let go.
 """
 
 import os
@@ -22,7 +26,7 @@ from numba.extending import overload
 
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
 from fastsoftmax.kernels.jit.machine_code import MachineCode
-from fastsoftmax.kernels.jit.numba_internals import config, global_compiler_lock
+from fastsoftmax.kernels.jit.numba_internals import COUNTS_REFERENCES, config, global_compiler_lock
 
 # Of a process that is forked while another thread compiles, the child would wait for ever for the lock of a thread that
 # it does not have, and LLVM would be in the middle of something: the fork waits until it is compiled.
@@ -39,43 +43,46 @@ _LINKED = {"forceinline": False, "pipeline_class": InlinedCompiler, **_NO_WRAPPE
 _INLINED = {**_LINKED, "forceinline": True}
 
 
-def kernel(function):
+def kernel(function=None, *, counts_references=False):
     """Compile by itself, callable from Python; the order of additions stays as written."""
-    return _compiled_alone(function, no_cfunc_wrapper=True)
+    return _decorated(function, _compiled_alone, counts_references, no_cfunc_wrapper=True)
 
 
-def routine(function):
+def routine(function=None, *, counts_references=False):
     """Compile by itself, for other kernels."""
-    return _compiled_alone(function, **_NO_WRAPPERS)
+    return _decorated(function, _compiled_alone, counts_references, **_NO_WRAPPERS)
 
 
-def inlined(function):
+def inlined(function=None, *, counts_references=False):
     """Compile into each caller."""
-    return _compiled_into_callers(function, _INLINED)
+    return _decorated(function, _compiled_into_callers, counts_references, **_INLINED)
 
 
 def linked(function):
     """Compile into each caller, and leave it to LLVM whether to inline it: what is large or seldom needed."""
-    return _compiled_into_callers(function, _LINKED)
+    return _decorated(function, _compiled_into_callers, False, **_LINKED)
 
 
-def inlined_overload(function):
+def inlined_overload(function, *, counts_references=False):
     """Register what is decorated as the code of the function for given types; it becomes a part of its callers."""
-    return overload(function, jit_options={**_OPTIONS, **_INLINED})
+    return overload(function, jit_options={**_OPTIONS, **_INLINED, COUNTS_REFERENCES: counts_references})
+
+
+def _decorated(function, compiled, counts_references, **options):
+    options = {**_OPTIONS, **options, COUNTS_REFERENCES: counts_references}
+    if function is None:
+        return lambda function: function if config.DISABLE_JIT else compiled(function, options)
+    return function if config.DISABLE_JIT else compiled(function, options)
 
 
 def _compiled_into_callers(function, options):
-    if config.DISABLE_JIT:
-        return function
     # True and False stay types: without them products with the Jacobian take up to 1.4 times as long
-    return _for_kinds(numba.njit(**_OPTIONS, **options)(function), types.IntegerLiteral)
+    return _for_kinds(numba.njit(**options)(function), types.IntegerLiteral)
 
 
-def _compiled_alone(function, **options):
-    if config.DISABLE_JIT:
-        return function
+def _compiled_alone(function, options):
     # forceinline is said, because it would be handed down from an inlined function that calls this one
-    dispatcher = numba.njit(forceinline=False, pipeline_class=KernelCompiler, **_OPTIONS, **options)(function)
+    dispatcher = numba.njit(forceinline=False, pipeline_class=KernelCompiler, **options)(function)
     if MachineCode.keeps(function):
         dispatcher._cache = MachineCode(dispatcher)
     return _for_kinds(dispatcher, types.Literal)

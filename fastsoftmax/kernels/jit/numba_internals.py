@@ -29,6 +29,8 @@ from numba.np import arrayobj as arrayobj
 from numba.np.numpy_support import as_dtype as as_dtype
 from numba.np.numpy_support import from_dtype as from_dtype
 
+COUNTS_REFERENCES = "_nrt"  # an option of njit
+
 USED = (
     "arrayobj.populate_array",
     "bytecode.FunctionIdentity.from_function",

@@ -51,7 +51,7 @@ from fastsoftmax.kernels.layer.network_blocks import (
 from fastsoftmax.kernels.rows.targets import targets_of_rows, weight_taking_part, weights_of
 from fastsoftmax.kernels.rows.vecmath import sum_row
 from fastsoftmax.kernels.threads import share_near, team_size
-from fastsoftmax.kernels.views import borrowed, matrix, part
+from fastsoftmax.kernels.views import matrix, part
 
 ROOM_BYTES = 4 * 2**20  # for what the rows of a batch leave on their way; a larger batch goes through in turns
 PIECES = 4  # of a batch's rows, for each thread
@@ -84,18 +84,18 @@ def network_squared_error_epoch(
     return _epoch_by(squared_error_of_block, team, X, given, smoothing, network, (order, batch_size), steps)
 
 
-@inlined
+@inlined(counts_references=True)
 def _epoch_by(of_block, team, X, given, smoothing, network, batches, steps):
     # an epoch with the loss that of_block has of a block of logits
     batch = _new_batch(batches[1], given[0], given[1], given[2])
     targets = (*batch[:3], given[3], smoothing, *batch[3:])
     loss = bind(of_block, targets, (0, matrix(steps[1], 0, 0, 0)))
-    result = _epoch(team, *borrowed((X, given, loss, batch, network, batches, steps)))
+    result = _epoch(team, X, given, loss, batch, network, batches, steps)
     keep(targets)
     return result
 
 
-@inlined
+@inlined(counts_references=True)
 def _new_batch(size, labels, distribution, sample_weight):
     # labels, distribution, weights of the rows of a batch, filled anew for each; the scale of its gradient, its losses
     some = np.empty(size if labels.size else 0, np.int64)
@@ -103,23 +103,34 @@ def _new_batch(size, labels, distribution, sample_weight):
     return some, soft, np.empty(size if sample_weight.size else 0), np.empty(1), np.empty(size)
 
 
-@routine
+@routine(counts_references=True)
 def _epoch(team, X, given, loss, batch, network, batches, steps):
+    # room for the way of an epoch's batches, and their way
     (params, sizes, _), (order, batch_size) = network, batches
-    scale, losses, strength, moment, rule = batch[3], batch[4], steps[0][0], steps[2], steps[4]
-    rows, n_pieces = network_block_rows(params, sizes), _count_pieces(sizes)
+    strength, moment, rule = steps[0][0], steps[2], steps[4]
+    rows = network_block_rows(params, sizes)
     at_once = rows
     if team != 0:  # alone, one block after another, which stays in L2 (784 -> 256 -> 128 -> 10, AVX2: 56.5 ms, not 60)
         row_bytes = (sizes[0] + 2 * units_before(sizes, sizes.size)) * params.itemsize
         at_once = rows * max(1, ROOM_BYTES // (rows * row_bytes))
     space, room = new_room(is_dense(X), params, sizes, min(batch_size, at_once))
-    own = space, new_packed(params, rows), np.empty(units_before(sizes, sizes.size)), np.empty(TURN_SIZE, np.int64)
-    _, packed, sums, turn = borrowed(own)
-    loss_sum, weight_sum, n_batches, n_steps = 0.0, 0.0, -(-order.size // batch_size), 0
+    own = new_packed(params, rows), np.empty(units_before(sizes, sizes.size)), np.empty(TURN_SIZE, np.int64)
+    n_batches = -(-order.size // batch_size)
     lazy = is_lazy(X, sizes[0], sizes[1], order.size, n_batches, rule)
-    own_features = begin_features(X, team, lazy, sizes, params, moment, strength, rule, n_batches)
-    features = borrowed(own_features)
-    phases = _bind_phases(team, turn, rows, X, order, loss, network, room, packed, steps, sums)
+    features = begin_features(X, team, lazy, sizes, params, moment, strength, rule, n_batches)
+    sums = _batches(team, X, given, loss, batch, network, batches, steps, (rows, at_once, room, *own), lazy, features)
+    keep((space, own, features))
+    return sums
+
+
+@inlined
+def _batches(team, X, given, loss, batch, network, batches, steps, space, lazy, features):
+    (params, sizes, _), (order, batch_size), (rows, at_once, room, packed, sums, turn) = network, batches, space
+    scale, losses, strength, moment, rule = batch[3], batch[4], steps[0][0], steps[2], steps[4]
+    loss_sum, weight_sum, n_pieces, n_steps = 0.0, 0.0, _count_pieces(sizes), 0
+    # closures, bound once an epoch: what they take would be copied for each batch
+    ahead = bind(_row_pieces, (team, turn, X, order, loss, network, room, packed), (0, 0))
+    back = bind(_unit_pieces, (team, turn, rows, X, order, network, room, packed, steps, sums), (0, 0))
     for first in range(0, order.size, batch_size):
         count = min(batch_size, order.size - first)
         weight = _take_targets(given, order, first, count, batch)
@@ -130,13 +141,14 @@ def _epoch(team, X, given, loss, batch, network, batches, steps):
                 where = (order, first, count, n_steps)
                 squares = lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features)
             else:
-                squares = _batch(team, first, count, at_once, rows, turn, phases, n_pieces, sizes, strength, sums)
+                squares = _batch(
+                    team, first, count, at_once, rows, turn, (ahead, back), n_pieces, sizes, strength, sums
+                )
             loss_sum += sum_row(part(losses, 0, count)) + weight * (0.5 * strength * squares)
             weight_sum += weight
             n_steps += 1
     if lazy:
         end_features(X, team, n_steps, sizes, params, moment, features)
-    keep((own, own_features))
     return loss_sum, weight_sum
 
 
@@ -155,13 +167,6 @@ def _take_targets(given, order, first, count, batch):
             by_row[i] = sample_weight[order[first + i]]
     here, soft_here = targets_of_rows(some, soft, 0, count)
     return weight_taking_part(here, soft_here, weights_of(by_row, 0, count), class_weight)[1]
-
-
-@inlined
-def _bind_phases(team, turn, rows, X, order, loss, network, room, packed, steps, sums):
-    # closures, bound once an epoch: what they take would be copied for each batch
-    ahead = bind(_row_pieces, (team, turn, X, order, loss, network, room, packed), (0, 0))
-    return ahead, bind(_unit_pieces, (team, turn, rows, X, order, network, room, packed, steps, sums), (0, 0))
 
 
 @inlined
@@ -197,7 +202,7 @@ def _count_pieces(sizes):
     return n_pieces
 
 
-@inlined
+@inlined(counts_references=True)
 def _row_pieces(first_piece, last_piece, team, turn, X, order, loss, network, room, packed):
     # rows of the turn to dL/dz of each layer
     first, start, count, rows = turn[FIRST], turn[START], turn[COUNT], turn[ROWS]
@@ -209,7 +214,7 @@ def _row_pieces(first_piece, last_piece, team, turn, X, order, loss, network, ro
         hidden_cotangents(n, network, room, at, own)
 
 
-@inlined
+@inlined(counts_references=True)
 def _unit_pieces(first_piece, last_piece, team, turn, rows, X, order, network, room, packed, steps, sums):
     # the gradient of the turn's rows, added to grad or put there, and a step if they are the last of the batch
     first, start, count, (params, sizes, _), grad = turn[FIRST], turn[START], turn[COUNT], network, steps[1]

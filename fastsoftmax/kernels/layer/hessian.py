@@ -38,7 +38,7 @@ from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 GROUPS = 64  # of rows at the most: each is summed apart, and a sum is as large as the Hessian
 
 
-@kernel
+@kernel(counts_references=True)
 def linear_cross_entropy_hessian_rows(
     X, mean, scale, bias_scale, weight, labels, distribution, sample_weight, smoothing, factor, losses, grad, hessian,
     team,
@@ -69,7 +69,7 @@ def linear_cross_entropy_hessian_rows(
     _mirror(hessian, n_features)
 
 
-@routine
+@routine(counts_references=True)
 def _groups(first, last, team, ticket, workspace, size, group_rows, X, features, weight, targets, grad, hessian):
     n_rows, n_features, n_classes = targets[-1].size, weight.shape[1], weight.shape[0]
     rows, logits = np.empty(2 * ROWS * n_features), np.empty((2 * ROWS + 1) * n_classes)

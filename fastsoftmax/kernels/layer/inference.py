@@ -60,7 +60,7 @@ def _log_softmax(first, z, second, temperature, out):
         log_softmax_rows(logits, temperature, here, 0)
 
 
-@inlined
+@inlined(counts_references=True)
 def _rows_of(out, first, z):
     # the rows of out that belong to z; (0, z) stands there already where z has one column less
     here = matrix(out, first * out.shape[1], z.shape[0], out.shape[1])

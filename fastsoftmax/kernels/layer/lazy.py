@@ -62,7 +62,7 @@ def begin_features(X, team, lazy, sizes, params, moment, strength, rule, n_batch
     return _begin(team, lazy, sizes, params, moment, strength, rule, n_batches) if isinstance(X, tuple) else ()
 
 
-@inlined_overload(begin_features)
+@inlined_overload(begin_features, counts_references=True)
 def _begin_features_jitted(X, team, lazy, sizes, params, moment, strength, rule, n_batches):
     if not isinstance(X, types.BaseTuple):
         return lambda X, team, lazy, sizes, params, moment, strength, rule, n_batches: ()
@@ -73,7 +73,7 @@ def _begin_features_jitted(X, team, lazy, sizes, params, moment, strength, rule,
     return csr
 
 
-@routine
+@routine(counts_references=True)
 def _begin(team, lazy, sizes, params, moment, strength, rule, n_batches):
     n_in, n_out, n_steps = (sizes[0], sizes[1], n_batches) if lazy else (0, 0, 0)
     weights = on_huge_pages(np.empty(n_in * n_out, params.dtype))
@@ -92,7 +92,7 @@ def _begin(team, lazy, sizes, params, moment, strength, rule, n_batches):
     return weights, velocity, np.zeros(n_in, np.int64), slots, np.empty(n_in, np.int64), powers, sums
 
 
-@routine
+@routine(counts_references=True)
 def _powers(strength, rule, n_steps):
     m, down, powers = rule[DECAY], -rule[RATE] * strength, np.zeros((n_steps + 1, 4))
     p, q, r, s = m, down, m, down  # of A, less 1 in its last entry

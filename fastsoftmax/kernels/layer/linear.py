@@ -115,7 +115,7 @@ def _cotangent(first, z, second, cotangent):
     copy_to(z, cotangent, first * z.shape[1])
 
 
-@inlined
+@inlined(counts_references=True)
 def _probs(first, logits, probs, count):
     if probs.size:
         return matrix(probs, first * probs.shape[1], count, probs.shape[1])

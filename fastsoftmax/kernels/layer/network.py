@@ -30,7 +30,7 @@ from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 
 
-@kernel
+@kernel(counts_references=True)
 def network_cross_entropy_rows(
     X, labels, distribution, sample_weight, class_weight, smoothing, scale, params, sizes, activation, order, losses,
     grad, team,
@@ -43,7 +43,7 @@ def network_cross_entropy_rows(
     keep(targets)
 
 
-@kernel
+@kernel(counts_references=True)
 def network_squared_error_rows(
     X, labels, distribution, sample_weight, class_weight, smoothing, scale, params, sizes, activation, order, losses,
     grad, team,
@@ -72,14 +72,14 @@ def squared_error_of_block(first, z, labels, distribution, sample_weight, class_
 # Reduction groups of rows, dealt out to threads; a group's gradient is added when it is its turn
 
 
-@inlined
+@inlined(counts_references=True)
 def _rows(team, X, order, loss, params, sizes, activation, grad):
     ticket, sums = np.zeros(1, np.int64), on_huge_pages(np.empty(grad.size * team_size(team), grad.dtype))
     arguments = (team, ticket, sums, X, order, loss, params, sizes, activation, grad)
     share_each(team, -(-order.size // GROUP), _groups, arguments)
 
 
-@routine
+@routine(counts_references=True)
 def _groups(first, last, team, ticket, sums, X, order, loss, params, sizes, activation, grad):
     network, rows = (params, sizes, activation), network_block_rows(params, sizes)
     space, room = new_room(is_dense(X), params, sizes, rows)

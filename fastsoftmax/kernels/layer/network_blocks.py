@@ -39,7 +39,7 @@ def network_block_rows(params, sizes):
     return rows_that_fit(max(1, (sizes[0] + units_before(sizes, sizes.size)) * params.itemsize))
 
 
-@routine
+@routine(counts_references=True)
 def new_room(gathers, params, sizes, capacity):
     # gathers: 1 for a dense X, else 0. -> the array that owns the memory, and the room, whose two parts begin at
     # multiples of 64 bytes: a network of 64 hidden units else takes up to a tenth longer
@@ -50,7 +50,7 @@ def new_room(gathers, params, sizes, capacity):
     return space, (capacity, part(space, start, n_gathered), part(space, start + n_gathered, n_values))
 
 
-@inlined
+@inlined(counts_references=True)
 def new_packed(params, rows):
     # for the factors of a tile of a block's rows
     return np.empty(max(CHUNK, rows) * PACKED, params.dtype)
@@ -65,14 +65,14 @@ def units_before(sizes, k):
     return units
 
 
-@inlined
+@inlined(counts_references=True)
 def forward(X, order, first, count, network, room, at):
     # the logits of rows order[first : first + count], (count, n_classes), where they lie in the room
     first_layer(X, order, first, count, network, room, at)
     return later_layers(count, network, room, at)
 
 
-@routine
+@routine(counts_references=True)
 def later_layers(count, network, room, at):
     (params, sizes, activation), (capacity, _, values) = network, room
     n_layers, place, a = sizes.size - 1, sizes[1] * (sizes[0] + 1), 0
@@ -111,14 +111,14 @@ def hidden_cotangents(count, network, room, at, packed):
         times_slope(below, inputs, activation)
 
 
-@inlined
+@inlined(counts_references=True)
 def _inputs(sizes, k, room, at, count):
     # the activations that layer k, not the first, is given
     capacity, _, values = room
     return matrix(values, capacity * units_before(sizes, k) + at * sizes[k], count, sizes[k])
 
 
-@inlined
+@inlined(counts_references=True)
 def cotangent_of_layer(sizes, k, room, at, count):
     # dL/dz of layer k
     capacity, _, values = room

@@ -82,7 +82,7 @@ def _dense(team, X, products, work, weight, sums):
         _together(team, X, products, work, weight, sums)
 
 
-@routine
+@routine(counts_references=True)
 def _by_groups(team, X, products, work, weight, sums):
     grad_weight, grad_bias, _ = sums
     rows, with_grad, group_rows = block_rows(X), grad_weight.size > 0 or grad_bias.size > 0, GROUP
@@ -101,7 +101,7 @@ def _padded(like, size):
     return size + -size % lanes(like)
 
 
-@routine
+@routine(counts_references=True)
 def _groups(first, last, team, ticket, workspace, size, rows, group_rows, X, products, work, weight, sums):
     grad_weight, grad_bias, grad_X = sums
     n_rows, n_features, n_classes, threads = X.shape[0], X.shape[1], weight.shape[0], team_size(team)
@@ -140,7 +140,7 @@ def _groups(first, last, team, ticket, workspace, size, rows, group_rows, X, pro
         pass_turn(team, np.int64(ticket.ctypes.data), group + 1)
 
 
-@routine
+@routine(counts_references=True)
 def _together(team, X, products, work, weight, sums):
     grad_weight, grad_bias, grad_X = sums
     n_rows, n_classes = X.shape[0], weight.shape[0]
@@ -179,7 +179,7 @@ def _work_rows(first, last, work, start, z, second):
     call(work, (start + first, matrix(z, first * n_classes, count, n_classes), logits))
 
 
-@routine
+@routine(counts_references=True)
 def _grad_weight_pieces(first, last, z, X, start, grad_weight, grad_bias):
     band, packed = outer_band(), np.empty(z.shape[0] * PACKED, X.dtype)
     for piece in range(first, last):
@@ -189,7 +189,7 @@ def _grad_weight_pieces(first, last, z, X, start, grad_weight, grad_bias):
         grad_bias_block(z, c, n_classes, True, grad_bias)
 
 
-@routine
+@routine(counts_references=True)
 def _grad_X_pieces(first, last, z, weight, start, grad_X):
     packed = np.empty(CHUNK * PACKED, z.dtype)
     for piece in range(first, last):
@@ -216,14 +216,14 @@ def _dense_logits(team, X, weight, bias, out):
     share_each(team, n_pieces, logits_pieces, (X, weight, bias, rows, out))
 
 
-@inlined
+@inlined(counts_references=True)
 def _csr_logits(team, X, weight, bias, out):
     transposed = on_huge_pages(np.empty(weight.size, weight.dtype))
     share(team, weight.shape[1], weight.shape[0], transpose_weight, (weight, transposed, 0))
     share(team, out.shape[0], out.shape[1], csr_logits, (X, 0, transposed, 0, bias, out))
 
 
-@routine
+@routine(counts_references=True)
 def _csr(team, X, products, work, weight, sums):
     grad_weight, grad_bias, grad_X = sums
     n_rows, n_classes, n_features = X[2].shape[0] - 1, weight.shape[0], weight.shape[1]

@@ -91,7 +91,7 @@ def csr_logits(first, last, X, start, transposed, place, bias, z):
             store_masked(b + load_masked(pointer(bias), c + width, high, 0), out, n * n_classes + c + width, high)
 
 
-@routine
+@routine(counts_references=True)
 def sample_features(X, n_features):
     # -> how often each feature is met in one number of X in SAMPLED
     indices, counts = X[1], np.zeros(n_features, np.int32)
@@ -111,7 +111,7 @@ def cut_features(counts, cuts):
     cuts[n_ranges] = counts.shape[0]
 
 
-@routine
+@routine(counts_references=True)
 def full_features(counts, n_rows):
     # the features that have a number in more rows than n_rows
     return np.flatnonzero(counts >= max(1, n_rows // SAMPLED))

@@ -40,7 +40,7 @@ def softmax_columns(logits, temperature, out, team):
     share(team, n_strips, length, _softmax_span, (logits, temperature, out))
 
 
-@routine
+@routine(counts_references=True)
 def _softmax_span(first, last, logits, temperature, out):
     width, length, ragged = lanes(logits), logits.shape[1], logits.shape[2] % lanes(logits) != 0
     scratch = np.empty(length * width if ragged else 0, logits.dtype)

@@ -59,7 +59,7 @@ def log_softmax_vjp(log_probs, cotangent, out, team):
     return True
 
 
-@kernel
+@kernel(counts_references=True)
 def cross_entropy_value_and_grad(logits, labels, out, team):
     # the mean over all rows
     if not _labels_fit(logits, labels, out):
@@ -69,7 +69,7 @@ def cross_entropy_value_and_grad(logits, labels, out, team):
     return sum_row(losses) * scale
 
 
-@kernel
+@kernel(counts_references=True)
 def squared_error_value_and_grad(logits, labels, out, team):
     # the mean over all rows
     if not _labels_fit(logits, labels, out):

@@ -8,7 +8,7 @@ from fastsoftmax.kernels.simd import load_masked, pointer, sum_of
 from fastsoftmax.kernels.threads import share
 
 
-@kernel
+@kernel(counts_references=True)
 def all_finite(X, team):
     # X (N, D): x - x is 0, but NaN where x is NaN or infinite
     spoiled = np.zeros(1, np.int64)

@@ -103,7 +103,7 @@ def softmax_grad_hess_rows(raw, labels, distribution, sample_weight, grad, hess,
     share(team, raw.shape[0], raw.shape[1], _softmax_grad_hess_span, arguments)
 
 
-@routine
+@routine(counts_references=True)
 def _softmax_grad_hess_span(first, last, raw, labels, distribution, sample_weight, grad, hess):
     n_columns, z, scratch, has_labels = raw.shape[1], pointer(raw), np.empty(raw.shape[1], raw.dtype), labels.size > 0
     for n in range(first, last):

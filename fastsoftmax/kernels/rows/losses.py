@@ -125,7 +125,7 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
             put_tile(tile, n_columns, n, count, free, pointer(grad))
 
 
-@routine
+@routine(counts_references=True)
 def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, streaming):
     labels, distribution, sample_weight, class_weight, smoothing = targets
     n_columns, has_labels, with_grad = logits.shape[1], labels.size > 0, grad.size > 0
@@ -204,7 +204,7 @@ def squared_error_rows(logits, labels, distribution, sample_weight, class_weight
     share(team, logits.shape[0], logits.shape[1], _squared_error_span, arguments)
 
 
-@routine
+@routine(counts_references=True)
 def _squared_error_span(first, last, logits, targets, scale, losses, grad, streaming):
     labels, distribution, sample_weight, class_weight, smoothing = targets
     n_columns, has_labels, with_grad = logits.shape[1], labels.size > 0, grad.size > 0

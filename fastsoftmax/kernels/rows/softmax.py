@@ -64,7 +64,7 @@ def _softmax_tiles(first, last, logits, temperature, out):
         put_tile(tile, n_columns, n, count, free, pointer(out))
 
 
-@routine
+@routine(counts_references=True)
 def _softmax_long(first, last, logits, temperature, out, streaming):
     n_columns = logits.shape[1]
     scratch = np.empty(n_columns if streaming else 0, logits.dtype)
@@ -114,7 +114,7 @@ def _log_softmax_tiles(first, last, logits, temperature, out):
         put_tile(tile, n_columns, n, count, free, pointer(out))
 
 
-@routine
+@routine(counts_references=True)
 def _log_softmax_long(first, last, logits, temperature, out, streaming):
     n_columns = logits.shape[1]
     z = pointer(logits)
@@ -165,7 +165,7 @@ def _logsumexp_tiles(first, last, logits, out):
         _add_tops(logits, n, count, tops, logs, out)
 
 
-@routine
+@routine(counts_references=True)
 def _logsumexp_long(first, last, logits, out):
     n_columns = logits.shape[1]
     z = pointer(logits)

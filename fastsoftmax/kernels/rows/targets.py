@@ -85,7 +85,7 @@ def targets_of_rows(labels, distribution, first, count):
     return part(labels, first if labels.size else 0, count if labels.size else 0), some
 
 
-@inlined
+@inlined(counts_references=True)
 def weights_of(sample_weight, first, count):
     return part(sample_weight, first, count) if sample_weight.size else part(sample_weight, 0, 0)
 
