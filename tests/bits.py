@@ -153,6 +153,8 @@ def _fits(dtype: str) -> dict[str, Any]:
         for kind, rows in (("", X), (" CSR", sparse)):
             l1 = {"l1_ratio": 0.5} if solver == "coordinate-descent" else {}
             found[solver + kind] = _weights(rows, y, weights, solver=solver, **l1)
+    for kind, rows in (("", X), (" CSR", sparse)):
+        found[f"lbfgs L1{kind}"] = _weights(rows, y, weights, solver="lbfgs", l1_ratio=1.0)
     for solver in ("lbfgs", "sgd", "adam"):
         found[f"{solver} network"] = _weights(X, y, weights, solver=solver, hidden_layer_sizes=(30,))
     found["lbfgs squared_error"] = _weights(X, y, weights, solver="lbfgs", loss="squared_error")

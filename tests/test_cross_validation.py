@@ -208,7 +208,7 @@ def test_what_has_not_converged_is_told(capfd):
         ({"alphas": [0.0, 1.0], "l1_ratios": [0.5]}, "alphas must be above 0"),
         ({"l1_ratios": []}, "l1_ratios must not be empty"),
         ({"l1_ratios": [1.5]}, "l1_ratio"),
-        ({"l1_ratios": [0.0, 0.5], "solver": "lbfgs"}, "coordinate-descent"),
+        ({"l1_ratios": [0.0, 0.5], "solver": "newton-cg"}, "coordinate-descent"),
         ({"solver": "sgd"}, "solver must be one of"),
         ({"refit": "yes"}, "refit"),
         ({"scoring": "beauty"}, "scoring"),

@@ -99,7 +99,8 @@ def test_memmaps(tmp_path, storage, order):
     mapped.flush()
     read_only = np.memmap(tmp_path / "X", storage, "r", shape=X.shape, order=order)
     wide = X.astype(np.float32 if storage in (np.float16, np.float32) else np.float64)
-    for params in ({}, {"l1_ratio": 1.0, "alpha": 50.0}, {"solver": "sgd"}, {"backward": "vjp"}):
+    l1 = {"l1_ratio": 1.0, "alpha": 50.0}
+    for params in ({}, l1, {**l1, "solver": "lbfgs"}, {"solver": "sgd"}, {"backward": "vjp"}):
         fits = [quiet(fs.SoftmaxClassifier(max_iter=4, random_state=0, **params), Z, y) for Z in (read_only, X, wide)]
         assert all(same_bits(fit.coef_, fits[0].coef_) for fit in fits)
         assert fits[0].coef_.dtype == wide.dtype
@@ -267,7 +268,7 @@ def test_files_that_do_not_fit(tmp_path):
             fs.data.from_files(*arguments)
     source = fs.data.from_files(a, y)
     for model, message in (
-        (fs.SoftmaxClassifier(l1_ratio=0.5), "l1_ratio=0.5 needs X by columns"),
+        (fs.SoftmaxClassifier(solver="coordinate-descent"), "coordinate-descent' needs X by columns: choose 'lbfgs'"),
         (fs.SoftmaxClassifier(solver="sgd", early_stopping=True), "early_stopping=True"),
         (fs.SoftmaxClassifier(backward="vjp"), "backward='vjp'"),
     ):

@@ -291,13 +291,14 @@ def test_max_iter_warns():
     assert len(model.loss_curve_) == 2
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sgd", "adam"])
+@pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky", "sgd", "adam"])
 def test_other_solvers_refuse_l1(solver):
     X, y = data_of("iris")
     with pytest.raises(ValueError, match=r"l1_ratio=0\.5 needs solver='coordinate-descent'"):
         fitted(X, y, solver=solver, l1_ratio=0.5)
 
 
+@pytest.mark.parametrize("solver", ["coordinate-descent", "lbfgs", "auto"])
 @pytest.mark.parametrize(
     ("params", "need"),
     [
@@ -310,10 +311,10 @@ def test_other_solvers_refuse_l1(solver):
     ],
     ids=str,
 )
-def test_what_cannot_be_done_is_told(params, need):
+def test_what_cannot_be_done_is_told(params, need, solver):
     X, y = data_of("iris")
     with pytest.raises(ValueError, match=need):
-        fitted(X, y, **params)
+        fitted(X, y, solver=solver, **params)
 
 
 def test_saved_and_loaded(tmp_path):

@@ -255,7 +255,7 @@ def test_export_without_onnx(capsys, model, monkeypatch):
         ("train iris --model x --label a", 2, "--label goes with a .csv or .parquet file"),
         ("train iris --model x --test-size 1", 2, "argument --test-size: '1' must be below 1"),
         ("train iris --model x --early-stopping", 2, "--early-stopping goes with --solver sgd or adam"),
-        ("train iris --model x --solver lbfgs --l1-ratio 0.5", 2, "l1_ratio=0.5 needs solver='coordinate-descent'"),
+        ("train iris --model x --solver sgd --l1-ratio 0.5", 2, "l1_ratio=0.5 needs solver='coordinate-descent'"),
         ("train iris --model x --hidden 4 --solver newton-cg", 2, "solver='newton-cg' needs hidden_layer_sizes=()"),
         ("train iris --model x --solver sgd --learning-rate 1e300", 1, "the loss was not finite"),
         ("train none.csv --model x", 3, "fastsoftmax: none.csv: No such file"),

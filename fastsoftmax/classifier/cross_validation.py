@@ -223,8 +223,8 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         order = np.argsort(-alphas, kind="stable")
         given = {**SoftmaxClassifier().get_params(), **self._shared()}
         options = [read_options({**given, "alpha": alphas.max(), "l1_ratio": ratio}) for ratio in l1_ratios]
-        if alphas.min() == 0 and "coordinate-descent" in {option.solver for option in options}:
-            raise ValueError("alphas must be above 0 for coordinate-descent")
+        if alphas.min() == 0 and (l1_ratios.max() > 0 or self.solver == "coordinate-descent"):
+            raise ValueError("alphas must be above 0 for L1 and for coordinate-descent")
         return alphas, l1_ratios, [[replace(option, alpha=alphas[k]) for k in order] for option in options]
 
     def _shared(self) -> dict[str, Any]:

@@ -79,14 +79,15 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         classes and the cross-entropy: it takes the fewest, but builds the Hessian, 8 ((C - 1) (D + 1))^2 bytes, has a
         copy of it, and half of one for each thread.
         coordinate-descent is for L1: proximal Newton for a linear model with the cross-entropy and alpha > 0; of X it
-        has a copy by columns. sgd and adam take mini-batches. auto is coordinate-descent if l1_ratio > 0, else
-        newton-cholesky where that is possible and fast, because N (C (C - 1) (D + 1)^2 / 4 + 100) is at most 500 000
+        has a copy by columns. lbfgs takes L1, too (of such models), without a copy, in more iterations. sgd and adam
+        take mini-batches. auto is coordinate-descent if l1_ratio > 0 (lbfgs where X is a source), else newton-cholesky
+        where that is possible and fast, because N (C (C - 1) (D + 1)^2 / 4 + 100) is at most 500 000
         for N samples, D features and C classes; else lbfgs.
     alpha : float, default 1.0
         Strength of the penalty, for the whole data set: that of LogisticRegression(C=1/alpha).
     l1_ratio : float, default 0.0
         Between 0 and 1: the part of L1 in the penalty, as LogisticRegression has it. Above 0 for coordinate-descent
-        only. With L1 alone and an even number of classes the minimum may be taken at more than one place:
+        and lbfgs only. With L1 alone and an even number of classes the minimum may be taken at more than one place:
         then the sum of squares of each feature's weights is the least.
     fit_intercept : bool, default True
         Whether layers have biases.
@@ -115,8 +116,9 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain; newton-cholesky when half of the
         square of Newton's decrement, about what is left to gain, is at most (25 tol)^2 (F + tol) / 2. By default F is
         then within about a thousandth of the minimum. Of a network, lbfgs ends when no component of the gradient
-        exceeds tol, or F falls by less than tol / 1000 of itself. coordinate-descent ends when the duality gap is at
-        most tol (F + tol). sgd and adam end when n_iter_no_change epochs do not improve by tol.
+        exceeds tol, or F falls by less than tol / 1000 of itself. coordinate-descent, and lbfgs with l1_ratio > 0, end
+        when the duality gap is at most tol (F + tol). sgd and adam end when n_iter_no_change epochs do not improve by
+        tol.
     verbose : bool or int, default 0
         Whether a progress bar with the loss is drawn on stderr.
     warm_start : bool, default False
@@ -149,7 +151,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
     dual_gap_ : float or None
-        Of coordinate-descent the duality gap at the end: F is above its minimum by no more. None of other solvers.
+        Of coordinate-descent, and of lbfgs with l1_ratio > 0, the duality gap at the end: F is above its minimum by no
+        more (of lbfgs in float32: but for the rounding of the gradient). None else.
     n_iter_ : int; of a linear model by a solver other than sgd and adam an ndarray (1,), as LogisticRegression has it
         Iterations of the last fit.
     t_ : int
@@ -185,11 +188,11 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     it goes on from.
 
     Sources (``fastsoftmax.data.from_files``, ``from_blocks``) need not fit into memory: two runs of rows, of 32 or 64
-    MB each, are in memory at a time, one that is read while kernels work on the other. lbfgs, newton-cg and
-    newton-cholesky give the same coefficients, bit for bit, as for arrays with the same rows. sgd and adam take the
-    runs in another order in each epoch (from_blocks: in their order), and the rows of each run in another order, one
-    run after the other; a batch does not reach over the end of a run. So they differ from those for arrays, where an
-    epoch's order is one of all rows. Not for sources: coordinate-descent, early_stopping, partial_fit, and backward
+    MB each, are in memory at a time, one that is read while kernels work on the other. lbfgs (with L1, too), newton-cg
+    and newton-cholesky give the same coefficients, bit for bit, as for arrays with the same rows. sgd and adam take
+    the runs in another order in each epoch (from_blocks: in their order), and the rows of each run in another order,
+    one run after the other; a batch does not reach over the end of a run. So they differ from those for arrays, where
+    an epoch's order is one of all rows. Not for sources: coordinate-descent, early_stopping, partial_fit, and backward
     other than "fused".
 
     Examples
@@ -346,7 +349,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     ) -> None:
         """Train on data of a shape."""
         rng = check_random_state(self.random_state)
-        options = choose_solver(options, *shape, len(classes))
+        options = choose_solver(options, *shape, len(classes), in_memory=isinstance(data, Data))
         network = network_of(options, shape[1], len(classes))
         if options.warm_start and hasattr(self, "coefs_"):
             params = kept_params(vars(self), network, dtype, classes)

@@ -24,6 +24,7 @@ from fastsoftmax.training.loop import Solver, Training, train
 from fastsoftmax.training.objective import BY_LOGITS, ArrayObjective, Network, Objective, layer_inputs
 from fastsoftmax.training.parts import Node, Part, Sums, Tree, part_rows
 from fastsoftmax.training.proximal import ProximalNewton
+from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS
 
 CURE = "features of a like scale (StandardScaler)"
 FEW = 5  # features that a warning names
@@ -73,7 +74,7 @@ class Outcome:
     ----------
     params : the last good ones
     training : its loss curve, and how it ended
-    dual_gap : of coordinate-descent, else None
+    dual_gap : with L1, and of coordinate-descent; else None
     seen, scores, validation_losses : of sgd and adam, samples so far (else None), and of the samples that were held out
         score and loss after each epoch
     """
@@ -171,7 +172,7 @@ def _outcome(problem: Problem, params: Array, training: Training) -> Outcome:
         params,
         training,
         is_stochastic=descent is not None,
-        dual_gap=solver.dual_gap if isinstance(solver, ProximalNewton) else None,
+        dual_gap=solver.dual_gap if isinstance(solver, (ProximalNewton, ProximalLBFGS)) else None,
         seen=descent.seen if descent else None,
         scores=(descent.scores or None) if descent else None,
         validation_losses=(descent.validation_losses or None) if descent else None,

@@ -22,6 +22,7 @@ from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.newton_cholesky import NewtonCholesky
 from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network
 from fastsoftmax.training.proximal import ProximalNewton
+from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS
 
 STOCHASTIC = ("sgd", "adam")
 DETERMINISTIC: dict[str, Callable[[float, int], Solver]] = {
@@ -37,6 +38,7 @@ ROW_WORK, SMALL = 100, 500_000
 LINEAR, CONVEX = ("hidden_layer_sizes", "backward"), ("hidden_layer_sizes", "backward", "loss")
 # What some solvers need: a Hessian, and one that is not indefinite
 NEEDS = {"newton-cg": LINEAR, "newton-cholesky": CONVEX, "coordinate-descent": CONVEX}
+WITH_L1 = ("coordinate-descent", "lbfgs")  # which take L1: on X by columns, and by passes over the rows
 SCHEDULES = ("constant", "invscaling", "adaptive")
 AUTO_BATCH = 200
 
@@ -49,7 +51,7 @@ class Options:
     ----------
     hidden : units of each hidden layer
     batch_size : None where it is up to us
-    solver : one of SOLVERS; "auto" is resolved when the data are known (`choose_solver`), but for L1
+    solver : one of SOLVERS; "auto" is resolved when the data are known (`choose_solver`)
     learning_rate_init : a number
     others : as SoftmaxClassifier has them; class_weight is checked when the classes are known
     """
@@ -119,7 +121,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
         numbers[name] = read_number(name, given[name], least=0, below=1)
     for name in ("l1_ratio", "momentum"):
         numbers[name] = read_number(name, given[name], least=0, below=1 + np.finfo(float).eps)
-    solver = _solver(given, numbers["l1_ratio"])
+    solver = str(given["solver"])
     _check_solver(solver, given, hidden, numbers["l1_ratio"])
     numbers["validation_fraction"] = read_number("validation_fraction", given["validation_fraction"], above=0, below=1)
     numbers["label_smoothing"] = read_smoothing(given["label_smoothing"])
@@ -128,26 +130,23 @@ def read_options(given: Mapping[str, Any]) -> Options:
     return Options(**{**known, **resolved, "verbose": bool(given["verbose"])})
 
 
-def _solver(given: Mapping[str, Any], l1_ratio: float) -> str:
-    """The solver, but that of L1 for "auto" with L1; what "auto" is else is up to the data (`choose_solver`)."""
-    return "coordinate-descent" if given["solver"] == "auto" and l1_ratio > 0 else str(given["solver"])
-
-
 def _check_solver(solver: str, given: Mapping[str, Any], hidden: tuple[int, ...], l1_ratio: float) -> None:
     """A ValueError where the solver cannot do with the other parameters."""
-    if l1_ratio > 0 and solver != "coordinate-descent":
-        raise ValueError(f"l1_ratio={l1_ratio} needs solver='coordinate-descent' (or 'auto'), got {solver!r}")
+    if l1_ratio > 0 and solver not in ("auto", *WITH_L1):
+        raise ValueError(
+            f"l1_ratio={l1_ratio} needs solver='coordinate-descent' or 'lbfgs' (or 'auto'), got {solver!r}"
+        )
     fits = {
         "hidden_layer_sizes": (not hidden, "()"),
         "backward": (given["backward"] == "fused", '"fused"'),
         "loss": (given["loss"] == "cross_entropy", '"cross_entropy"'),
     }
     who = f"l1_ratio={l1_ratio}" if l1_ratio > 0 else f"solver={solver!r}"
-    for name in NEEDS.get(solver, ()):
+    for name in CONVEX if l1_ratio > 0 else NEEDS.get(solver, ()):
         if not fits[name][0]:
             others = "" if l1_ratio > 0 else ": choose 'lbfgs', 'sgd' or 'adam'"
             raise ValueError(f"{who} needs {name}={fits[name][1]}{others}")
-    if solver == "coordinate-descent" and not given["alpha"] > 0:
+    if (solver == "coordinate-descent" or l1_ratio > 0) and not given["alpha"] > 0:
         raise ValueError(f"{who} needs alpha > 0, got {given['alpha']}")
 
 
@@ -160,8 +159,7 @@ def check_streams(options: Options, *, stochastic: bool = True) -> None:
 def needs_array(options: Options, *, stochastic: bool) -> str | None:
     """Why the parameters need all rows in one array, or None. stochastic: whether sgd and adam do not."""
     if options.solver == "coordinate-descent":
-        who = f"l1_ratio={options.l1_ratio}" if options.l1_ratio > 0 else "solver='coordinate-descent'"
-        return f"{who} needs X by columns: hand in an array"
+        return "solver='coordinate-descent' needs X by columns: choose 'lbfgs', or hand in an array"
     if options.is_stochastic and not stochastic:
         return f"solver={options.solver!r} needs the rows in this process: choose 'lbfgs' or 'newton-cg'"
     if options.is_stochastic and options.early_stopping:
@@ -171,10 +169,14 @@ def needs_array(options: Options, *, stochastic: bool) -> str | None:
     return None
 
 
-def choose_solver(options: Options, n_samples: int, n_features: int, n_classes: int) -> Options:
-    """The options with the solver that "auto" stands for."""
+def choose_solver(
+    options: Options, n_samples: int, n_features: int, n_classes: int, *, in_memory: bool = True
+) -> Options:
+    """The options with the solver that "auto" stands for. in_memory: whether X is an array."""
     if options.solver != "auto":
         return options
+    if options.l1_ratio > 0:
+        return replace(options, solver="coordinate-descent" if in_memory else "lbfgs")
     by_row = n_classes * (n_classes - 1) // 2 * (n_features + 1) ** 2 // 2 + ROW_WORK
     has_hessian = not options.hidden and options.loss == "cross_entropy" and options.backward == "fused"
     return replace(options, solver="newton-cholesky" if has_hessian and n_samples * by_row <= SMALL else "lbfgs")
@@ -269,6 +271,8 @@ def solver_of(
 ) -> Solver:
     """The solver that the options name. descent, seen: where a stochastic one goes on from."""
     if descent is None:
+        if options.solver == "lbfgs" and options.l1_ratio > 0:
+            return ProximalLBFGS(options.tol, max_iter)
         return DETERMINISTIC[options.solver](options.tol, max_iter)
     if options.batch_size is not None and options.batch_size > n_samples:
         warn(f"batch_size={options.batch_size} is larger than the number of samples, {n_samples}")

@@ -42,7 +42,7 @@ def read_source(estimator: Any, options: Options, source: Source, y: Any, sample
 
 def is_read_by_parts(X: Any, options: Options) -> bool:
     """Whether it is a memmap of which kernels would need a copy, and parts of it give the same bits as that."""
-    if not isinstance(X, np.memmap) or X.ndim != 2:
-        return False
+    if not isinstance(X, np.memmap) or X.ndim != 2 or (options.solver == "auto" and options.l1_ratio > 0):
+        return False  # with L1 "auto" is for X by columns, whether joblib has made a memmap of it or not
     plain = X.dtype in (np.float32, np.float64) and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
     return not plain and needs_array(options, stochastic=False) is None

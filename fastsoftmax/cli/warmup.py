@@ -34,6 +34,7 @@ from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.newton_cholesky import NewtonCholesky
 from fastsoftmax.training.objective import ArrayObjective, Network
 from fastsoftmax.training.proximal import ProximalNewton
+from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS
 
 DTYPES = ("float32", "float64")
 
@@ -192,6 +193,7 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
         train(objective, params, NewtonCholesky(1e-3, 2))
         objective.alpha = objective.l1 = 0.01
         train(objective, params, ProximalNewton(1e-3, 2))
+        train(objective, params, ProximalLBFGS(1e-3, 2))
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 

@@ -21,6 +21,7 @@ from fastsoftmax.kernels.fit.coordinate_descent import (
     csc_column_squares,
     csc_column_sums,
     csc_sweep,
+    memory_sweep,
     sweep,
 )
 from fastsoftmax.kernels.fit.coordinates import (
@@ -115,6 +116,7 @@ __all__ = [
     "log_softmax_vjp_rows",
     "logsumexp_columns",
     "logsumexp_rows",
+    "memory_sweep",
     "network_cross_entropy_epoch",
     "network_cross_entropy_rows",
     "network_squared_error_epoch",

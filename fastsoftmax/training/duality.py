@@ -153,8 +153,8 @@ class Penalised:
             if self.l2 > 0:
                 excess = np.maximum(q * slopes - self.l1, 0.0)
                 conjugate = float((excess * excess).sum()) / (2 * self.l2)
-            entropies = _entropies(q * probs + (1.0 - q) * self._all_targets)
-            best = max(best, weighted_sum(self.share, entropies) - conjugate)
+            mixed = entropies(q * probs + (1.0 - q) * self._all_targets)
+            best = max(best, weighted_sum(self.share, mixed) - conjugate)
         return best / self._objective.total
 
     def write(self, params: Array) -> None:
@@ -162,7 +162,7 @@ class Penalised:
         ((weight, bias),) = self._objective.network.layers(params)
         weights, mean = self.weight[:, :-1], self.columns.mean
         if self.l2 == 0 and len(weights) % 2 == 0:
-            weights = _without_choice(weights)
+            weights = without_choice(weights)
         weight[self._first :] = weights
         if self.has_bias:
             biases = self.weight[:, -1] - (0.0 if mean is None else weights @ mean)
@@ -180,7 +180,7 @@ def weighted_sum(weights: Array, values: Array) -> float:
     return float(run(kernels.vector_product, weights.size, weights, np.ascontiguousarray(values)))
 
 
-def _without_choice(weight: Array) -> Array:
+def without_choice(weight: Array) -> Array:
     """Weights of the same penalty and logits up to a constant, in which nothing is left to choose.
 
     With L1 alone and an even number of classes, a change of all weights of a feature by as much changes nothing while
@@ -194,21 +194,28 @@ def _without_choice(weight: Array) -> Array:
     return weight
 
 
-def _entropies(probs: Array) -> Array:
+def entropies(probs: Array) -> Array:
     """-sum_c p log p of each column, 0 log 0 being 0."""
-    entropies: Array = -(probs * np.log(np.where(probs > 0, probs, 1.0))).sum(axis=0)
-    return entropies
+    found: Array = -(probs * np.log(np.where(probs > 0, probs, 1.0))).sum(axis=0)
+    return found
+
+
+def targets_of(
+    by_kind: tuple[Array, Array], sample_weight: Array, n_classes: int, label_smoothing: float
+) -> tuple[Array, Array]:
+    """The weights a of the rows, and their targets as distributions (C, N): a target's mass goes into its weight."""
+    labels, distribution = by_kind
+    n_rows = max(len(labels), len(distribution))
+    targets = np.full((n_classes, n_rows), label_smoothing / n_classes)
+    if len(labels):
+        targets[labels, np.arange(n_rows)] += 1.0 - label_smoothing
+    else:
+        targets += (1.0 - label_smoothing) * distribution.T
+    mass = targets.sum(axis=0)
+    share = mass * sample_weight if sample_weight.size else mass
+    return share, targets / np.where(mass > 0, mass, 1.0)
 
 
 def _targets(objective: ArrayObjective) -> tuple[Array, Array]:
-    """The weights a of the rows, and their targets as distributions (C, N): a target's mass goes into its weight."""
-    labels, distribution = objective.by_kind
-    n_rows, n_classes = len(objective.targets), int(objective.network.sizes[-1])
-    targets = np.full((n_classes, n_rows), objective.label_smoothing / n_classes)
-    if len(labels):
-        targets[labels, np.arange(n_rows)] += 1.0 - objective.label_smoothing
-    else:
-        targets += (1.0 - objective.label_smoothing) * distribution.T
-    mass = targets.sum(axis=0)
-    share = mass * objective.sample_weight if objective.sample_weight.size else mass
-    return share, targets / np.where(mass > 0, mass, 1.0)
+    how = int(objective.network.sizes[-1]), objective.label_smoothing
+    return targets_of(objective.by_kind, objective.sample_weight, *how)

@@ -118,7 +118,7 @@ class Objective:
         self._spread: tuple[int, Spread] | None = None
         sums = self.parts.fold(weight_of_rows, self.dtype, combine=sum_and_largest, with_X=False)
         self.total, self.largest_weight = float(sums[0]), float(sums[1])
-        self._terms = Terms(self.network, self.loss, self.label_smoothing, self.total)
+        self.terms = Terms(self.network, self.loss, self.label_smoothing, self.total)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -147,12 +147,12 @@ class Objective:
 
     def _loss_and_grad(self, params: Array, out: Array) -> tuple[float, Array]:
         """F without the penalty, and its gradient."""
-        value, grad = self.parts.fold(loss_and_grad, self._terms, params, out=out)
+        value, grad = self.parts.fold(loss_and_grad, self.terms, params, out=out)
         return value / self.total, grad
 
     def hvp(self, params: Array) -> Callable[[Array, Array], Array]:
         """The function (v, out) -> H v, H the Hessian of F at the parameters of a linear model."""
-        terms, probs, sizes = self._terms, self._probs(params), self.network.sizes
+        terms, probs, sizes = self.terms, self._probs(params), self.network.sizes
 
         def product(vector: Array, out: Array) -> Array:
             (result,) = self.parts.fold(hessian_product, terms, params, vector, probs, out=out)
@@ -171,7 +171,7 @@ class Objective:
         features: mean, scale and bias_scale, of which kernels/layer/hessian.py makes x' of a row; grad (C, D + 1) and
         hessian ((C - 1) (D + 1),) * 2 are filled.
         """
-        value, filled, symmetric = self.parts.fold(whole_hessian, self._terms, features, weight, out=(grad, hessian))
+        value, filled, symmetric = self.parts.fold(whole_hessian, self.terms, features, weight, out=(grad, hessian))
         if filled is not grad:  # the sums of a cluster
             grad[:], hessian[:] = filled, symmetric
         return float(value) / self.total
@@ -238,7 +238,7 @@ class ArrayObjective(EpochObjective):
         return self._by_logits(params, self.first_order(), self.total, out), out
 
     def _probs(self, params: Array) -> list[Array] | None:
-        return [probs_of(part, self._terms, params) for part in self._array_parts]
+        return [probs_of(part, self.terms, params) for part in self._array_parts]
 
     def first_order(self) -> Array:
         """The rows."""

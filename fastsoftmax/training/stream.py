@@ -61,7 +61,7 @@ class StreamObjective(EpochObjective):
                 if shuffling.size:
                     kernels.shuffle(rows, shuffling)
                 work = self.batch_work(part.n_numbers, len(rows), batch_size, descent[-1][METHOD])
-                targets = self._terms.targets(part, params.dtype)
+                targets = self.terms.targets(part, params.dtype)
                 sums = run(kernel, work, part.rows, *targets, *network, rows, batch_size, *steps)
                 loss_sum, weight_sum = loss_sum + sums[0], weight_sum + sums[1]
         return loss_sum / weight_sum

@@ -156,6 +156,25 @@ def csc_sweep(columns, features, classes, by_class, by_row, model, first):
     return worst
 
 
+@kernel
+def memory_sweep(rows, images, scale, features, share, start, sums, by_feature, model):
+    # the same without X, for the Hessian scale (I - share J) - Q R Q^T of a memory (training/proximal_lbfgs.py), where
+    # J adds up the weights of a feature: rows Q (n, 2 m), images Q R (n, 2 m); sums R Q^T (w - start) (2 m,) and
+    # by_feature J (w - start) (D + 1,) move with the weights
+    n_columns, worst = rows.shape[1], 0.0
+    q, r, v = pointer(rows), pointer(images), pointer(sums)
+    for k in range(rows.shape[0]):
+        row = k * n_columns
+        known = sum_of(sum_lanes(sums, 0, n_columns, _plus_product, (q, row, v, 0)))
+        apart = fma(-share, by_feature[features[k]], model[0, k] - start[k])
+        step = _step(k, fma(scale, apart, -known), model)
+        if step != 0.0:
+            worst = max(worst, abs(step) * (model[2, k] + model[4, k]))
+            by_feature[features[k]] += step
+            each_vector(sums, 0, n_columns, _add_multiple, (splat(sums, step), r, row, v, 0))
+    return worst
+
+
 @inlined
 def _step(k, change, model):
     # to the minimum of slope d + curvature d^2 / 2 + l1 |w + d| + l2 (w + d)^2 / 2, by soft thresholding
