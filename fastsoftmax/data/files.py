@@ -1,7 +1,8 @@
 """Rows in NumPy's files, or in an array that is converted run by run."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastsoftmax._cores import usable_memory
 from fastsoftmax._gate.arrays import Array
-from fastsoftmax.data.pieces import InMemory, Npy, Npz, Piece
+from fastsoftmax.data.pieces import Handle, InMemory, Npy, Npz, Piece
 from fastsoftmax.data.source import Block, Room, Source, stacked
 
 NUMBERS = 2**21  # that are read at a time where nobody asks for a number of rows
@@ -124,7 +125,7 @@ class _Rows:
         self._ends = np.cumsum([p.shape[0] for p in pieces]).tolist()
         self.n_rows, self.shape = int(self._ends[-1]), pieces[0].shape[1:]
 
-    def read(self, first: int, last: int, out: Array | None = None) -> Any:
+    def read(self, first: int, last: int, handle: Handle, out: Array | None = None) -> Any:
         """Rows first .. last; into the first rows of `out` if it is given and they are dense."""
         found: list[Any] = []
         start = 0
@@ -132,7 +133,7 @@ class _Rows:
             here, there = max(first, start), min(last, end)
             if here < there or (first == last == here == there and not found):
                 place = None if out is None else out[here - first : there - first]
-                found.append(piece.read(here - start, there - start, place))
+                found.append(piece.read(here - start, there - start, place, handle))
             start = end
         if out is not None:
             return out[: last - first]
@@ -149,34 +150,43 @@ class _Stored(Source):
     def __init__(self, X: _Rows, y: _Rows, sample_weight: _Rows | None) -> None:
         self._columns = X, y, sample_weight
 
-    def _read(self, first: int, last: int, out: Array | None) -> Block:
-        X, y, weight = self._columns
-        return Block(
-            X.read(first, last, out), y.read(first, last), None if weight is None else weight.read(first, last)
-        )
+    @contextmanager
+    def _reading(self) -> Iterator[Callable[..., Block]]:
+        """A function (first, last, out, with_X) that gives rows, and keeps files open from one call to the next."""
+        handles = [Handle() for _ in self._columns]
+
+        def read(first: int, last: int, out: Array | None, with_X: bool = True) -> Block:
+            y, weight = (
+                None if column is None else column.read(first, last, handle)
+                for column, handle in zip(self._columns[1:], handles[1:], strict=True)
+            )
+            return Block(self._columns[0].read(first, last, handles[0], out) if with_X else None, y, weight)
+
+        try:
+            yield read
+        finally:
+            for handle in handles:
+                handle.close()
 
     def blocks(self) -> Iterator[Block]:
         """All rows."""
         X = self._columns[0]
         n_rows = max(1, NUMBERS // max(1, *X.shape)) if not X.is_sparse else 2**16
         room = Room(n_rows, X.dtype) if X.dtype is not None else None
-        for first in range(0, X.n_rows, n_rows):
-            last = min(first + n_rows, X.n_rows)
-            yield self._read(first, last, None if room is None else room.next(last - first, X.shape[0]))
+        with self._reading() as read:
+            for first in range(0, X.n_rows, n_rows):
+                last = min(first + n_rows, X.n_rows)
+                yield read(first, last, None if room is None else room.next(last - first, X.shape[0]))
 
     def runs(
         self, n_rows: int, dtype: np.dtype[Any], order: Iterable[int] | None, with_X: bool = True
     ) -> Iterator[Block]:
         """Runs of so many rows."""
         X, room = self._columns[0], Room(n_rows, dtype)
-        for number in range(-(-X.n_rows // n_rows)) if order is None else order:
-            first = int(number) * n_rows
-            last = min(first + n_rows, X.n_rows)
-            if not with_X:
-                _, y, weight = self._columns
-                yield Block(None, y.read(first, last), None if weight is None else weight.read(first, last))
-            elif X.is_sparse:
-                block = self._read(first, last, None)
-                yield block._replace(X=block.X.astype(dtype, copy=False))
-            else:
-                yield self._read(first, last, room.next(last - first, X.shape[0]))
+        is_dense = with_X and not X.is_sparse
+        with self._reading() as read:
+            for number in range(-(-X.n_rows // n_rows)) if order is None else order:
+                first = int(number) * n_rows
+                last = min(first + n_rows, X.n_rows)
+                block = read(first, last, room.next(last - first, X.shape[0]) if is_dense else None, with_X)
+                yield block if is_dense or not with_X else block._replace(X=block.X.astype(dtype, copy=False))
