@@ -26,6 +26,8 @@ class Handle:
         if path != self._path or self._file is None:
             self.close()
             self._path, self._file = path, io.FileIO(path)
+            if drops_behind:  # what is left of it here and there would keep the system from reading ahead: 2.7 GB/s
+                os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self._file.seek(start)
         left = out.reshape(-1).view(np.uint8).data
         while left and (n := self._file.readinto(left)):

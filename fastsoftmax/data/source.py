@@ -57,16 +57,21 @@ def refuse_source(X: Any) -> None:
 
 
 def ahead(iterator: Iterator[Any]) -> Iterator[Any]:
-    """The same, each one asked for in another thread while the one before is in use."""
+    """The same, read in another thread: while one is in use it makes the next, and before that one more is asked for."""
     end = object()
     with ThreadPoolExecutor(1, "fastsoftmax-reader") as reader:
-        coming = reader.submit(next, iterator, end)
+        coming = following = reader.submit(next, iterator, end)
         try:
-            while (item := coming.result()) is not end:
-                coming = reader.submit(next, iterator, end)
+            while True:
+                # made when the one that comes is there, so that the reader need not wait to be told; the last one,
+                # whose memory it may take, is no longer in use
+                following = reader.submit(next, iterator, end)
+                if (item := coming.result()) is end:
+                    return
                 yield item
+                coming = following
         finally:
-            coming.cancel()
+            following.cancel()
             reader.submit(getattr(iterator, "close", int))
 
 
