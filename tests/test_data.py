@@ -13,8 +13,8 @@ from scipy.sparse import csr_array, save_npz
 
 import fastsoftmax as fs
 from fastsoftmax.classifier.streams import Encoding
-from fastsoftmax.data import files
-from fastsoftmax.data.source import Block, put
+from fastsoftmax.data import files, pieces
+from fastsoftmax.data.source import Block, ahead, put
 from fastsoftmax.training import parts
 from fastsoftmax.training.parts import Node, Tree, part_rows
 
@@ -224,6 +224,7 @@ BAD = [
     (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [1, 1])]), ValueError, "one class"),
     (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [0.5, 1])]), ValueError, "continuous"),
     (lambda: fs.data.from_blocks(lambda: [(np.eye(2) * np.nan, [0, 1])]), ValueError, "X contains NaN"),
+    (lambda: fs.data.from_blocks(lambda: [(np.diag(np.float16([1, "inf"])), [0, 1])]), ValueError, "X contains inf"),
     (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [np.nan, 1])]), ValueError, "y contains NaN"),
     (lambda: fs.data.from_blocks(lambda: [(np.eye(2), [[0.5, 0.6], [0, 1]])]), ValueError, "no distribution"),
     (lambda: fs.data.from_blocks(list), ValueError, "0 sample"),
@@ -293,6 +294,46 @@ def test_a_file_that_has_become_shorter(tmp_path):
         file.truncate(2000)
     with pytest.raises(ValueError, match=r"X\.npy ends before its last row"):
         fs.SoftmaxClassifier().fit(source)
+
+
+@needs_jit
+@pytest.mark.parametrize("storage", [np.float16, np.uint8])
+def test_what_is_converted_is_read_piece_by_piece(tmp_path, monkeypatch, storage):
+    """Pieces end within rows, and the last one of a run is shorter."""
+    X, y = rng(0).integers(0, 200, (1000, 7)).astype(storage), np.arange(1000) % 3
+    np.save(tmp_path / "X.npy", X)
+    monkeypatch.setattr(pieces, "PIECE", 1001)
+    found = quiet(fs.SoftmaxClassifier(max_iter=3), fs.data.from_files(tmp_path / "X.npy", y))
+    assert same_bits(found.coef_, quiet(fs.SoftmaxClassifier(max_iter=3), X, y).coef_)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted in /proc")
+def test_no_file_stays_open(tmp_path):
+    X, y = rng(0).standard_normal((1000, 3)), np.arange(1000) % 3
+    np.save(tmp_path / "X.npy", X)
+    source = fs.data.from_files([tmp_path / "X.npy"] * 3, np.tile(y, 3))
+    n_open = len(os.listdir("/proc/self/fd"))
+    for _ in source.blocks():
+        assert len(os.listdir("/proc/self/fd")) == n_open + 1
+    runs = source.runs(480, np.dtype(float), None)
+    next(runs)
+    runs.close()
+    assert len(os.listdir("/proc/self/fd")) == n_open
+
+
+def test_the_reader_is_one_ahead_and_never_two():
+    """What is in use may be overwritten when the next but one is made."""
+    made, used = [], []
+
+    def numbers():
+        for number in range(20):
+            assert number - len(used) <= 1
+            made.append(number)
+            yield number
+
+    for number in ahead(numbers()):
+        used.append(number)
+    assert used == made == list(range(20))
 
 
 @needs_jit

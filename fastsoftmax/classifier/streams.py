@@ -79,7 +79,7 @@ class Found:
 def examine(block: Block) -> Found:
     """Look at some rows: a ValueError or TypeError where they cannot be used."""
     X = block.X
-    if not (isinstance(X, np.ndarray) and X.dtype.char in "fd" and X.ndim == 2 and X.flags.carray and is_finite(X)):
+    if not (isinstance(X, np.ndarray) and X.ndim == 2 and X.flags.carray and _is_finite(X)):
         X = check_array(X, accept_sparse="csr", dtype="numeric", input_name="X", ensure_min_samples=0)
     y = plain_labels(block.y)
     soft = is_soft(y)
@@ -103,6 +103,13 @@ def examine(block: Block) -> Found:
     narrow = X.dtype in NARROW
     shape, sparse = X.shape, not isinstance(X, np.ndarray)
     return Found(shape[0], shape[1], classes, sparse, narrow, soft, weight is not None, has_weight)
+
+
+def _is_finite(X: Array) -> bool:
+    """Whether every number is, of a dtype of which that is told fast."""
+    if X.dtype == np.float16:
+        return bool((X.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
+    return X.dtype.char in "fd" and is_finite(X)
 
 
 def examine_all(source: Source) -> Found:

@@ -10,6 +10,8 @@ import numpy as np
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.data.source import put
 
+PIECE = 2**20  # bytes that are read before they are converted: they are still in a cache then
+
 
 class Handle:
     """The file that is being read.
@@ -20,27 +22,41 @@ class Handle:
     def __init__(self) -> None:
         self._path: Path | None = None
         self._file: io.FileIO | None = None
+        self._room = np.empty(PIECE, np.uint8)
 
-    def read(self, path: Path, start: int, out: Array, drops_behind: bool) -> bool:
-        """Fill an array with what the file holds from a byte on; False if it ends before."""
+    def read(self, path: Path, start: int, dtype: np.dtype[Any], out: Array, drops_behind: bool) -> bool:
+        """Fill a C-contiguous array with what the file holds from a byte on in a dtype; False if it ends before."""
         if path != self._path or self._file is None:
             self.close()
             self._path, self._file = path, io.FileIO(path)
             if drops_behind:  # what is left of it here and there would keep the system from reading ahead: 2.7 GB/s
                 os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self._file.seek(start)
-        left = out.reshape(-1).view(np.uint8).data
-        while left and (n := self._file.readinto(left)):
-            left = left[n:]
+        flat, is_whole = out.reshape(-1), True
+        if dtype == out.dtype:
+            is_whole = _fill(self._file, flat)
+        else:
+            room = self._room[: PIECE // dtype.itemsize * dtype.itemsize].view(dtype)
+            for first in range(0, flat.size, room.size):
+                some = room[: flat.size - first]
+                is_whole = is_whole and _fill(self._file, some)
+                put(some, flat[first : first + len(some)])
         if drops_behind:  # the next pass would find nothing of it, and to make room for it takes time
-            os.posix_fadvise(self._file.fileno(), start, out.nbytes, os.POSIX_FADV_DONTNEED)
-        return not left
+            os.posix_fadvise(self._file.fileno(), start, flat.size * dtype.itemsize, os.POSIX_FADV_DONTNEED)
+        return is_whole
 
     def close(self) -> None:
         """No more reading."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _fill(file: io.FileIO, out: Array) -> bool:
+    left = out.view(np.uint8).data
+    while left and (n := file.readinto(left)):
+        left = left[n:]
+    return not left
 
 
 class Npy:
@@ -73,12 +89,11 @@ class Npy:
         """Some rows, into an array of their shape if one is given."""
         if not self._is_plain:
             return put(self._mapped()[first:last], out)
-        fits = out is not None and out.dtype == self.dtype and out.flags.c_contiguous
-        rows = out if fits and out is not None else np.empty((last - first, *self.shape[1:]), self.dtype)
-        start = self._offset + first * (rows.nbytes // max(1, last - first))
-        if rows.nbytes and not handle.read(self._path, start, rows, self.drops_behind):
+        rows = np.empty((last - first, *self.shape[1:]), self.dtype) if out is None else out
+        start = self._offset + first * int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        if rows.size and not handle.read(self._path, start, self.dtype, rows, self.drops_behind):
             raise ValueError(f"{self._path} ends before its last row")
-        return rows if fits else put(rows, out)
+        return rows
 
 
 class Npz:

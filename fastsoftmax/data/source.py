@@ -57,7 +57,7 @@ def refuse_source(X: Any) -> None:
 
 
 def ahead(iterator: Iterator[Any]) -> Iterator[Any]:
-    """The same, read in another thread: while one is in use it makes the next, and before that one more is asked for."""
+    """The same, made in another thread: the next one while one is in use."""
     end = object()
     with ThreadPoolExecutor(1, "fastsoftmax-reader") as reader:
         coming = following = reader.submit(next, iterator, end)
