@@ -16,7 +16,8 @@ from fastsoftmax.classifier.streams import Encoding
 from fastsoftmax.data import files, pieces
 from fastsoftmax.data.source import Block, ahead, put
 from fastsoftmax.training import parts
-from fastsoftmax.training.parts import Node, Tree, part_rows
+from fastsoftmax.training.parts import Node, Part, Tree, part_rows
+from fastsoftmax.training.stream import HeldOut, StreamObjective
 
 needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 
@@ -57,7 +58,7 @@ def as_files(folder, X, y, weight):
 
 def as_blocks(X, y, weight, step=777):
     def blocks():
-        for first in range(0, N, step):
+        for first in range(0, X.shape[0], step):
             here = slice(first, first + step)
             yield (X[here], y[here]) if weight is None else (X[here], y[here], weight[here])
 
@@ -151,6 +152,70 @@ def test_epochs_take_runs_and_rows_in_another_order(tmp_path, solver):
     assert same_bits(quiet(again, files).coef_, first.coef_)
     assert not same_bits(quiet(other, files).coef_, first.coef_)
     assert quiet(fs.SoftmaxClassifier(**options, random_state=0), blocks).loss_ == pytest.approx(usual, rel=0.05)
+
+
+@needs_jit
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_early_stopping_holds_rows_of_each_part_out(tmp_path, sparse):
+    """They have no part in the training, and the scores are theirs."""
+    X, y = rows(np.float64, sparse)
+    X, y, weight = X[:470], y[:470], rng(1).random(470)  # one part
+    held = HeldOut(0.2).divide(Part(0, np.empty((470, 0)), (y, y[:0]), weight, np.empty(470)))[1]
+    assert len(held) == 94
+    options = {"solver": "sgd", "max_iter": 1, "early_stopping": True, "validation_fraction": 0.2, "random_state": 0}
+    model = quiet(fs.SoftmaxClassifier(**options), as_blocks(X, y, weight, 100))
+    assert model.t_ == 470 - 94
+    assert model.validation_scores_ == [pytest.approx(model.score(X[held], y[held], weight[held]))]
+    losses = -model.predict_log_proba(X[held])[np.arange(94), y[held]]
+    assert model.validation_loss_curve_ == [pytest.approx(np.average(losses, weights=weight[held]))]
+    other = y.copy()
+    other[held] = 0
+    assert same_bits(quiet(fs.SoftmaxClassifier(**options), as_blocks(X, other, weight, 100)).coef_, model.coef_)
+    other = (y + 1) % C
+    other[held] = y[held]
+    assert not same_bits(quiet(fs.SoftmaxClassifier(**options), as_blocks(X, other, weight, 100)).coef_, model.coef_)
+    weight[held] = 0
+    with pytest.raises(ValueError, match="held out have no weight: raise validation_fraction"):
+        fs.SoftmaxClassifier(**options).fit(as_blocks(X, y, weight))
+
+
+@needs_jit
+@pytest.mark.parametrize("targets", ["plain", "soft"])
+def test_early_stopping_ends_with_the_best_weights_and_goes_on_from_a_checkpoint(tmp_path, targets):
+    X, y = rows(np.float32)
+    X = np.ascontiguousarray((X - X.mean(axis=0)) / X.std(axis=0))
+    y = y if targets == "plain" else np.eye(C)[y]
+    source, file = as_files(tmp_path, X, y, None), tmp_path / "model.npz"
+    options = {"solver": "adam", "learning_rate_init": 0.03, "early_stopping": True, "n_iter_no_change": 3}
+    model = quiet(fs.SoftmaxClassifier(max_iter=100, random_state=0, **options), source)
+    assert 3 < model.n_iter_ < 100
+    assert len(model.validation_scores_) == model.n_iter_
+    assert max(model.validation_scores_) > 0.5
+    assert N * 0.89 < model.t_ / model.n_iter_ < N * 0.9
+    again = fs.SoftmaxClassifier(max_iter=100, random_state=0, checkpoint=file, checkpoint_every=1, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        epochs = iter(range(3))
+        epoch = StreamObjective.epoch
+        patch.setattr(StreamObjective, "epoch", lambda *given: (next(epochs), epoch(*given))[1])
+        with pytest.raises(StopIteration):
+            again.fit(source)
+    resumed = fs.SoftmaxClassifier.load(file).set_params(warm_start=True, checkpoint=None)
+    quiet(resumed, source)
+    assert resumed.validation_scores_ == model.validation_scores_
+    assert same_bits(resumed.coef_, model.coef_)
+
+
+@needs_jit
+def test_partial_fit_takes_block_by_block(tmp_path, monkeypatch):
+    X, y = rows(np.float32)
+    monkeypatch.setattr(files, "NUMBERS", 1500 * D)
+    model, other = (fs.SoftmaxClassifier(solver="sgd", random_state=0) for _ in range(2))
+    for block in as_files(tmp_path, X, y, None).blocks():
+        model.partial_fit(block.X, block.y, range(C))
+    assert model.t_ == N
+    for first in (0, 1500, 3000):
+        other.partial_fit(X[first : first + 1500], y[first : first + 1500], range(C))
+    assert same_bits(other.coef_, model.coef_)
 
 
 @needs_jit
@@ -270,7 +335,6 @@ def test_files_that_do_not_fit(tmp_path):
     source = fs.data.from_files(a, y)
     for model, message in (
         (fs.SoftmaxClassifier(solver="coordinate-descent"), "coordinate-descent' needs X by columns: choose 'lbfgs'"),
-        (fs.SoftmaxClassifier(solver="sgd", early_stopping=True), "early_stopping=True"),
         (fs.SoftmaxClassifier(backward="vjp"), "backward='vjp'"),
     ):
         with pytest.raises(ValueError, match=message):

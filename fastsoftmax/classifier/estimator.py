@@ -192,8 +192,13 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     and newton-cholesky give the same coefficients, bit for bit, as for arrays with the same rows. sgd and adam take
     the runs in another order in each epoch (from_blocks: in their order), and the rows of each run in another order,
     one run after the other; a batch does not reach over the end of a run. So they differ from those for arrays, where
-    an epoch's order is one of all rows. Not for sources: coordinate-descent, early_stopping, partial_fit, and backward
-    other than "fused".
+    an epoch's order is one of all rows. early_stopping leaves validation_fraction of the rows of each run out, always
+    the same ones, and predicts them when the run has been taken: scores and losses are as met in the epoch, like
+    loss_curve_, and weighted by class_weight, too. Not for sources: coordinate-descent, backward other than "fused",
+    and partial_fit, which is called for each block instead::
+
+        for block in source.blocks():
+            model.partial_fit(block.X, block.y, classes)
 
     Examples
     --------

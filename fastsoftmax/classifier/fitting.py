@@ -25,6 +25,7 @@ from fastsoftmax.training.objective import BY_LOGITS, ArrayObjective, Network, O
 from fastsoftmax.training.parts import Node, Part, Sums, Tree, part_rows
 from fastsoftmax.training.proximal import ProximalNewton
 from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS
+from fastsoftmax.training.stream import HeldOut, StreamObjective
 
 CURE = "features of a like scale (StandardScaler)"
 FEW = 5  # features that a warning names
@@ -129,6 +130,9 @@ def pose(
         objective = objective_of(options, network, Data(some.X, labels, by_row))
     else:
         objective = _stream_objective(options, network, data)
+        if descent is not None and options.early_stopping and isinstance(objective, StreamObjective):
+            objective.held_out = HeldOut(options.validation_fraction)
+            validate = objective.held_out.score
     solver = solver_of(options, objective.parts.n_rows, descent, seen, validate, max_iter or 1)
     if unfinished is not None and isinstance(solver, Descent):
         unfinished.restore(solver)

@@ -162,8 +162,6 @@ def needs_array(options: Options, *, stochastic: bool) -> str | None:
         return "solver='coordinate-descent' needs X by columns: choose 'lbfgs', or hand in an array"
     if options.is_stochastic and not stochastic:
         return f"solver={options.solver!r} needs the rows in this process: choose 'lbfgs' or 'newton-cg'"
-    if options.is_stochastic and options.early_stopping:
-        return "early_stopping=True needs samples that can be held out: hand in an array"
     if options.backward != "fused":
         return f"backward={options.backward!r} needs an array: choose 'fused'"
     return None

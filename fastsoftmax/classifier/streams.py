@@ -224,13 +224,13 @@ class SourceParts:
         self.n_rows, self.n_features = found.n_rows, found.n_features
         self.dtype, self.is_sparse, self.is_ordered = encoding.dtype, found.is_sparse, source.is_ordered
         self._source, self._encoding = source, encoding
-        self._rows_a_part = part_rows(self.n_features, n_units, self.is_sparse)
-        self.n_parts = math.ceil(self.n_rows / self._rows_a_part)
+        self.rows_a_part = part_rows(self.n_features, n_units, self.is_sparse)
+        self.n_parts = math.ceil(self.n_rows / self.rows_a_part)
 
     def read(self, order: Array | None = None, with_X: bool = True) -> Iterator[Part]:
         """Parts by number, or all."""
         numbers = np.arange(self.n_parts) if order is None else order.copy()
-        runs = self._source.runs(self._rows_a_part, self.dtype, None if order is None else numbers, with_X)
+        runs = self._source.runs(self.rows_a_part, self.dtype, None if order is None else numbers, with_X)
         n_rows = 0
         with closing(ahead(runs)) as blocks:  # type: ignore[type-var]
             for n_before, block in enumerate(blocks):

@@ -11,7 +11,7 @@ from fastsoftmax.training.descent import Descent, DescentState
 
 
 class Split(NamedTuple):
-    """The samples that are trained on and those that early stopping leaves out; both empty without it."""
+    """The samples that are trained on and those that early stopping leaves out; empty without it, and of sources."""
 
     rows: Array
     held: Array
@@ -41,7 +41,7 @@ class Unfinished(NamedTuple):
     def restore(self, solver: Descent) -> None:
         """Let the solver go on from here."""
         solver.order, solver.epochs = self.order.copy(), len(self.loss_curve)
-        solver.best_params = self.best_params.copy() if self.held.size else None
+        solver.best_params = self.best_params.copy() if self.best_params.size else None
         solver.best, solver.idle = self.best, self.idle
         solver.scores, solver.validation_losses = list(self.scores), list(self.validation_losses)
 
@@ -52,10 +52,11 @@ class Unfinished(NamedTuple):
         n_rows = self.rows.size if self.held.size else self.order.size
         everything = np.concatenate([self.rows, self.held]) if self.held.size else self.order
         kinds = {array.dtype for array in (self.rows, self.held, self.order)}
-        like = descent.moment if self.held.size else descent.moment[:0]
+        like = descent.moment if self.held.size or self.best_params.size else descent.moment[:0]
         if (
             kinds != {np.dtype(np.int64)}
             or not (_is_permutation(self.order) and _is_permutation(everything))
+            or (self.rows.size > 0) != (self.held.size > 0)
             or self.order.size != n_rows
             or (self.best_params.shape, self.best_params.dtype) != (like.shape, like.dtype)
         ):
@@ -85,7 +86,7 @@ def misfit(
         return f"it was on {n_before} samples, and there are {n_samples}"
     if (descent.moment.shape, descent.moment.dtype) != (params.shape, params.dtype):
         return "the classes or the dtype are others"
-    return None if bool(unfinished.held.size) == early_stopping else "early_stopping was another"
+    return None if bool(unfinished.best_params.size) == early_stopping else "early_stopping was another"
 
 
 def plain(unfinished: Unfinished) -> tuple[dict[str, Any], dict[str, Array]]:

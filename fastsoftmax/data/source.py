@@ -53,7 +53,10 @@ class Source(ABC):
 def refuse_source(X: Any) -> None:
     """Raise where an array is needed."""
     if isinstance(X, Source):
-        raise TypeError("X must be an array or a matrix: sources are for SoftmaxClassifier.fit, others take a block")
+        raise TypeError(
+            "X must be an array or a matrix: sources are for SoftmaxClassifier.fit, others take the blocks of "
+            "source.blocks() one by one"
+        )
 
 
 def ahead(iterator: Iterator[Any]) -> Iterator[Any]:

@@ -87,7 +87,7 @@ class Descent:
         stopped = False
         while self.epochs < self.max_iter:
             loss = objective.epoch(params, order, shuffling, self.batch_size, tuple(descent))
-            self.epochs, self.seen = self.epochs + 1, self.seen + objective.parts.n_rows
+            self.epochs, self.seen = self.epochs + 1, self.seen + objective.rows_an_epoch
             stop = after_iteration(params, loss)
             if self._note(loss if self.validate is None else -self._score(params)) and self.best_params is not None:
                 self.best_params[:] = params

@@ -180,6 +180,11 @@ class Objective:
 class EpochObjective(Objective, ABC):
     """F on rows that sgd and adam can take batch by batch, because they come to this process."""
 
+    @property
+    def rows_an_epoch(self) -> int:
+        """How many rows an epoch takes."""
+        return self.parts.n_rows
+
     @abstractmethod
     def first_order(self) -> Array:
         """What an epoch takes in another order each time, in the first one."""
