@@ -161,7 +161,10 @@ def needs_array(options: Options, *, stochastic: bool) -> str | None:
     if options.solver == "coordinate-descent":
         return "solver='coordinate-descent' needs X by columns: choose 'lbfgs', or hand in an array"
     if options.is_stochastic and not stochastic:
-        return f"solver={options.solver!r} needs the rows in this process: choose 'lbfgs' or 'newton-cg'"
+        return (
+            f"solver={options.solver!r} needs the rows in this process: choose 'lbfgs' or 'newton-cg', or hand "
+            f"SoftmaxClassifier(solver={options.solver!r}) to dask_ml.wrappers.Incremental"
+        )
     if options.backward != "fused":
         return f"backward={options.backward!r} needs an array: choose 'fused'"
     return None

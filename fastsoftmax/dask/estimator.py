@@ -29,8 +29,8 @@ class DaskSoftmaxClassifier(SoftmaxClassifier):
     client : distributed.Client, optional
         By default the one that was made last. It is no parameter that `get_params` gives; clones have the same.
     **parameters
-        Those of SoftmaxClassifier. The solver is lbfgs, newton-cg, newton-cholesky or auto; n_threads is that of a
-        task, 1 by default, because a worker runs as many tasks at a time as it has threads.
+        Those of SoftmaxClassifier. The solver is lbfgs (with L1, too), newton-cg, newton-cholesky or auto; n_threads is
+        that of a task, 1 by default, because a worker runs as many tasks at a time as it has threads.
 
     Attributes
     ----------
@@ -40,6 +40,9 @@ class DaskSoftmaxClassifier(SoftmaxClassifier):
     Notes
     -----
     The rows are regrouped once at the start, where chunks do not end at multiples of what kernels sum at a time.
+
+    sgd and adam go from batch to batch, so that workers would wait for one another: for them hand a
+    SoftmaxClassifier(solver="sgd") to dask_ml.wrappers.Incremental, which takes it from chunk to chunk by partial_fit.
 
     If a worker dies, the scheduler makes what it had anew, from what the collections are made of; at the most the pass
     that was under way is done again. An error is raised where workers die in five attempts at a pass, or where there
