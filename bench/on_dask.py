@@ -5,7 +5,7 @@
 Each worker is a process of one thread; the data are read from a file by the workers. A pass is one loss with its
 gradient: medians over the passes of an lbfgs fit, the same ones in both. --peers (pip install dask-ml): two classes,
 until the objective is that of our fit (dask-ml; SGDClassifier in its Incremental, epoch by epoch), or for 20 seconds.
---bits: hashes of the coefficients, from wherever the rows come and wherever they lie.
+--bits: hashes of the coefficients, with L2 and with L1, from wherever the rows come and wherever they lie.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +32,10 @@ from fastsoftmax.dask import DaskSoftmaxClassifier
 from fastsoftmax.training.objective import Objective
 
 CLASSES, CHUNK = 10, 100_000
+BITS_OF = (
+    {"solver": "lbfgs", "max_iter": 20, "tol": 1e-6},
+    {"solver": "lbfgs", "max_iter": 20, "tol": 1e-6, "l1_ratio": 1.0},
+)
 KILL_AFTER = 0.7  # seconds
 ROUNDS = 4
 PEER_SECONDS = 20  # after which a peer is not waited for
@@ -107,33 +112,36 @@ def race(client: Client, folder: Path, n_samples: int, n_features: int) -> None:
 
 
 def show_bits(client: Client, folder: Path, n_samples: int, n_features: int) -> None:
-    """Hashes of the coefficients, wherever the rows lie."""
+    """Hashes of the coefficients with L2 and with L1, wherever the rows lie."""
     make(folder, n_samples, n_features, CLASSES, np.float32)
-    X, y, options = folder / "X.npy", folder / "y.npy", {"solver": "lbfgs", "max_iter": 20, "tol": 1e-6}
+    X, y = folder / "X.npy", folder / "y.npy"
 
     def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for first in range(0, n_samples, 12_345):
             yield tuple(np.load(path, mmap_mode="r")[first : first + 12_345] for path in (X, y))  # type: ignore[misc]
 
-    local = fs.SoftmaxClassifier(**options)
-    print("in memory, 2 threads", bits(local.fit(np.load(X), np.load(y))))
-    print("in memory, 1 thread ", bits(fs.SoftmaxClassifier(**options, n_threads=1).fit(np.load(X), np.load(y))))
-    print("memmap              ", bits(local.fit(np.load(X, mmap_mode="r"), np.load(y))))
-    print("files               ", bits(local.fit(fs.data.from_files(X, y))))
-    print("blocks              ", bits(local.fit(fs.data.from_blocks(blocks))))
+    def show(
+        where: str, data: tuple[Any, ...], n_threads: int | None = None, model: Any = fs.SoftmaxClassifier
+    ) -> None:
+        start = time.perf_counter()
+        found = [bits(model(**options, n_threads=n_threads).fit(*data)) for options in BITS_OF]
+        print(f"{where:<20}", *found, f"{time.perf_counter() - start:.1f} s")
+
+    show("in memory, 2 threads", (np.load(X), np.load(y)), 2)
+    show("in memory, 1 thread", (np.load(X), np.load(y)), 1)
+    show("memmap", (np.load(X, mmap_mode="r"), np.load(y)))
+    show("files", (fs.data.from_files(X, y),))
+    show("blocks", (fs.data.from_blocks(blocks),))
+    on_workers = partial(DaskSoftmaxClassifier, client)
     for n_workers in (1, 2, 4):
         client.cluster.scale(n_workers)
         client.wait_for_workers(n_workers)
-        model = DaskSoftmaxClassifier(client, **options).fit(collection(X), collection(y))
-        print(f"Dask, {n_workers} workers     ", bits(model))
+        show(f"Dask, {n_workers} workers", (collection(X), collection(y)), model=on_workers)
     pids = client.run(os.getpid)
     killing = threading.Timer(KILL_AFTER, os.kill, [pids[min(pids)], signal.SIGKILL])
     killing.start()
-    start = time.perf_counter()
-    model = DaskSoftmaxClassifier(client, **options).fit(collection(X), collection(y))
-    seconds = time.perf_counter() - start
+    show("Dask, one killed", (collection(X), collection(y)), model=on_workers)
     killing.join()
-    print("Dask, one killed    ", bits(model), f"after {KILL_AFTER} of {seconds:.1f} s")
 
 
 def race_peers(client: Client, folder: Path, n_samples: int, n_features: int) -> None:

@@ -137,7 +137,7 @@ def test_a_worker_that_comes_in_the_middle(workers, data):
 def test_a_worker_whose_memory_does_not_hold_its_rows(data):
     """They lie on its disk, and its tasks take so many of them at a time as fit."""
     X, y = data
-    limit = 2**31  # of which X may take a third of its size: nothing else of the process is counted
+    limit = 2**31  # of the worker; the target below is a third of what X takes
     names = {"target": X.nbytes / limit / 3, "spill": False, "pause": False}
     with (
         dask.config.set({f"distributed.worker.memory.{name}": value for name, value in names.items()}),

@@ -107,6 +107,16 @@ def test_memmaps(tmp_path, storage, order):
         assert fits[0].coef_.dtype == wide.dtype
 
 
+def test_memmaps_and_columns_of_another_length(tmp_path):
+    mapped = np.memmap(tmp_path / "X", np.int8, "w+", shape=(5, 1))
+    for y, weight, message in (
+        ([0, 1, 0, 1], None, "y must have as many rows as X, 5, got 4"),
+        ([0, 1, 0, 1, 0], np.ones(6), "sample_weight must have as many rows as X, 5, got 6"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fs.SoftmaxClassifier(solver="lbfgs").fit(mapped, y, weight)
+
+
 @needs_jit
 def test_files_larger_than_memory_are_not_kept_in_the_page_cache(tmp_path, monkeypatch):
     X, y = rows(np.float32)

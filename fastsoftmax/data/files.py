@@ -63,9 +63,7 @@ def from_files(
     if len({p.is_sparse for p in pieces}) > 1:
         raise ValueError("X must be dense in all files or sparse in all files")
     columns = [_Rows(pieces), _column("y", y, in_files), _column("sample_weight", sample_weight, in_files)]
-    for name, column in (("y", columns[1]), ("sample_weight", columns[2])):
-        if column is not None and column.n_rows != columns[0].n_rows:  # type: ignore[union-attr]
-            raise ValueError(f"{name} must have as many rows as X, {columns[0].n_rows}, got {column.n_rows}")  # type: ignore[union-attr]
+    _check_lengths(columns)
     if columns[1] is None:
         raise ValueError("y must be given, because the files of X hold none")
     files = [piece for piece in pieces if isinstance(piece, Npy)]
@@ -78,7 +76,16 @@ def from_files(
 def from_arrays(X: Any, y: Any, sample_weight: Any = None) -> Source:
     """Rows of an array in any layout and dtype, above all a memmap, which are converted a run at a time."""
     columns = [None if a is None else _Rows([InMemory(np.asarray(a))]) for a in (X, y, sample_weight)]
+    _check_lengths(columns)
     return _Stored(*columns)  # type: ignore[arg-type]
+
+
+def _check_lengths(columns: Sequence["_Rows | None"]) -> None:
+    """Raise unless y and sample_weight, where they are given, have as many rows as X."""
+    X, *others = columns
+    for name, column in zip(("y", "sample_weight"), others, strict=True):
+        if X is not None and column is not None and column.n_rows != X.n_rows:
+            raise ValueError(f"{name} must have as many rows as X, {X.n_rows}, got {column.n_rows}")
 
 
 def _paths(value: Any) -> list[Path]:

@@ -197,6 +197,8 @@ def draw_params(draw: Draw, n: int) -> dict[str, Any]:
         params |= {"learning_rate": draw.choice(("constant", "invscaling", "adaptive"))}
     if not linear_only and solver != "auto":
         params["backward"] = draw.choice(("fused", "fused", "vjp", "jacobian"))
+    if solver == "lbfgs" and not hidden and params["loss"] == "cross_entropy" and params["alpha"] and draw.chance(0.3):
+        params |= {"l1_ratio": draw.choice((0.5, 1.0)), "backward": "fused"}
     if solver == "newton-cg":
         params["backward"] = "fused"
     if draw.chance(0.1):
