@@ -107,6 +107,17 @@ def test_memmaps(tmp_path, storage, order):
         assert fits[0].coef_.dtype == wide.dtype
 
 
+@needs_jit
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">f2"])
+def test_memmaps_that_can_be_written_in_another_byte_order(tmp_path, dtype):
+    X, y = rows(np.float64)
+    mapped = np.memmap(tmp_path / "X", dtype, "w+", shape=X.shape)
+    mapped[:] = X
+    plain = X.astype(np.float64 if dtype == ">f8" else np.float32)
+    found, alone = (quiet(fs.SoftmaxClassifier(max_iter=3), Z, y) for Z in (mapped, plain))
+    assert same_bits(found.coef_, alone.coef_)
+
+
 def test_memmaps_and_columns_of_another_length(tmp_path):
     mapped = np.memmap(tmp_path / "X", np.int8, "w+", shape=(5, 1))
     for y, weight, message in (

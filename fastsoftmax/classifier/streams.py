@@ -100,13 +100,15 @@ def examine(block: Block) -> Found:
         if (weight < 0).any():
             raise ValueError("Negative values in data passed to `sample_weight`")
         has_weight = bool(weight.any())
-    narrow = X.dtype in NARROW
+    narrow = X.dtype.newbyteorder("=") in NARROW
     shape, sparse = X.shape, not isinstance(X, np.ndarray)
     return Found(shape[0], shape[1], classes, sparse, narrow, soft, weight is not None, has_weight)
 
 
 def _is_finite(X: Array) -> bool:
-    """Whether every number is, of a dtype of which that is told fast."""
+    """Whether every number is, of a native dtype of which that is told fast."""
+    if not X.dtype.isnative:
+        return False
     if X.dtype == np.float16:
         return bool((X.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
     return X.dtype.char in "fd" and is_finite(X)
