@@ -1,6 +1,6 @@
 """A fit on a file of three times the memory that the process may have: peak of memory, and reading speed beside dd's.
 
-    python bench/out_of_core.py [--limit MIB] [--features D] [--dtype float32] [--folder DIR]
+    python bench/out_of_core.py [--limit MIB] [--features D] [--dtype float32] [--l1] [--folder DIR]
 
 On Linux as root the limit is a memory control group of its own (version 1 or 2), which counts the page cache, too: so
 each pass comes from the disk. Elsewhere it is RLIMIT_DATA, and the file may stay in the page cache. dd reads the same
@@ -31,7 +31,7 @@ from fastsoftmax.classifier import streams
 def memory(name):
     return [int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(name)][0]
 
-folder, passes = sys.argv[1], []
+folder, l1, passes = sys.argv[1], float(sys.argv[2]), []
 read = streams.SourceParts.read
 
 def counted(self, order=None, with_X=True):
@@ -40,7 +40,8 @@ def counted(self, order=None, with_X=True):
     yield from read(self, order, with_X)
 
 streams.SourceParts.read = counted
-model = fs.SoftmaxClassifier(solver="lbfgs", max_iter=5, tol=0.0)
+options = {"l1_ratio": l1, "alpha": 1000.0} if l1 else {"max_iter": 5, "tol": 0.0}
+model = fs.SoftmaxClassifier(solver="lbfgs", **options)
 warnings.simplefilter("ignore")
 small = np.load(f"{folder}/X.npy", mmap_mode="r")[:2000], np.load(f"{folder}/y.npy", mmap_mode="r")[:2000]
 model.fit(np.array(small[0], np.float32), small[1])
@@ -49,7 +50,7 @@ passes.clear()
 start = time.perf_counter()
 model.fit(fs.data.from_files(f"{folder}/X.npy", f"{folder}/y.npy"))
 seconds = time.perf_counter() - start
-print(before, memory("VmHWM"), len(passes) + 1, seconds, model.n_iter_[0])
+print(before, memory("VmHWM"), len(passes) + 1, seconds, model.n_iter_[0], (model.dual_gap_ or 0.0) / model.loss_)
 """
 
 
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=768, metavar="MIB")
     parser.add_argument("--features", type=int, default=100)
     parser.add_argument("--dtype", default="float32", choices=["float16", "float32", "float64"])
+    parser.add_argument("--l1", action="store_true", help="L1, to its end")
     parser.add_argument("--folder", default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name, limited(options.limit) as (how, first):
@@ -119,16 +121,17 @@ def main() -> None:
         n_bytes = make(folder, n_samples, options.features, options.dtype)
         disk = [read_by_dd(folder / "X.npy", first) for _ in range(READINGS)]
         forget(folder / "X.npy")
-        command = [sys.executable, "-c", FIT, name]
+        command = [sys.executable, "-c", FIT, name, str(float(options.l1))]
         done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=first)
         if done.returncode:
             sys.exit(done.stderr[-2000:])
-        resident, peak, passes, seconds, n_iter = map(float, done.stdout.split())
+        resident, peak, passes, seconds, n_iter, gap = map(float, done.stdout.split())
         disk += [read_by_dd(folder / "X.npy", first) for _ in range(READINGS)]
     speed = n_bytes * passes / seconds
     print(f"{n_samples} x {options.features} {options.dtype}, {CLASSES} classes: {n_bytes / 2**20:.0f} MiB")
     print(f"limit {options.limit} MiB, by {how}; resident before the fit {resident:.0f}, at the peak {peak:.0f} MiB")
-    print(f"{n_iter:.0f} iterations, {passes:.0f} passes in {seconds:.1f} s: {speed / 1e6:.0f} MB/s")
+    of_gap = f"; duality gap {gap:.1e} F" if options.l1 else ""
+    print(f"{n_iter:.0f} iterations, {passes:.0f} passes in {seconds:.1f} s: {speed / 1e6:.0f} MB/s{of_gap}")
     readings = ", ".join(f"{reading / 1e6:.0f}" for reading in disk)
     print(f"dd before and after: {readings} MB/s; fit over the median {speed / median(disk):.2f}")
 
