@@ -54,7 +54,7 @@ class DaskSoftmaxClassifier(SoftmaxClassifier):
     >>> from distributed import Client
     >>> from fastsoftmax.dask import DaskSoftmaxClassifier
     >>> X = da.random.default_rng(0).standard_normal((1000, 3), chunks=(300, 3))
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     model = DaskSoftmaxClassifier(client).fit(X, X[:, 0] > 0)
     ...     probs = model.predict_proba(X)
     >>> model.coef_.shape, type(probs).__name__
