@@ -134,6 +134,28 @@ def test_a_worker_that_comes_in_the_middle(workers, data):
     assert same_bits(model.coef_, quiet(fs.SoftmaxClassifier(**OPTIONS), X, y).coef_)
 
 
+def test_workers_without_a_limit_of_memory(data):
+    """Each thread has a task of its own, all of whose runs lie on its worker."""
+    X, y = data[0][:4000], data[1][:4000]
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None, memory_limit=0
+        ) as local,
+        Client(local) as client,
+    ):
+        bundles, submit = [], cluster.ClusterParts._submit
+
+        def and_look(self, *arguments):
+            bundles.append([{next(iter(client.who_has([run])[run.key])) for run in some} for some in self._bundles])
+            return submit(self, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cluster.ClusterParts, "_submit", and_look)
+            model = quiet(DaskSoftmaxClassifier(client, **OPTIONS), *in_chunks(X, y, 700))
+    assert [len(workers) for workers in bundles[0]] == [1] * 4
+    assert same_bits(model.coef_, quiet(fs.SoftmaxClassifier(**OPTIONS), X, y).coef_)
+
+
 def test_a_worker_whose_memory_does_not_hold_its_rows(data):
     """They lie on its disk, and its tasks take so many of them at a time as fit."""
     X, y = data

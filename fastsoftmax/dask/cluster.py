@@ -142,13 +142,14 @@ def _bundles(client: Client, runs: list[Future]) -> list[list[Future]]:
         worker = workers.get(address, {"nthreads": 1, "memory_limit": 0})
         n_runs = math.ceil(len(here) / worker["nthreads"])
         room = worker["memory_limit"] * MEMORY_SHARE / worker["nthreads"] or math.inf
-        held = math.inf
+        bundle, held = list[Future](), 0
         for run, size in here:
-            if held + size > room or len(bundles[-1]) == n_runs:
-                bundles.append([])
-                held = 0
-            bundles[-1].append(run)
+            if bundle and (held + size > room or len(bundle) == n_runs):
+                bundles.append(bundle)
+                bundle, held = [], 0
+            bundle.append(run)
             held += size
+        bundles.append(bundle)
     return bundles
 
 
