@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
-from fastsoftmax.training import objective
+from fastsoftmax.training import objective, spread
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.objective import ArrayObjective, Network
 
@@ -244,6 +244,50 @@ def test_no_features_scale_depends_on_another():
         for X in (BASE[:, :1].copy(), np.column_stack([BASE[:, 0], 1e12 * BASE[:, 1], 1e-12 * BASE[:, 2]]))
     )
     assert alone[0] == beside[0]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-3, 1.0, 1e3])
+def test_features_that_are_no_combinations_are_none_with_a_penalty_either(alpha, monkeypatch):
+    """A look at the correlations, once in a path, stands for one for each alpha."""
+    seen = set()
+    for seed, noise in enumerate([0.3, 0.1, 0.07, 0.05, 0.04, 0.02]):
+        X = np.column_stack([BASE, BASE[:, 0] + noise * rng(seed).standard_normal(N)]) * [1, 1e3, 1e-3, 1, 1]
+        problem = ArrayObjective(X, labels_of(3), Network(np.array([5, 3])), np.empty(0), alpha=alpha)
+        by_sight = Coordinates(problem)._whitener
+        is_dependent = problem.spread(512).is_dependent
+        seen.add(is_dependent)
+        with monkeypatch.context() as patched:
+            patched.setattr(spread.Spread, "is_dependent", True)
+            by_penalty = Coordinates(
+                ArrayObjective(X, problem.targets, problem.network, np.empty(0), alpha=alpha)
+            )._whitener
+        assert (by_sight is None) == (by_penalty is None)
+        assert by_penalty is None or is_dependent
+    assert seen == {False, True}
+
+
+def test_coordinates_of_another_alpha_tell_what_became_of_them():
+    scale = [1.0, 1e3, 1e-3, 1.0]
+    problem = ArrayObjective(BASE * scale, labels_of(3), Network(np.array([D, 3])), np.empty(0), alpha=10.0)
+    before = Coordinates(problem)
+    problem.alpha = 0.5
+    after = Coordinates(problem)
+    ratio, ridge = after.since(before)
+    direction = rng(4).standard_normal(3 * (D + 1))
+    there = direction * np.append(np.tile(ratio, 3), np.ones(3))
+    params = [c.params(u, np.empty(u.size)) for c, u in ((before, direction), (after, there))]
+    np.testing.assert_allclose(*params, rtol=1e-12)
+    weights = after.params(there, np.empty(there.size))[: 3 * D]
+    along = (np.tile(ridge, 3) * there[: 3 * D] ** 2).sum()
+    assert along == pytest.approx((0.5 - 10.0) / N * (weights @ weights))  # of the penalty's second derivative
+    twice = np.column_stack([BASE, BASE[:, 0] + 1e-3 * rng(5).standard_normal(N)])
+    whitened = Coordinates(ArrayObjective(twice, problem.targets, Network(np.array([D + 1, 3])), np.empty(0)))
+    assert whitened._whitener is not None
+    assert whitened.since(whitened) is None
+    network = Coordinates(ArrayObjective(BASE, problem.targets, Network(np.array([D, 2, 3])), np.empty(0)))
+    assert network.since(network) is None
+    after.scaling[0][1] = 0.0  # a weight that the dtype does not hold any more
+    assert after.since(before) is None
 
 
 @needs_jit

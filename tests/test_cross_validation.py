@@ -115,6 +115,45 @@ def test_a_path_ends_where_cold_fits_do(l1_ratio):
     np.testing.assert_allclose(model.coef_, again.coef_, atol=1e-4)
 
 
+@pytest.mark.parametrize("copied", [0, paths.COPIED])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_path_takes_few_evaluations_to_where_cold_fits_end(sparse, copied, monkeypatch):
+    """Each fit begins where the minima seem to be heading, with what those before it have learned of the Hessian."""
+    X, y = data_of("digits")
+    X = csr_array(np.where(X > 0, X, 0)) if sparse else X
+    folds, alphas, rows = [(np.arange(60, 300), np.arange(60))], np.geomspace(100, 0.1, 12), set()
+
+    def evaluations(fit):
+        calls, evaluate = [], objective.ArrayObjective.value_and_grad
+        with monkeypatch.context() as patched:
+            count = lambda self, *a: calls.append(len(self.targets)) or evaluate(self, *a)  # noqa: E731
+            patched.setattr(objective.ArrayObjective, "value_and_grad", count)
+            fit()
+        rows.update(calls)
+        return len(calls)
+
+    monkeypatch.setattr(paths, "COPIED", copied)
+    model = SoftmaxClassifierCV(alphas=alphas, cv=folds, solver="lbfgs", refit=False, tol=1e-6, max_iter=1000)
+    along = evaluations(lambda: model.fit(X, y))
+    assert rows == {240 if copied else len(y)}
+    cold = [SoftmaxClassifier(alpha=alpha, solver="lbfgs", tol=1e-6, max_iter=1000) for alpha in alphas]
+    alone = sum(evaluations(lambda one=one: one.fit(X[60:300], y[60:300])) for one in cold)
+    assert along < alone / 2
+    for k, one in enumerate(cold):
+        np.testing.assert_allclose(model.coefs_paths_[0, 0, k, :, :-1], one.coef_, atol=2e-3)
+
+
+def test_the_next_minimum_is_looked_for_ahead():
+    before, here = np.array([0.0, 1.0]), np.array([1.0, 1.5])
+    np.testing.assert_allclose(paths._ahead([100.0, 10.0, 1.0], before, here), [2.0, 2.0])
+    np.testing.assert_allclose(paths._ahead([100.0, 10.0, 10.0], before, here), here)
+    np.testing.assert_allclose(
+        paths._ahead([100.0, 99.0, 1.0], before, here), here + paths.MOST_AHEAD * (here - before)
+    )
+    for alphas in ([10.0, 10.0, 1.0], [10.0, 1.0, 0.0], [1.0, 0.0, 0.0]):
+        assert paths._ahead(alphas, before, here) is here
+
+
 def test_alphas_in_any_order_and_ties_go_to_the_strongest():
     X, y = data_of("iris")
     alphas = np.array([1.0, 1e-2, 1e5, 30.0, 1e4])

@@ -110,7 +110,7 @@ def test_lbfgs_does_not_go_along_a_gradient_that_is_no_number():
 
 
 def test_lbfgs_loses_its_memory_when_the_oldest_pair_is_overwritten_by_one_without_curvature(monkeypatch):
-    monkeypatch.setattr(lbfgs, "PAIRS", 2)
+    monkeypatch.setattr(lbfgs, "PAIRS", ((np.inf, 2),))
     rising = [(1.0, [0.5, -1.0]), (1.0, [0.25, -0.5])]
     memory, problem = memory_of([1.0, -2.0], [*rising, (1.0, [9.0, -9.0])])
     for expected in (1, 2, 0):

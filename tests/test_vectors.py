@@ -90,6 +90,29 @@ def test_the_memory_tells_what_the_recursion_does(size, dtype):
             break
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_pairs", [0, 2, 3])
+@pytest.mark.parametrize(("n_classes", "n_features"), [(1, 1), (3, 5), (2, BLOCK)])
+def test_the_memory_moves_to_other_coordinates(n_classes, n_features, n_pairs, dtype):
+    """Of (C, D) weights and C biases."""
+    most, size = 3, n_classes * (n_features + 1)
+    rows, grad = np.array(vectors(2 * most, size, dtype)), vectors(1, size, dtype)[0]
+    ratio, ridge = rng(7).uniform(0.1, 10, n_features), rng(8).uniform(-0.1, 2, n_features)
+    by_weight = [np.append(np.tile(some, n_classes), np.full(n_classes, end)) for some, end in ((ratio, 1), (ridge, 0))]
+    steps = (rows[:most] * by_weight[0]).astype(dtype)
+    changes = rows[most:] / by_weight[0] + by_weight[1] * steps
+    filled = [i for i in range(2 * most) if i % most < n_pairs]
+    expected, others = np.vstack([steps, changes.astype(dtype)])[filled], np.delete(rows, filled, axis=0)
+    products, by_grad = np.empty((2 * most, 2 * most)), np.empty(2 * most)
+    kernels.move_memory(rows, n_pairs, ratio, ridge, grad, products, by_grad, 0)
+    np.testing.assert_allclose(rows[filled], expected, rtol=8 * np.finfo(dtype).eps, atol=16 * np.finfo(dtype).eps)
+    assert np.array_equal(np.delete(rows, filled, axis=0), others)
+    exact, with_grad = rows[filled].astype(float), np.vstack([rows[filled], grad]).astype(float)
+    bound = 16 * np.finfo(dtype).eps * (np.abs(exact) @ np.abs(with_grad).T)
+    found = np.column_stack([products[np.ix_(filled, filled)], by_grad[filled]])
+    assert (np.abs(found - exact @ with_grad.T) <= bound).all()
+
+
 @pytest.mark.skipif(not JIT, reason="Python has one thread")
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_threads_do_not_change_a_bit(dtype):
@@ -104,6 +127,8 @@ def test_threads_do_not_change_a_bit(dtype):
             for k in range(3):
                 run(kernels.remember_pair, size, memory, k, k + 1, 0.5, x, products, by_grad)
             results.append(run(kernels.lbfgs_direction, size, memory, 2, 3, x, products, by_grad, 0))
+            by_feature = np.abs(vectors(2, size // 2 - 1, np.float64)) + 0.1
+            run(kernels.move_memory, size, memory, 3, *by_feature, x, products, by_grad)
             found.append(np.concatenate([results, x, y, z, w, memory.ravel(), products.ravel(), by_grad]))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])

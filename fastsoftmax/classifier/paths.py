@@ -1,6 +1,6 @@
 """Fits with one strength of the penalty after another, each from where the one before ended, fold by fold.
 
-All folds have one X: the rows that a fold holds out have weight 0 in it.
+All folds have one X, if it is not small: the rows that a fold holds out have weight 0 in it.
 """
 
 import math
@@ -20,6 +20,9 @@ from fastsoftmax.classifier.fitting import Data, objective_of
 from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network
+
+COPIED = 2**20  # numbers of X, up to which a fold has its rows as a copy: none of those with weight 0 take time
+MOST_AHEAD = 2.0  # times the last step of a path: how far its next minimum is looked for, at the most
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,11 @@ def follow(
     """Fit with the options one after another, which differ in alpha alone. stops: asked after each iteration."""
     objective, params = objective_of(path[0], network, data), start.copy()
     solver = solver_of(path[0], data.X.shape[0], None, 0, None, path[0].max_iter)
-    for options in path:
+    minima: list[Array] = []
+    for k, options in enumerate(path):
         objective.alpha, objective.l1 = options.alpha * (1 - options.l1_ratio), options.alpha * options.l1_ratio
+        if len(minima) > 1 and not objective.l1:
+            params[:] = _ahead([some.alpha for some in path[k - 2 : k + 1]], *minima[-2:])
         training = train(objective, params, solver, lambda *_: stops())
         if training.interrupted:
             raise KeyboardInterrupt
@@ -75,7 +81,16 @@ def follow(
             raise ValueError(f"the loss was not finite with alpha={options.alpha}: scale the features")
         if training.stopped:
             return
-        yield Point(params.copy(), len(training.loss_curve), training.converged)
+        minima.append(params.copy())
+        yield Point(minima[-1], len(training.loss_curve), training.converged)
+
+
+def _ahead(alphas: Sequence[float], before: Array, here: Array) -> Array:
+    """Where the minimum of the last of three alphas may be: in line with the first two', by log(alpha)."""
+    if not alphas[0] > alphas[1] >= alphas[2] > 0:
+        return here
+    first, second, third = map(math.log, alphas)
+    return here + min(MOST_AHEAD, (second - third) / (first - second)) * (here - before)
 
 
 def follow_all(
@@ -101,7 +116,8 @@ def follow_all(
             raise ValueError("sample_weight must not be all zero in what is left to train on by a fold")
         if not given[fold.held_out].any():
             raise ValueError("sample_weight must not be all zero in what a fold holds out")
-        for options, point in zip(path, follow(path, network, weighted, start, over.is_set), strict=False):
+        trained_on = weighted if data.X.size > COPIED else weighted.take(np.flatnonzero(weighted.by_row))
+        for options, point in zip(path, follow(path, network, trained_on, start, over.is_set), strict=False):
             score = judge(fold, options, point.params)
             if not math.isfinite(score):
                 raise ValueError(f"scoring must give finite scores, got {score} for alpha={options.alpha} in a fold")
@@ -154,7 +170,8 @@ def judge_by(scoring: str | None, network: Network, X: Any, labels: Array, by_ro
 
     def judge(fold: Fold, _: Options, params: Array) -> float:
         ((weight, bias),), rows = network.layers(params), fold.held_out
-        logits = functional.dense(X, weight, bias)[rows]  # of all: less memory than a copy of those rows of X
+        is_small = X.size <= COPIED  # else logits of all rows take less memory than a copy of some rows of X
+        logits = functional.dense(X[rows], weight, bias) if is_small else functional.dense(X, weight, bias)[rows]
         return score(logits, labels[rows], by_row[rows] if by_row.size else None)
 
     return judge

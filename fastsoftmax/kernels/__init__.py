@@ -33,7 +33,7 @@ from fastsoftmax.kernels.fit.coordinates import (
     feature_sums,
     params_of,
 )
-from fastsoftmax.kernels.fit.lbfgs import lbfgs_direction, remember_pair
+from fastsoftmax.kernels.fit.lbfgs import lbfgs_direction, move_memory, remember_pair
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
@@ -117,6 +117,7 @@ __all__ = [
     "logsumexp_columns",
     "logsumexp_rows",
     "memory_sweep",
+    "move_memory",
     "network_cross_entropy_epoch",
     "network_cross_entropy_rows",
     "network_squared_error_epoch",

@@ -12,12 +12,11 @@ from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
 from fastsoftmax.training.objective import Objective
-from fastsoftmax.training.spread import Spread
+from fastsoftmax.training.spread import DEPENDENT, Spread, is_dependent
 
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
-WHITENED, DEPENDENT = 256, 1e-3  # features at the most, and the least eigenvalue over the largest below which it pays
+WHITENED = 256  # features at the most
 LOOKED_AT, LOOKED_AT_BY_FEATURE, SAMPLED = 512, 4, 8192  # rows that tell whether, and how, features are dependent
-POWERS = 8  # of a matrix, times any vector, that tell its largest eigenvalue to some percent
 HIDDEN = 100  # times the rounding of the weights' dtype: a direction of less than that is not made longer
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
 WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, of each dtype
@@ -51,6 +50,7 @@ class Coordinates:
         if self._linear:
             n_features, n_classes = map(int, objective.network.sizes)
             curvature, ridge = CURVATURE / n_classes, objective.alpha / objective.total
+            self._ridge = ridge
             most = max(LOOKED_AT, LOOKED_AT_BY_FEATURE * n_features) if whitens and 1 < n_features <= WHITENED else 0
             spread = objective.spread(most)
             mean, deviation = spread.mean, spread.deviation
@@ -90,6 +90,19 @@ class Coordinates:
             out[:] = grad
         return out
 
+    def since(self, before: "Coordinates") -> tuple[Array, Array] | None:
+        """What became of an objective's coordinates as its alpha changed, for kernels.move_memory; None: too much.
+
+        By how much longer a step along each feature is in these, and by how much more its slope grows along it.
+        """
+        if not self._linear or self._whitener is not None or before._whitener is not None:
+            return None
+        scale, scale_before = self._how[0], before._how[0]
+        if ((scale == 0) != (scale_before == 0)).any():
+            return None
+        ratio = np.divide(scale_before, scale, out=np.ones_like(scale), where=scale > 0)
+        return ratio, (self._ridge - before._ridge) * scale * scale
+
     def leave_out(self, params: Array) -> None:
         """Take the weights of features that are left out from the parameters; the biases do what they did."""
         if self._linear and not self._how[0].all():
@@ -118,10 +131,12 @@ class Coordinates:
 
 def _whitening(objective: Objective, spread: Spread, scale: Array, curvature: float, ridge: float) -> Array | None:
     """T, or None where the features are far from combinations of one another, which some rows tell already."""
+    if not spread.is_dependent:  # then K, which is nearer to the identity, is not, either
+        return None
     by_feature = math.sqrt(curvature) * scale * spread.deviation  # K = diag(by_feature) correlations diag(by_feature)
     least = ridge * scale * scale
     K = by_feature[:, None] * spread.correlations * by_feature
-    if not _is_dependent(K, _rest(np.diagonal(K), scale, least)):
+    if not is_dependent(K, _rest(np.diagonal(K), scale, least)):
         return None
     X = by_feature * spread.standardised(SAMPLED)
     rest = _rest(np.einsum("nd,nd->d", X, X), scale, least)
@@ -140,21 +155,3 @@ def _whitening(objective: Objective, spread: Spread, scale: Array, curvature: fl
 def _rest(squares: Array, scale: Array, least: Array) -> Array:
     """What some rows' squares lack of K's diagonal, which is 1; at least what the penalty adds to it."""
     return np.where(scale > 0, np.maximum(1.0 - squares, least), 1.0)
-
-
-def _is_dependent(K: Array, rest: Array) -> bool:
-    """Whether the least eigenvalue of K + diag(rest) is small beside its largest: K less that much is not definite.
-
-    The largest is found by power iteration, well enough; Cholesky takes a twentieth of the time of all eigenvalues.
-    """
-    diagonal = K.reshape(-1)[:: len(K) + 1]
-    diagonal += rest
-    vector = K[np.argmax(diagonal)]
-    for _ in range(POWERS):
-        vector = K @ (vector / np.linalg.norm(vector))
-    diagonal -= DEPENDENT * np.linalg.norm(vector)
-    try:
-        np.linalg.cholesky(K)
-    except np.linalg.LinAlgError:
-        return True
-    return False

@@ -14,9 +14,9 @@ from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
 from fastsoftmax.training.scaled import Scaled
 
-PAIRS = 10  # of steps and changes of the gradient that are remembered
-# Of text, 3 pairs take as many iterations as 20. They are most of the memory: more are not kept of vectors this large
-MANY_BYTES, FEW_PAIRS = 2**22, 3
+# Bytes of a vector below which so many steps and changes of the gradient are remembered: digits take 59 evaluations
+# with 10 of them, 47 with 30. They are most of the memory of a fit of text, which 3 pairs serve as well as 20
+PAIRS = (2**16, 30), (2**22, 10), (math.inf, 3)
 LITTLE = {"f": float(np.finfo(np.float32).eps), "d": 64 * float(np.finfo(np.float64).eps)}
 NETWORK_LITTLE = 1e-3  # of tol: a network's valley is long, and rounding would grow on its way through it
 
@@ -24,6 +24,9 @@ NETWORK_LITTLE = 1e-3  # of tol: a network's valley is long, and rounding would 
 @dataclass
 class LBFGS:
     """Until the gradient is small enough for tol, or an iteration lowers F by little, relatively.
+
+    Called again with the same objective, whose alpha may be another one, it begins with the pairs that it has: these
+    tell much of the Hessian near the new minimum, and the part that the penalty has in it is known.
 
     Attributes
     ----------
@@ -34,6 +37,7 @@ class LBFGS:
     tol: float
     max_iter: int
     coordinates: Coordinates | None = field(default=None, init=False)
+    _kept: "tuple[Objective, Coordinates, _Memory] | None" = field(default=None, init=False)  # for a path
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
@@ -43,7 +47,7 @@ class LBFGS:
             after_iteration(params, problem.value)
             return True
         little = LITTLE[objective.dtype.char] if objective.is_linear else NETWORK_LITTLE * self.tol
-        memory = _Memory(problem.grad)
+        memory = self._memory(problem)
         for _ in range(self.max_iter):
             before = problem.value
             if not memory.search(problem):
@@ -56,6 +60,17 @@ class LBFGS:
                 return True
         return False
 
+    def _memory(self, problem: Scaled) -> "_Memory":
+        """The one of the last call, if that was for the same objective, in these coordinates; or else a new one."""
+        here, memory = problem.coordinates, _Memory(problem.grad)
+        if self._kept is not None and self._kept[0] is problem.objective:
+            moved = here.since(self._kept[1])
+            if moved is not None:
+                memory = self._kept[2]
+                memory.move(*moved, problem.grad)
+        self._kept = problem.objective, here, memory
+        return memory
+
 
 class _Memory:
     """The last pairs: how far a step went, and by how much it changed the gradient; see kernels/fit/lbfgs.py.
@@ -64,10 +79,18 @@ class _Memory:
     """
 
     def __init__(self, grad: Array) -> None:
-        self._most = PAIRS if grad.nbytes < MANY_BYTES else FEW_PAIRS
+        self._most = next(pairs for n_bytes, pairs in PAIRS if grad.nbytes < n_bytes)
         self._rows = np.empty((2 * self._most, grad.size), grad.dtype)
         self._products, self._by_grad = np.empty((2 * self._most,) * 2), np.empty(2 * self._most)
         self._n_pairs, self._place = 0, 0
+
+    def move(self, ratio: Array, ridge: Array, grad: Array) -> None:
+        """Into other coordinates, with another penalty and elsewhere: see kernels.move_memory."""
+        products = self._products, self._by_grad
+        run(kernels.move_memory, self._rows.size, self._rows, self._n_pairs, ratio, ridge, grad, *products)
+        curvatures = np.diagonal(self._products, self._most)[: self._n_pairs]
+        if not (curvatures > 0).all():
+            self._n_pairs = self._place = 0
 
     def search(self, problem: Scaled) -> bool:
         """Go one step down, along the direction that is remembered or else along the gradient; False if none does."""

@@ -65,6 +65,55 @@ def _make_pair(j, some, rows, s, y, by, g):
 
 
 @kernel(counts_references=True)
+def move_memory(memory, n_pairs, ratio, ridge, grad, products, by_grad, team):
+    # The pairs 0 .. n_pairs of (C, D) weights and C biases in other coordinates, with another penalty: a weight's step
+    # is ratio_d times as long there, its gradient's change 1 / ratio_d times, and ridge_d times that step more
+    m = memory.shape[0] // 2
+    sums = np.empty((n_blocks(grad), 2 * m, 2 * m + 1))
+    share_each(team, np.intp(n_pairs), _move_pairs, (memory, ratio, ridge))
+    share_each(team, sums.shape[0], _products_span, (memory, np.intp(n_pairs), grad, sums))
+    for i in range(2 * m):
+        if i % m < n_pairs:
+            by_grad[i] = 0.0
+            products[i, : i + 1] = 0.0
+            for block in range(sums.shape[0]):
+                by_grad[i] += sums[block, i, 2 * m]
+                for k in range(i + 1):
+                    if k % m < n_pairs:
+                        products[i, k] += sums[block, i, k]
+            for k in range(i):
+                products[k, i] = products[i, k]
+
+
+@routine
+def _move_pairs(first, last, memory, ratio, ridge):
+    n_features, m, rows = ratio.size, memory.shape[0] // 2, pointer(memory)
+    n_classes = memory.shape[1] // (n_features + 1)
+    for i in range(first, last):
+        for c in range(n_classes):
+            s = i * memory.shape[1] + c * n_features
+            y = s + m * memory.shape[1]
+            for d in range(n_features):
+                step = np.float64(rows[s + d]) * ratio[d]
+                rows[s + d] = step
+                rows[y + d] = np.float64(rows[y + d]) / ratio[d] + ridge[d] * step
+
+
+@routine
+def _products_span(first, last, memory, n_pairs, grad, sums):
+    m, size, rows, g = memory.shape[0] // 2, grad.size, pointer(memory), pointer(grad)
+    for block in range(first, last):
+        start, count = block * BLOCK, min(BLOCK, size - block * BLOCK)
+        for i in range(2 * m):
+            if i % m < n_pairs:
+                row = i * size + start
+                for k in range(i + 1):
+                    if k % m < n_pairs:
+                        sums[block, i, k] = block_product(rows, row, rows, k * size + start, count)
+                sums[block, i, 2 * m] = block_product(rows, row, g, start, count)
+
+
+@kernel(counts_references=True)
 def lbfgs_direction(memory, newest, n_pairs, grad, products, by_grad, place, team):
     # -H g into row `place` of the memory, which may be that of the oldest pair; H is what n_pairs pairs, the newest at
     # `newest`, tell of the Hessian's inverse. -> its product with g
