@@ -363,6 +363,16 @@ def test_an_error_in_one_fold_ends_the_others():
     assert len(calls) < 300
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_folds_that_hold_out_one_class_alone_are_scored_as_logistic_regression_cv_does(n_classes):
+    X, y = data_of("iris")
+    X, y = X[y < n_classes], np.array(["a", "b", "c"])[y[y < n_classes]]
+    options, alphas = {"scoring": "neg_brier_score", "cv": KFold(n_classes)}, np.array([1000.0, 10.0])
+    ours, other = tight(alphas=alphas, **options).fit(X, y), theirs(Cs=1 / alphas, **options).fit(X, y)
+    np.testing.assert_allclose(ours.scores_, other.scores_, rtol=1e-3)
+    assert ours.alpha_ == pytest.approx(1 / other.C_)
+
+
 def test_a_scorer_whose_arguments_cannot_be_known_may_take_weights():
     assert paths.takes_weights(max)  # it has no signature
     assert paths.takes_weights(lambda model, X, y, sample_weight=None: 0)

@@ -39,6 +39,7 @@ from fastsoftmax.classifier.paths import (
     judge_by,
     read_folds,
     takes_weights,
+    tell_classes,
 )
 from fastsoftmax.classifier.reading import read_data
 from fastsoftmax.classifier.reports import progress_bar, warn
@@ -235,7 +236,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         """The function that scores parameters on what a fold holds out."""
         if self.scoring is None or (isinstance(self.scoring, str) and self.scoring in SCORES):
             return judge_by(self.scoring, network, X, labels.hard, by_row)
-        scorer = check_scoring(SoftmaxClassifier(), self.scoring)
+        scorer = tell_classes(check_scoring(SoftmaxClassifier(), self.scoring), labels.classes)
         weighs, y = by_row.size and takes_weights(scorer), labels.classes[labels.hard]
 
         def score(fold: Fold, options: Options, params: Array) -> float:

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
@@ -61,6 +62,17 @@ def takes_weights(scorer: Any) -> bool:
     except (TypeError, ValueError):
         return True
     return any(parameter.name == "sample_weight" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def tell_classes(scorer: Any, classes: Array) -> Any:
+    """The scorer, which knows all classes then, where it asks for them: a fold may hold out samples of some alone."""
+    taken = signature(scorer._score_func).parameters if hasattr(scorer, "_score_func") else {}
+    if "labels" not in taken:
+        return scorer
+    told = {"labels": classes, **({"pos_label": classes[1]} if len(classes) == 2 and "pos_label" in taken else {})}
+    scorer = copy(scorer)
+    scorer._kwargs = {**told, **scorer._kwargs}
+    return scorer
 
 
 def follow(
