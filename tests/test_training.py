@@ -1,7 +1,12 @@
 """The loop, with each solver: it stops when it should, and never loses the last good weights."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from helpers import JIT
 from sklearn.datasets import load_iris
 
 from fastsoftmax.classifier.options import DETERMINISTIC
@@ -87,3 +92,32 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_weights():
     assert len(training.loss_curve) == len(seen)
     assert np.isfinite(params).all()
     assert np.array_equal(params, seen[-1] if seen else np.zeros_like(params))
+
+
+@pytest.mark.skipif(not JIT, reason="takes minutes as Python")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_a_fit_of_text_takes_twelve_vectors(solver):
+    """Of the size of all parameters, the result among them; and some as long as there are features."""
+    code = """
+import sys, warnings
+import numpy as np
+from scipy.sparse import random_array
+import fastsoftmax as fs
+
+def memory(name):
+    return [int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name)][0]
+
+def fit(n_samples, n_features):
+    X = random_array((n_samples, n_features), density=50 / n_features, format="csr", rng=np.random.default_rng(0))
+    y, before = np.arange(n_samples) % 20, memory("VmRSS")
+    return before, fs.SoftmaxClassifier(solver=sys.argv[1], max_iter=6).fit(X, y)
+
+fit(200, 300)
+before, model = fit(2000, 60_000)
+print((memory("VmHWM") - before) / model.coef_.nbytes)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, solver]
+    done = subprocess.run(command, env={**os.environ}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 5 < float(done.stdout) <= 12

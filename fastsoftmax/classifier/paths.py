@@ -19,6 +19,7 @@ from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import num_threads
 from fastsoftmax.classifier.fitting import Data, objective_of
 from fastsoftmax.classifier.options import Options, solver_of
+from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network
 
@@ -81,6 +82,8 @@ def follow(
     """Fit with the options one after another, which differ in alpha alone. stops: asked after each iteration."""
     objective, params = objective_of(path[0], network, data), start.copy()
     solver = solver_of(path[0], data.X.shape[0], None, 0, None, path[0].max_iter)
+    if isinstance(solver, LBFGS):
+        solver.keeps = True
     minima: list[Array] = []
     for k, options in enumerate(path):
         objective.alpha, objective.l1 = options.alpha * (1 - options.l1_ratio), options.alpha * options.l1_ratio

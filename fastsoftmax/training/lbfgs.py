@@ -25,19 +25,21 @@ NETWORK_LITTLE = 1e-3  # of tol: a network's valley is long, and rounding would 
 class LBFGS:
     """Until the gradient is small enough for tol, or an iteration lowers F by little, relatively.
 
-    Called again with the same objective, whose alpha may be another one, it begins with the pairs that it has: these
+    Called again with the same objective, whose alpha may be another one, it may begin with the pairs that it has: these
     tell much of the Hessian near the new minimum, and the part that the penalty has in it is known.
 
     Attributes
     ----------
+    keeps : whether pairs are kept for the next call
     coordinates : after a call, those that it worked in
     """
 
     goes_through_bad: ClassVar[bool] = False
     tol: float
     max_iter: int
+    keeps: bool = False
     coordinates: Coordinates | None = field(default=None, init=False)
-    _kept: "tuple[Objective, Coordinates, _Memory] | None" = field(default=None, init=False)  # for a path
+    _kept: "tuple[Objective, Coordinates, _Memory] | None" = field(default=None, init=False)
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
@@ -62,13 +64,14 @@ class LBFGS:
 
     def _memory(self, problem: Scaled) -> "_Memory":
         """The one of the last call, if that was for the same objective, in these coordinates; or else a new one."""
-        here, memory = problem.coordinates, _Memory(problem.grad)
+        here, memory, moved = problem.coordinates, None, None
         if self._kept is not None and self._kept[0] is problem.objective:
-            moved = here.since(self._kept[1])
-            if moved is not None:
-                memory = self._kept[2]
-                memory.move(*moved, problem.grad)
-        self._kept = problem.objective, here, memory
+            moved, memory = here.since(self._kept[1]), self._kept[2]
+        if memory is not None and moved is not None:
+            memory.move(*moved, problem.grad)
+        else:
+            memory = _Memory(problem.grad)
+        self._kept = (problem.objective, here, memory) if self.keeps else None
         return memory
 
 

@@ -83,7 +83,8 @@ def train(
     try:
         with QUIET():  # what is not finite is told by `failed`
             training.converged = solver(objective, params, after_iteration)
-            if np.abs(params).max(initial=0.0) < LARGE or math.isfinite(objective.value_and_grad(params)[0]):
+            largest = max(params.max(initial=0.0), -params.min(initial=0.0))  # np.abs would be another vector
+            if largest < LARGE or math.isfinite(objective.value_and_grad(params)[0]):
                 return training
         training.failed = True
     except _Stop:

@@ -36,7 +36,6 @@ class Scaled:
         self.objective, self.params, self.coordinates = objective, params, Coordinates(objective)
         self.coordinates.leave_out(params)
         work = self.coordinates.dtype
-        self._image = np.empty(params.size, work)  # of the direction, among the parameters
         self._trial = np.empty_like(params)
         self._exact = params.astype(work) if work != params.dtype else params  # params, before rounding
         self._exact_trial = np.empty_like(self._exact) if work != params.dtype else self._trial
@@ -60,10 +59,10 @@ class Scaled:
 
         slope is F's along the direction; step the first one that is tried.
         """
-        self.coordinates.params(direction, self._image)
 
         def evaluate(step: float) -> Trial:
-            run(kernels.add_multiple, self._image.size, self._exact, step, self._image, self._exact_trial)
+            image = self.coordinates.params(direction, self._exact_trial)  # once more if the step is not the first one
+            run(kernels.add_multiple, image.size, self._exact, step, image, image)
             if self._exact_trial is not self._trial:
                 self._trial[:] = self._exact_trial
             value = self._evaluate(self._trial, grad)
