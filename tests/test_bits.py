@@ -46,6 +46,45 @@ def test_fits_have_the_same_bits_for_any_number_of_threads():
     assert len(set(found[0].values())) == 32
 
 
+LAYER = """
+import json, numba, bits, fastsoftmax as fs
+groups = {groups}
+with fs.num_threads(4):
+    before = bits.hashes(groups)
+    try:
+        print("started:", numba.threading_layer())
+    except ValueError:
+        print("not started")
+    @numba.njit(parallel=True)
+    def users_own(n):
+        total = 0
+        for i in numba.prange(n):
+            total += i
+        return total
+    users_own(1000)
+    print(numba.threading_layer())
+    print(json.dumps([before, bits.hashes(groups)]))
+"""
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
+def test_bits_do_not_depend_on_numbas_threading_layer(layer):
+    """Threads here are the package's own: no call and no fit starts Numba's, and the bits are the same once a user has."""
+    groups = ["33x10 float32", "3x1000 float64", "layer 101x64x100 float32", "epochs float32", *bits.FITS]
+    settings = {**os.environ, "NUMBA_THREADING_LAYER": layer, "PYTHONPATH": os.path.dirname(bits.__file__)}
+    settings["LD_LIBRARY_PATH"] = f"{sys.prefix}/lib:{os.environ.get('LD_LIBRARY_PATH', '')}"  # pip's tbb lies there
+    command = [sys.executable, "-c", LAYER.format(groups=groups)]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
+    if "No threading layer could be loaded" in done.stderr:
+        pytest.skip(f"the {layer} threading layer is not installed")
+    assert done.returncode == 0, done.stderr[-3000:]
+    *layers, found = done.stdout.splitlines()
+    assert layers == ["not started", layer]
+    with fs.num_threads(1):
+        expected = bits.hashes(groups)
+    assert json.loads(found) == [expected, expected]
+
+
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="code for AVX2 is made and run on x86")
 def test_fits_have_the_same_bits_as_code_for_avx2():
     settings = {**os.environ, **AVX2}
