@@ -6,6 +6,7 @@ from helpers import quiet, rng, same_bits, same_parameters
 from scipy.sparse import csr_array
 
 import fastsoftmax as fs
+from fastsoftmax.classifier.samples import checked_samples
 
 
 def of_numbers(X, dtype):
@@ -69,3 +70,24 @@ def test_nan_in_the_spare_room_behind_the_elements_does_not_count():
 def test_weights_that_are_all_zero_are_told():
     with pytest.raises(ValueError, match=r"^(sample_weight must not be all zero|Sample weights .* non-zero number.)$"):
         fs.SoftmaxClassifier().fit(np.eye(3), [0, 1, 2], sample_weight=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "X", [csr_array(np.eye(3)), csr_array(np.eye(3, dtype="f4")), np.eye(3), np.eye(3, dtype=int), [[1]]]
+)
+def test_what_scikit_learn_can_read_is_handed_on_as_it_is(X):
+    assert checked_samples(X) is X
+
+
+def test_what_is_copied_has_the_same_shape_and_no_spare_room():
+    X = csr_array(([1.0, 2.0], [0, 1], [0, 1, 2]), shape=(2, 5))  # no element in the last columns
+    for data, indices in (([1.0, 2.0, 9.0], [0, 1]), ([1.0, 2.0], [0, 1, 9]), ([1.0, 2.0, 9.0], [0, 1, 9])):
+        X.data, X.indices = np.array(data), np.array(indices)
+        checked = checked_samples(X)
+        assert (checked.shape, checked.data.tolist(), checked.indices.tolist()) == ((2, 5), [1, 2], [0, 1])
+
+
+@pytest.mark.parametrize(("given", "handed_on"), [("f2", "f4"), (">f2", "f4"), (">f4", "f4"), (">f8", "f8")])
+def test_floats_are_native_and_of_at_least_32_bits(given, handed_on):
+    for X in (np.eye(3).astype(given), of_numbers(np.eye(3), given)):
+        assert checked_samples(X).dtype == np.dtype(handed_on)

@@ -7,6 +7,7 @@ import pytest
 from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
+from fastsoftmax._gate.arrays import plain_target
 from fastsoftmax.kernels.rows import direct
 from fastsoftmax.kernels.threads import LIGHT
 
@@ -89,6 +90,31 @@ def test_what_a_dense_layer_gives_goes_the_direct_way(dtype, monkeypatch):
     logits = fs.dense(np.ones((4, 3), dtype), np.ones((5, 3), dtype))
     monkeypatch.setattr("fastsoftmax.functional.losses._evaluate", None)
     fs.cross_entropy_value_and_grad(logits, np.arange(4))
+
+
+PLAIN, LOCKED = np.ones((2, 3)), np.ones((2, 3))
+LOCKED.flags.writeable = False
+NOT_PLAIN = [
+    PLAIN.tolist(),
+    np.ones((2, 1, 3)),
+    np.ones((2, 3), np.float32),
+    np.ones((2, 3), int),
+    np.ones((3, 2)).T,
+    np.ones((2, 3), ">f8"),
+    np.ma.array(PLAIN),
+    LOCKED,
+]
+
+
+@pytest.mark.parametrize("odd", NOT_PLAIN)
+def test_the_direct_way_is_for_plain_matrices_of_one_dtype_alone(odd):
+    plain, out = np.ones((2, 3)), np.empty((2, 3))
+    assert plain_target(plain, out) is plain_target(plain, out, plain) is out
+    assert plain_target(plain, odd) is plain_target(plain, out, odd) is plain_target(plain, odd, plain) is None
+    assert plain_target(odd, out) is None
+    new = plain_target(plain, None)
+    assert (new.shape, new.dtype) == ((2, 3), float)
+    assert not np.shares_memory(new, plain)
 
 
 def through(monkeypatch):

@@ -10,6 +10,7 @@ from helpers import FLOATS, JIT, layouts, nasty_rows, rng, same_bits, tolerance,
 from scipy.sparse import csr_array, csr_matrix
 
 import fastsoftmax as fs
+from fastsoftmax._threads import run
 from fastsoftmax.functional import inference
 
 # Rows of up to three vectors and longer ones; several blocks and groups; features beyond what is multiplied at once;
@@ -255,3 +256,53 @@ def test_labels_tell_whether_the_largest_logit_of_each_row_is_finite():
         labels, is_finite = inference.labels_of_layer(np.array(X), weight, bias)
         assert is_finite is finite
         assert right is None or labels.tolist() == right
+
+
+def unlike(array):
+    """What a kernel does not take for this array."""
+    yield array.tolist()
+    yield array.astype(np.float32)
+    yield array.astype(">f8")
+    yield np.ma.array(array)
+    yield np.repeat(array, 2, axis=0)[::2]
+    yield array[..., :-1].copy()
+    yield array[None]
+    locked = array.copy()
+    locked.flags.writeable = False
+    yield locked
+
+
+def test_the_short_way_is_for_plain_arrays_of_one_dtype_that_fit():
+    arrays = [np.ones((2, 3)), np.ones((4, 3)), np.ones(4)]
+    for dtype, plain in (("f4", True), ("f8", True), ("i8", False), ("f2", False), (">f4", False)):
+        assert inference._is_plain(*[a.astype(dtype) for a in arrays]) is plain
+    assert inference._is_plain(np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
+    assert not inference._is_plain(np.ones((0, 3)), *arrays[1:])
+    assert not inference._is_plain(arrays[0], np.ones((0, 3)), np.ones(0))
+    for k, array in enumerate(arrays):
+        for odd in unlike(array):
+            assert not inference._is_plain(*arrays[:k], odd, *arrays[k + 1 :])
+    assert inference._can_take(np.empty((2, 4)), *arrays)
+    memory = np.ones(20)
+    for out in (*unlike(np.empty((2, 4))), np.empty((3, 4))):
+        assert not inference._can_take(out, *arrays)
+    for k, array in enumerate(arrays):
+        shared = memory[7 : 7 + array.size].reshape(array.shape)
+        assert not inference._can_take(memory[:8].reshape(2, 4), *arrays[:k], shared, *arrays[k + 1 :])
+
+
+def test_work_is_told_in_elements_of_a_row(monkeypatch):
+    """It decides from which size on threads help: eight products, or eight looks, are worth one element of softmax."""
+    told = []
+    monkeypatch.setattr(
+        inference, "run", lambda kernel, work, *arguments: told.append(work) or run(kernel, work, *arguments)
+    )
+    X, weight, bias = problem(5, 8, 3)
+    rows = csr_array(np.eye(5, 8))
+    for given, products in ((X, 15), (X.tolist(), 15), (rows, 1)):
+        fs.linear_argmax(given, weight, bias)
+        fs.linear_softmax(given, weight, bias)
+        assert told == [products, products + 15]
+        told.clear()
+    inference.is_finite(X)
+    assert told == [5]

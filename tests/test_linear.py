@@ -1,6 +1,7 @@
 """linear_cross_entropy and linear_squared_error: oracles, derivatives, threads, layouts, bad input, rows left out."""
 
 import itertools
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn._loss import HalfMultinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
 import fastsoftmax as fs
+from fastsoftmax._threads import run as threads_run
 from fastsoftmax.kernels.layer.passes import GROUP
 
 LOSSES = ("linear_cross_entropy", "linear_squared_error")
@@ -416,3 +418,23 @@ def test_pieces_of_an_x_that_must_be_copied_each_with_targets_and_weights_of_the
         assert same_bits(grads.X, swapped[1].X)
     product, other = (hvp(A, weight, None, targets, weight[::-1], None, **options) for A in (X, X.astype(">f8")))
     assert same_bits(product.weight, other.weight)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_work_is_told_in_elements_of_a_row(loss, monkeypatch):
+    """It decides from which size on threads help: eight products are worth one element of softmax."""
+    told, p = [], problem((5, 16, 3))
+
+    def run(kernel, work, *arguments):
+        told.append(work)
+        return threads_run(kernel, work, *arguments)
+
+    for room in ("_layer", "dense"):  # the latter is a function's name, too
+        monkeypatch.setattr(sys.modules[f"fastsoftmax.functional.{room}"], "run", run)
+    for X, products in ((p.X, 30), (scipy.sparse.csr_array(np.eye(5, 16)), 1)):
+        getattr(fs, loss)(X, p.weight, p.bias, p.labels)
+        getattr(fs, f"{loss}_hvp")(X, p.weight, p.bias, p.labels, p.weight_tangent, None)
+        fs.dense(X, p.weight)
+        fs.dense_vjp(X, p.weight, p.soft)
+        assert told == [products, 2 * products, products, products]
+        told.clear()

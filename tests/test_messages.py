@@ -179,6 +179,9 @@ CSR = {
     "X is not a CSR matrix: X.indices[0] = -1 is not a column, 0 to 3": lambda: fs.dense(
         broken(indices=[-1, 4]), WEIGHT
     ),
+    f"X is not a CSR matrix: X.indices[1] = {2**32} is not a column, 0 to 3": lambda: fs.dense(
+        broken(indices=np.array([0, 2**32])), WEIGHT
+    ),
     "X is not a CSR matrix: X.indices[0] = 0 is not a column: there are none": lambda: fs.dense(
         no_columns(), np.ones((3, 0))
     ),

@@ -268,3 +268,9 @@ def test_shapes_that_do_not_fit():
 def test_as_many_columns_as_int32_can_number():
     X = scipy.sparse.csr_array((1, 2**31 - 1))
     assert Samples(X).shape == (1, 2**31 - 1)
+
+
+def test_as_many_columns_as_an_int32_can_name():
+    X = scipy.sparse.csr_array((2, 3))
+    X._shape = (2, 2**31 - 1)
+    assert Samples(X).shape == (2, 2**31 - 1)

@@ -46,17 +46,16 @@ class Samples:
 
     def pieces(self, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Any]]:
         """Rows, and X of those rows for kernels: a C-contiguous matrix of the dtype, or (data, indices, indptr)."""
-        n_rows = self.shape[0]
         if self.is_sparse:
             data, indices, indptr = self._csr
-            yield slice(0, n_rows), (contiguous(data, dtype), indices, indptr)
+            yield slice(None), (contiguous(data, dtype), indices, indptr)
         elif is_ready(self._dense, dtype):
-            yield slice(0, n_rows), contiguous(self._dense, dtype)
+            yield slice(None), contiguous(self._dense, dtype)
         else:
             group_bytes = max(1, GROUP * self.shape[1] * dtype.itemsize)
             step = GROUP * max(1, PIECE_BYTES // group_bytes)
-            for start in range(0, n_rows, step):
-                rows = slice(start, min(start + step, n_rows))
+            for start in range(0, self.shape[0], step):
+                rows = slice(start, start + step)
                 yield rows, contiguous(self._dense[rows], dtype)
 
 
