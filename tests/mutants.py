@@ -33,9 +33,9 @@ ROOT = HERE.parent
 ROOMS = {
     "_gate/arrays": "arrays softmax empty messages numbers read_only direct losses",
     "_gate/numbers": "numbers messages losses labels",
-    "_gate/samples": "linear sparse classifier_samples messages read_only",
+    "_gate/samples": "linear sparse classifier_samples messages",
     "_gate/targets": "losses labels messages linear calibration",
-    "functional/_layer": "linear dense inference messages sparse read_only empty second_order",
+    "functional/_layer": "linear dense inference messages sparse empty",
     "functional/_losses": "losses linear",
     "functional/boosting": "boosting messages",
     "functional/calibration": "calibration messages",
@@ -301,7 +301,7 @@ def main() -> int:
         os.environ["NUMBA_DISABLE_JIT"] = "1"
         tests += ["-k", "not long and not every_size and not finite_differences", "-W", "ignore::RuntimeWarning"]
     elif "-k" not in tests:
-        tests += ["-k", "not joblib and not every_size and not many_classes and not large_weight"]  # processes; slow
+        tests += ["-k", "not job and not every_size and not many_classes and not large_weight"]  # processes; slow
     campaign = Campaign(path, range(first, last + 1), arguments.seconds)
     status = pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[campaign])
     return int(status or bool(campaign.survivors))

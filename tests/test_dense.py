@@ -165,3 +165,13 @@ def test_what_does_not_fit():
     with pytest.raises(TypeError, match="out must be a LinearGrads"):
         fs.dense_vjp(X, weight, cotangent, out=tuple(out))
     assert all((array == 7).all() for array in out)
+
+
+def test_float16_is_rounded_once_at_the_end():
+    X, weight, bias, cotangent = (a.astype(np.float16) for a in problem(5, 40, 3))
+    wide = [a.astype(np.float32) for a in (X, weight, bias, cotangent)]
+    expected = fs.dense(*wide[:3]).astype(np.float16)
+    assert same_bits(fs.dense(X, weight, bias), expected)
+    assert same_bits(fs.dense(X, weight, bias, out=np.empty((5, 3), np.float16)), expected)
+    for grad, right in zip(fs.dense_vjp(X, weight, cotangent), fs.dense_vjp(wide[0], wide[1], wide[3]), strict=True):
+        assert same_bits(grad, right.astype(np.float16))

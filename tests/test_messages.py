@@ -128,6 +128,7 @@ LAYERS = {
     "out must not partly overlap X": lambda: fs.dense(BUFFER[:2], np.ones((3, 3)), out=BUFFER[1:]),
     "out must not partly overlap weight": lambda: fs.dense(np.ones((2, 3)), BUFFER, out=BUFFER[:2, ::-1]),
     f"bias {REAL} complex128": lambda: fs.dense(X, WEIGHT, BIAS + 1j),
+    f"cotangent {REAL} complex128": lambda: fs.dense_vjp(X, WEIGHT, Z + 1j),
     "cotangent must have shape (2, 3), got (2, 4)": lambda: fs.dense_vjp(X, WEIGHT, X),
     "out must have shape (2, 3), got (2, 4)": lambda: fs.dense(X, WEIGHT, out=np.empty((2, 4))),
     "out must be a LinearGrads, got tuple": lambda: linear(X, WEIGHT, BIAS, [0, 1], out=(None, None, None)),
