@@ -7,6 +7,7 @@ import pytest
 from helpers import FLOATS, layouts, rng, same_bits, uneven
 
 import fastsoftmax as fs
+from fastsoftmax._gate.arrays import Rows, contiguous, kernel_target, result_dtypes
 
 LABELS = np.array([2, 0, 1, 1])
 
@@ -103,7 +104,8 @@ def test_where():
 
 
 def test_axis():
-    logits = np.ones((2, 3))
+    logits = uneven((2, 3))
+    assert same_bits(fs.softmax(logits, -2), fs.softmax(logits, 0))
     for bad in (2, -3, (0, 5)):
         with pytest.raises(np.exceptions.AxisError, match="out of bounds for array of dimension 2"):
             fs.softmax(logits, bad)
@@ -287,6 +289,7 @@ def test_an_out_that_overlaps_targets_or_where_is_refused():
 
 def test_an_overlap_that_is_too_hard_to_decide_counts_as_one(monkeypatch):
     def too_hard(*arrays, max_work):
+        assert 1 <= max_work <= 10**6  # else it may take for ever
         raise np.exceptions.TooHardError
 
     monkeypatch.setattr(np, "shares_memory", too_hard)
@@ -338,8 +341,13 @@ def test_an_out_that_overlaps_itself_is_refused():
         out = np.lib.stride_tricks.as_strided(np.zeros(40)[20:], shape, strides)
         with pytest.raises(ValueError, match="out must not overlap itself"):
             fs.softmax(np.zeros(shape), out=out)
-    for out in (np.empty((4, 12))[::-1, ::2], np.empty((6, 4)).T, np.empty((4, 1, 6)).transpose(0, 2, 1)[..., 0]):
-        assert fs.softmax(np.zeros((4, 6)), out=out) is out
+    for out in (
+        np.empty((4, 12))[::-1, ::2],
+        np.empty((4, 12))[:, None, ::2],
+        np.empty((6, 4)).T,
+        np.empty((4, 1, 6)).transpose(0, 2, 1)[..., 0],
+    ):
+        assert fs.softmax(np.zeros(out.shape), out=out) is out
 
 
 def test_integers_too_large_for_a_float():
@@ -354,3 +362,54 @@ def test_float_labels_may_be_an_ignore_index_of_any_size():
     for ignored in (2**53, 2**62, -(2**63) + 2**11):
         loss = fs.cross_entropy(np.zeros((2, 3)), [1.0, float(ignored)], ignore_index=ignored)
         assert loss == fs.cross_entropy(np.zeros((1, 3)), [1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "along", "seen"),
+    [
+        ((6, 4), -1, "rows", (6, 4)),
+        ((6, 4), None, "rows", (1, 24)),
+        ((2, 3, 4), (1, 2), "rows", (2, 12)),
+        ((6, 4), 0, "columns", (1, 6, 4)),
+        ((2, 3, 5), 1, "columns", (2, 3, 5)),
+        ((2, 3, 2, 5), (0, 1), "columns", (1, 6, 10)),
+    ],
+)
+def test_what_kernels_can_read_and_write_as_it_is_is_not_copied(shape, axis, along, seen):
+    logits, out = uneven(shape), np.empty(shape)
+    rows = Rows(axis, logits=logits)
+    assert (rows.along, rows.inputs[0].shape, rows.target(out).shape) == (along, seen, seen)
+    assert np.shares_memory(rows.inputs[0], logits)
+    assert np.shares_memory(rows.target(out), out)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "seen"), [((6, 3), 0, (3, 6)), ((2, 3, 2, 5), (0, 2), (15, 4)), ((2, 3, 2), (0, 1), (2, 6))]
+)
+def test_axes_with_few_neighbours_or_apart_are_moved_to_the_end(shape, axis, seen):
+    logits, out = uneven(shape), np.empty(shape)
+    rows = Rows(axis, logits=logits)
+    assert (rows.along, rows.inputs[0].shape, rows.target(out).shape) == ("rows", seen, seen)
+    assert not np.shares_memory(rows.target(out), out)
+    moved = np.moveaxis(logits, axis, tuple(range(-np.size(axis), 0)))
+    expected = fs.softmax(moved, tuple(range(-np.size(axis), 0)))
+    assert same_bits(np.moveaxis(fs.softmax(logits, axis, out=out), axis, tuple(range(-np.size(axis), 0))), expected)
+
+
+def test_dtypes_of_results_and_of_what_is_computed():
+    for given, answer, compute in (("f2", "f2", "f4"), (">f4", "f4", "f4"), ("f8", "f8", "f8"), ("?", "f8", "f8")):
+        assert result_dtypes(np.dtype(given)) == (np.dtype(answer), np.dtype(compute))
+    for dtype in FLOATS:
+        clean = np.ones((2, 3), dtype)
+        assert contiguous(clean, clean.dtype) is clean
+        assert np.shares_memory(kernel_target(clean, clean.shape, clean.dtype), clean)
+
+
+def test_an_out_that_begins_where_the_input_does_is_not_yet_the_same():
+    memory = np.arange(40.0)
+    logits = memory[:6].reshape(2, 3)
+    for strides in ((32, 8), (8, 16), (24, 16)):
+        out = np.lib.stride_tricks.as_strided(memory, (2, 3), strides)
+        with pytest.raises(ValueError, match=r"out must not (partly overlap logits|overlap itself)"):
+            fs.softmax(logits, out=out)
+    assert np.array_equal(memory, np.arange(40))

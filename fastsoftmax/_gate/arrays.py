@@ -182,7 +182,7 @@ def _elements_share_memory(array: Array) -> bool:
     reach = array.itemsize  # of the axes of shorter strides
     for stride, n in sorted((abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1):
         if stride < reach:
-            return array.size > 0
+            return True
         reach += stride * (n - 1)
     return False
 
