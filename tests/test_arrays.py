@@ -376,10 +376,11 @@ def test_float_labels_may_be_an_ignore_index_of_any_size():
     ],
 )
 def test_what_kernels_can_read_and_write_as_it_is_is_not_copied(shape, axis, along, seen):
-    logits, out = uneven(shape), np.empty(shape)
+    logits, out, where = uneven(shape), np.empty(shape), np.ones(shape, bool)
     rows = Rows(axis, logits=logits)
     assert (rows.along, rows.inputs[0].shape, rows.target(out).shape) == (along, seen, seen)
     assert np.shares_memory(rows.inputs[0], logits)
+    assert np.shares_memory(rows.mask(where), where)
     assert np.shares_memory(rows.target(out), out)
 
 
