@@ -303,7 +303,7 @@ def main() -> int:
     elif "-k" not in tests:
         tests += ["-k", "not job and not every_size and not many_classes and not large_weight"]  # processes; slow
     campaign = Campaign(path, range(first, last + 1), arguments.seconds)
-    status = pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[campaign])
+    status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *tests], plugins=[campaign])
     return int(status or bool(campaign.survivors))
 
 

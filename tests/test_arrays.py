@@ -309,6 +309,9 @@ def test_out_in_any_layout(name):
     ):
         assert getattr(fs, name)(logits, out=out) is out
         assert np.array_equal(out, expected)
+    out = np.empty(())
+    assert getattr(fs, name)(3.0, out=out) is out
+    assert out == getattr(fs, name)([3.0])[0]
     strided = np.asfortranarray(logits)
     assert getattr(fs, name)(strided, out=strided) is strided
     assert np.array_equal(strided, expected)
