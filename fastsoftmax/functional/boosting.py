@@ -69,6 +69,6 @@ def softmax_grad_hess(
     given = read_targets(real_array("targets", targets), rows.shape, rows.compute, None)
     by_row = read_weights("sample_weight", sample_weight, rows.shape[:1], np.float64)
     grad, hess = rows.target(None), rows.target(None)
-    targets_by_kind = split_targets(given, rows.shape[-1], rows.compute)
+    targets_by_kind = split_targets(given, rows.shape[1], rows.compute)
     run(kernels.softmax_grad_hess_rows, grad.size, rows.inputs[0], *targets_by_kind, by_row, grad, hess)
     return rows.deliver(grad, None), rows.deliver(hess, None)
