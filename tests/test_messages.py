@@ -151,6 +151,9 @@ LAYERS = {
     "bias_tangent must be None where bias is": lambda: fs.linear_cross_entropy_hvp(
         X, WEIGHT, None, [0, 1], WEIGHT, BIAS
     ),
+    f"weight_tangent {REAL} complex128": lambda: fs.linear_cross_entropy_hvp(
+        X, WEIGHT, BIAS, [0, 1], WEIGHT + 1j, BIAS
+    ),
     "weight_tangent must have shape (3, 4), got (3,)": lambda: fs.linear_cross_entropy_hvp(
         X, WEIGHT, BIAS, [0, 1], BIAS, BIAS
     ),
