@@ -148,6 +148,10 @@ LAYERS = {
     "the arrays of out must not overlap one another": lambda: linear(
         X, WEIGHT, BIAS, [0, 1], out=fs.LinearGrads(BUFFER2 := np.empty((3, 4)), BUFFER2[0, :3])
     ),
+    f"targets {REAL} complex128 ": lambda: linear(X, WEIGHT, BIAS, [0j, 1]),
+    "out.weight must not partly overlap targets": lambda: linear(
+        np.ones((2, 3)), np.ones((3, 3)), None, BUFFER[:2], out=fs.LinearGrads(BUFFER[::-1], None)
+    ),
     "bias_tangent must be None where bias is": lambda: fs.linear_cross_entropy_hvp(
         X, WEIGHT, None, [0, 1], WEIGHT, BIAS
     ),
