@@ -195,7 +195,7 @@ def test_an_epoch_is_descent_batch_by_batch(case, method, backward):
 @pytest.mark.parametrize("backward", ["fused", "vjp"])
 def test_a_batch_without_weight_is_passed_over(backward):
     objective, params = problem(n=20, backward=backward)
-    objective.sample_weight[:10] = 0
+    objective.sample_weight[:10], objective.sample_weight[10:] = 0, 0.01
     rule = np.array([SGD, 0.1, 0.9, 0, 0, 0.0])
     loss = objective.epoch(
         params, np.arange(20), np.empty(0, np.uint64), 10, (np.zeros_like(params), np.zeros_like(params), rule)
@@ -244,3 +244,32 @@ def test_layers_are_views_in_order():
     assert np.array_equal(np.concatenate([part.ravel() for layer in layers for part in layer]), params)
     layers[1][1][:] = -1
     assert (params[-4:] == -1).all()
+
+
+def test_what_is_not_said_and_what_is_not_copied():
+    X, targets, by_row = rng().random((6, 3)), np.arange(6) % 2, np.ones(6)
+    objective = ArrayObjective(X, targets, Network(np.array([3, 2])), by_row)
+    assert (objective.loss, objective.backward) == ("cross_entropy", "fused")
+    assert (objective.alpha, objective.l1, objective.label_smoothing) == (0, 0, 0)
+    assert (objective.fit_intercept, objective.pins_first_class) == (True, False)
+    assert (objective.rows is X, objective.targets is targets, objective.sample_weight is by_row) == (True,) * 3
+    assert (objective.total, objective.largest_weight) == (6, 1)
+    params = np.zeros(objective.network.n_params)
+    out = np.full_like(params, np.nan)
+    assert objective.value_and_grad(params, out)[1] is out
+    assert np.array_equal(out, objective.value_and_grad(params)[1])
+    spread = objective.spread(4)
+    assert objective.spread(4) is spread
+    assert objective.spread(5) is not spread
+
+
+@pytest.mark.parametrize(
+    ("sparse", "method", "work"), [(False, SGD, 134), (False, ADAM, 134), (True, SGD, 161), (True, ADAM, 224)]
+)
+def test_the_work_of_a_batch_in_elements_of_a_row(sparse, method, work):
+    """What is read, eight products for one where X is dense; the later layers; and the step over all parameters."""
+    objective, _ = problem((6,), sparse=sparse)  # 5 * 6 weights that read X, 34 other parameters
+    assert objective.batch_work(120 if sparse else 300, 60, 10, method) == work
+    one_row = objective.batch_work(2 if sparse else 5, 1, 10, method)
+    assert one_row == work
+    assert objective.batch_work(0, 0, 10, method) == work - 10 * (12 if sparse else 3)
