@@ -293,7 +293,7 @@ def _softmax_like(
 
 def _hide(x: Array, mask: Array, value: float, out: Array) -> None:
     """X where the mask holds, else the value, into out."""
-    run(kernels.hide, x.size, x.reshape(-1), mask.reshape(-1), value, out.reshape(-1))
+    run(kernels.hide, x.size, x.ravel(), mask.ravel(), value, out.ravel())
 
 
 def _product(name: str, rows: Rows, out: Array | None) -> Any:
