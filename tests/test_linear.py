@@ -12,6 +12,7 @@ from sklearn._loss import HalfMultinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
 import fastsoftmax as fs
+from fastsoftmax._gate.samples import Samples
 from fastsoftmax._threads import run as threads_run
 from fastsoftmax.kernels.layer.passes import GROUP
 
@@ -438,3 +439,31 @@ def test_work_is_told_in_elements_of_a_row(loss, monkeypatch):
         fs.dense_vjp(X, p.weight, p.soft)
         assert told == [products, 2 * products, products, products]
         told.clear()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_dense_X_is_handed_on_whole_or_copied_in_whole_groups_of_rows(dtype, monkeypatch):
+    X = np.ones((5 * GROUP + 3, 3), dtype)
+    ((rows, same),) = Samples(X).pieces(X.dtype)
+    assert rows == slice(None)
+    assert same is X
+    monkeypatch.setattr("fastsoftmax._gate.samples.PIECE_BYTES", 7 * X[:GROUP].nbytes // 3)
+    swapped = X.astype(X.dtype.newbyteorder())
+    assert [len(part) for _, part in Samples(swapped).pieces(X.dtype)] == [2 * GROUP, 2 * GROUP, GROUP + 3]
+    assert [(rows.start, rows.stop) for rows, _ in Samples(swapped).pieces(X.dtype)][1] == (2 * GROUP, 4 * GROUP)
+    monkeypatch.setattr("fastsoftmax._gate.samples.PIECE_BYTES", 1)
+    assert [len(part) for _, part in Samples(swapped).pieces(X.dtype)] == [GROUP] * 5 + [3]
+    assert [part.shape for _, part in Samples(swapped[:4, :0]).pieces(X.dtype)] == [(4, 0)]
+
+
+@pytest.mark.parametrize("n_elements", [0, 2])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_a_csr_matrix_has_the_integers_that_kernels_take(n_elements, index):
+    X = scipy.sparse.csr_array((2, 3))
+    X.data, X.indices, X.indptr = (
+        np.ones(n_elements),
+        np.arange(n_elements, dtype=index),
+        np.array([0, 0, n_elements], index),
+    )
+    ((_, parts),) = Samples(X).pieces(np.dtype(float))
+    assert [part.dtype for part in parts] == [np.float64, np.int32, np.int64]

@@ -7,6 +7,7 @@ from helpers import FLOATS, JIT, SHAPES, derivative, rng, same_bits, tolerance
 from sklearn.metrics import log_loss
 
 import fastsoftmax as fs
+from fastsoftmax import kernels
 
 LOSSES = ("cross_entropy", "squared_error")
 REDUCTIONS = ("mean", "sum", "none")
@@ -356,3 +357,31 @@ def test_the_first_bad_label_of_many_is_named(row, label):
         fs.cross_entropy(logits, labels, ignore_index=-100)
     labels[[row, 1499]] = -100
     assert fs.cross_entropy(logits, labels, ignore_index=-100) == pytest.approx(np.log(3))
+
+
+def test_rows_that_take_part_are_counted_and_weighed():
+    labels, soft = np.array([0, -1, 2, 1]), np.array([[0.5, 0.5], [1.0, 1.0], [np.nan, 0.0]])
+    no_labels, no_soft, none = np.empty(0, np.int64), np.empty((0, 3)), np.empty(0)
+    by_row, by_class = np.array([1.0, 9.0, 0.0, 3.0]), np.array([2.0, 4.0, 8.0])
+    for arguments, expected in (
+        ((labels, no_soft, none, none), (3, 3.0)),
+        ((labels, no_soft, by_row, by_class), (3, 14.0)),
+        ((labels, no_soft, none, by_class), (3, 14.0)),
+        ((no_labels, soft, none, none), (3, 3.0)),
+        ((no_labels, soft, np.array([1.0, 2.0, 0.0]), by_class[:2]), (3, 15.0)),
+    ):
+        assert kernels.weight_taking_part(*arguments) == expected
+    assert kernels.weight_taking_part(labels, no_soft, none, by_class[:0]) == (3, 3.0)
+
+
+@pytest.mark.parametrize("n", [1, 512, 513, 1500])
+def test_the_first_label_that_is_no_class_is_found(n):
+    labels = np.arange(n) % 4
+    assert kernels.first_bad_label(labels, 4, 0, False) == -1
+    for at in {0, n // 2, n - 1}:
+        for bad in (-1, 4, 2**62):
+            labels[at] = bad
+            assert kernels.first_bad_label(labels, 4, 0, False) == at
+            assert kernels.first_bad_label(labels, 4, bad, True) == -1
+            assert kernels.first_bad_label(labels, 4, 7, True) == at
+        labels[at] = 0
