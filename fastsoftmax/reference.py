@@ -339,6 +339,8 @@ def _prepare(
     reduction: str = "mean",
 ) -> tuple[Array, Array | None, float, bool]:
     """Distributions t (..., C), row weights (...) or None, what a row is multiplied by, and whether rows are summed."""
+    if reduction not in ("none", "sum", "mean"):
+        raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
     targets = np.asarray(targets)
     labelled = targets.ndim < logits.ndim
     weight = None if sample_weight is None else np.asarray(sample_weight, logits.dtype)

@@ -273,3 +273,27 @@ def test_the_work_of_a_batch_in_elements_of_a_row(sparse, method, work):
     one_row = objective.batch_work(2 if sparse else 5, 1, 10, method)
     assert one_row == work
     assert objective.batch_work(0, 0, 10, method) == work - 10 * (12 if sparse else 3)
+
+
+def test_sums_over_parts_are_those_of_all_rows(monkeypatch):
+    whole, params = problem(n=1100)
+    monkeypatch.setattr("fastsoftmax.training.parts.MOST_GROUPS", 1)
+    parted, _ = problem(n=1100)
+    assert len(list(parted.parts)) == 3
+    assert (parted.total, parted.largest_weight) == (whole.total, whole.largest_weight)
+    (value, grad), (right, right_grad) = parted.value_and_grad(params), whole.value_and_grad(params)
+    assert value == pytest.approx(right, rel=1e-14)
+    np.testing.assert_allclose(grad, right_grad, rtol=1e-11, atol=1e-14)
+    products = [o.hvp(params)(np.ones_like(params), np.empty_like(params)) for o in (parted, whole)]
+    np.testing.assert_allclose(*products, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("backward", BACKWARD)
+def test_every_way_back_from_logits_is_the_gradient_of_the_sum(loss, backward):
+    logits, targets = rng().standard_normal((7, 4)), np.arange(7) % 4
+    options = {"sample_weight": rng(1).random(7), "label_smoothing": 0.1}
+    expected, grad = getattr(fs, f"{loss}_value_and_grad")(logits, targets, reduction="sum", **options)
+    value, found = BACKWARD[backward](loss, logits, targets, options)
+    assert value == pytest.approx(expected, rel=1e-14)
+    np.testing.assert_allclose(found, grad, atol=1e-14)

@@ -89,3 +89,10 @@ def test_gradients_equal_finite_differences(loss, options):
 def test_the_naive_way_stays_finite_where_a_probability_is_0():
     _, grad = reference.cross_entropy_value_and_grad(np.array([[2000.0, 0.0]]), [1])
     assert np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "squared_error", "cross_entropy_value_and_grad"])
+@pytest.mark.parametrize("reduction", ["median", "um", None])
+def test_a_reduction_that_is_none_is_not_a_sum(name, reduction):
+    with pytest.raises(ValueError, match='reduction must be "none", "sum" or "mean", got'):
+        getattr(reference, name)(np.zeros((2, 3)), [0, 1], reduction=reduction)
