@@ -261,6 +261,9 @@ def test_what_is_not_said_and_what_is_not_copied():
     spread = objective.spread(4)
     assert objective.spread(4) is spread
     assert objective.spread(5) is not spread
+    weighted, _ = problem()
+    mean = np.average(weighted.X, axis=0, weights=weighted.sample_weight)
+    np.testing.assert_allclose(weighted.spread(10).mean, mean, rtol=1e-13, atol=1e-15)
 
 
 @pytest.mark.parametrize(
