@@ -165,7 +165,9 @@ def _groups(runs: list[tuple[Future, int]], most: int, room: float) -> list[list
 
 def settle(client: Client, submit: Callable[[], list[Future]]) -> list[Any]:
     """What the futures give; submitted anew where a worker has died with what only it had."""
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         futures = submit()
         try:
             _await(client, futures)
@@ -178,7 +180,6 @@ def settle(client: Client, submit: Callable[[], list[Future]]) -> list[Any]:
         finally:
             if undone := [future for future in futures if not future.done()]:
                 client.cancel(undone)
-    raise AssertionError
 
 
 def _await(client: Client, futures: list[Future]) -> None:

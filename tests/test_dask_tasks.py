@@ -1,0 +1,160 @@
+"""What DaskSoftmaxClassifier does on workers, here on the threads of this process, and when workers are lost."""
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import JIT, quiet, rng, same_bits
+
+import fastsoftmax as fs
+
+pytest.importorskip("distributed", reason="Dask is not installed: pip install fastsoftmax[dask]")
+if not JIT:
+    pytest.skip("takes minutes as Python", allow_module_level=True)
+
+import dask.array as da
+from distributed import CancelledError, Client, KilledWorker, LocalCluster
+
+from fastsoftmax.classifier.streams import Encoding
+from fastsoftmax.dask import DaskSoftmaxClassifier, cluster
+from fastsoftmax.training import parts
+
+D, PART = 120, 480
+OPTIONS = {"solver": "lbfgs", "max_iter": 3, "tol": 0.0}
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers of two threads each, in this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what distributed has to say of the machine
+        with (
+            LocalCluster(n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None) as local,
+            Client(local) as made,
+        ):
+            yield made
+
+
+@pytest.fixture(autouse=True)
+def _warnings_of_distributed(recwarn):
+    warnings.filterwarnings("ignore", module="distributed")
+
+
+def test_sums_that_are_combined_on_workers_are_the_same_bits(client, monkeypatch):
+    monkeypatch.setattr(parts, "ELEMENTS", PART * D)
+    monkeypatch.setattr(cluster, "MERGED", 2)
+    tasks = []
+
+    def counted(self, function, *arguments, map=Client.map, **options):
+        tasks.append(function)
+        return map(self, function, *arguments, **options)
+
+    monkeypatch.setattr(Client, "map", counted)
+    X, y = rng(0).standard_normal((21 * PART + 123, D), dtype=np.float32), rng(1).integers(0, 4, 21 * PART + 123)
+    alone = quiet(fs.SoftmaxClassifier(**OPTIONS), X, y)
+    rows, labels = da.from_array(X, chunks=(700, D)), da.from_array(y, chunks=700)
+    model = quiet(DaskSoftmaxClassifier(client, **OPTIONS), rows, labels)
+    assert cluster.merged in tasks
+    assert same_bits(model.coef_, alone.coef_)
+    assert model.loss_curve_ == alone.loss_curve_
+
+
+def test_answers_and_scores_of_chunks_of_which_some_are_empty(client):
+    X, y = rng(0).standard_normal((900, 5)), rng(1).integers(0, 3, 900)
+    weight = rng(2).random(900)
+    cuts = ((400, 0, 500),)
+    rows, labels, weights = (da.from_array(a, chunks=cuts + a.shape[1:]) for a in (X, y, weight))
+    model = quiet(DaskSoftmaxClassifier(client, **OPTIONS), rows, labels)
+    local = model.to_local()
+    assert same_bits(model.predict_proba(rows).compute(), local.predict_proba(X))
+    assert same_bits(model.predict(rows).compute(), local.predict(X))
+    assert model.score(rows, labels) == pytest.approx(local.score(X, y))
+    assert model.score(rows, labels, weights) == pytest.approx(local.score(X, y, weight))
+
+
+def test_chunks_of_unknown_length_are_taken_as_they_come(client):
+    """As after a mask: then y must have been cut in the same way."""
+    X, y = rng(0).standard_normal((900, 5)), rng(1).integers(0, 4, 900)
+    rows, labels = da.from_array(X, chunks=(400, 5)), da.from_array(y, chunks=400)
+    model = quiet(DaskSoftmaxClassifier(client, **OPTIONS), rows[labels < 3], labels[labels < 3])
+    assert same_bits(model.coef_, quiet(fs.SoftmaxClassifier(**OPTIONS), X[y < 3], y[y < 3]).coef_)
+
+
+def test_a_dataframes_answers_keep_its_index_and_name_the_classes(client):
+    pd = pytest.importorskip("pandas", reason="pandas is not installed")
+    dd = pytest.importorskip("dask.dataframe", reason="dask.dataframe is not installed")
+    frame = pd.DataFrame(rng(0).standard_normal((60, 2)), [f"row {n}" for n in range(60)], ["a", "b"])
+    y = pd.Series(np.where(frame["a"] > 0, "yes", "no"), frame.index)
+    model = quiet(DaskSoftmaxClassifier(client, **OPTIONS), dd.from_pandas(frame, 2), dd.from_pandas(y, 2))
+    probs = model.predict_proba(dd.from_pandas(frame, 3)).compute()
+    assert list(probs.columns) == ["no", "yes"]
+    assert probs.index.equals(frame.index.sort_values())
+    assert same_bits(probs.loc[frame.index].to_numpy(), model.to_local().predict_proba(frame))
+
+
+@pytest.mark.parametrize(("y", "weight", "message"), [
+    (np.zeros(3), None, "y must have as many rows as X in each chunk: 3, 2"),
+    (np.zeros((2, 1)), np.ones(1), "sample_weight must have as many rows as X in each chunk: 1, 2"),
+])  # fmt: skip
+def test_blocks_that_do_not_fit(y, weight, message):
+    with pytest.raises(ValueError, match=message):
+        cluster.make_block(np.zeros((2, 4)), y, weight)
+
+
+def test_rows_of_several_blocks_are_cut_into_parts():
+    X, y = rng(0).standard_normal((100, 3)), np.arange(100) % 2
+    blocks = [cluster.make_block(X[first:last], y[first:last]) for first, last in ((0, 50), (50, 60), (60, 100))]
+    encoding = Encoding(np.array([0, 1]), np.empty(0), "cross_entropy", np.dtype(np.float64))
+    found = cluster.make_parts(blocks, [(10, 50), (0, 10), (0, 35)], 7, 32, encoding)
+    assert [part.number for part in found] == [7, 8, 9]
+    for part, (first, last) in zip(found, ((10, 42), (42, 74), (74, 95)), strict=True):
+        assert same_bits(part.rows, X[first:last])
+        assert same_bits(part.by_kind[0], y[first:last])
+    assert cluster.bytes_of_run(found) == X[10:95].nbytes + y[10:95].nbytes
+
+
+class Workers:
+    """Stands for a client whose workers answer, or end with an error, as they are told."""
+
+    def __init__(self, *answers):
+        self.answers, self.cancelled = list(answers), []
+
+    def gather(self, futures):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def cancel(self, futures):
+        self.cancelled += futures
+
+
+class Undone:
+    def done(self):
+        return False
+
+
+@pytest.fixture
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(cluster, "wait", lambda futures, timeout: None)
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_what_was_lost_is_submitted_anew_and_what_is_undone_is_called_off():
+    workers, undone = Workers(CancelledError("lost"), CancelledError("lost"), [1, 2]), Undone()
+    submitted = []
+    assert cluster.settle(workers, lambda: submitted.append(1) or [undone]) == [1, 2]
+    assert len(submitted) == 3
+    assert workers.cancelled == [undone] * 3
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_workers_that_die_again_and_again_are_an_error():
+    lost = Workers(*[CancelledError("lost")] * cluster.ATTEMPTS)
+    with pytest.raises(RuntimeError, match=f"workers were lost in each of {cluster.ATTEMPTS} attempts: "):
+        cluster.settle(lost, lambda: [])
+    assert lost.answers == []
+    killed = Workers(KilledWorker("task", SimpleNamespace(address="tcp://a"), 3))
+    with pytest.raises(RuntimeError, match="workers die while they compute: is their memory enough"):
+        cluster.settle(killed, lambda: [])
