@@ -171,54 +171,6 @@ def test_arrays_and_sparse_files(capsys, folder):
         assert np.mean(np.array(columns(out)[1], int).ravel() == Y) > 0.95
 
 
-@pytest.fixture(params=["as CSV", "pyarrow"])
-def parquet(request, folder, monkeypatch):
-    """A function that writes iris.parquet: by pyarrow or, as that need not be installed, for a pandas that reads CSV"""
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    if request.param == "pyarrow":
-        pytest.importorskip("pyarrow", reason="pyarrow, of 50 MB, is not installed")
-        return lambda text="iris.csv": pandas.read_csv(text).to_parquet("iris.parquet")
-    monkeypatch.setattr(pandas, "read_parquet", pandas.read_csv)
-    return lambda text="iris.csv": (folder / "iris.parquet").write_bytes((folder / text).read_bytes())
-
-
-def test_parquet(capsys, folder, parquet, monkeypatch):
-    parquet()
-    status, out, err = run(capsys, "train", "iris.parquet", "--label", "kind", "--model", "m.npz", "--json")
-    assert status == 0, err
-    assert json.loads(out)["classes"] == sorted(NAMES)
-    csv_out, parquet_out = (
-        run(capsys, "predict", "m.npz", name, "--label", "kind")[1] for name in ("iris.csv", "iris.parquet")
-    )
-    assert csv_out == parquet_out
-    status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz")
-    assert (status, "iris.parquet: a label is 0.2: labels must be text" in err) == (3, True)
-    status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz", "--label", "kin")
-    assert (status, "no column 'kin'" in err) == (3, True)
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz")
-    assert (status, "takes the packages pandas and pyarrow" in err) == (3, True)
-
-
-def test_parquet_with_categories_and_gaps(capsys, folder, parquet):
-    rows = [f"{('red', 'blue', 'green')[k]},{x[2]},{k}" for x, k in zip(X, Y, strict=True)]
-    (folder / "mixed.csv").write_text("\n".join(["colour,size,kind", *rows]))
-    parquet("mixed.csv")
-    status, out, err = run(capsys, "train", "iris.parquet", "--model", "m.npz", "--json")
-    assert (status, json.loads(out)["n_features"]) == (0, 4), err
-    assert "column 'colour' is a category of 3: blue, green, red (one feature each)" in err
-    status, out, _ = run(capsys, "predict", "m.npz", "iris.parquet")
-    assert (np.array(columns(out)[1], int).ravel() == Y).mean() > 0.95
-    assert run(capsys, "predict", "m.npz", "mixed.csv")[1] == out
-    for cell, told in (("red,", "row 150, column 2 (size)"), (",1", "row 150, column 1 (colour)")):
-        (folder / "gap.csv").write_text("\n".join(["colour,size,kind", *rows, f"{cell},1"]))
-        parquet("gap.csv")
-        status, _, err = run(capsys, "train", "iris.parquet", "--model", "x.npz")
-        assert (status, f"{told} is missing" in err) == (3, True), err
-    status, out, err = run(capsys, "train", "iris.parquet", "--model", "x.npz", "--drop", "colour", "--json")
-    assert (status, json.loads(out)["n_features"]) == (0, 1), err
-
-
 def test_integers_of_any_size_are_labels(capsys, folder):
     with open("big.csv", "w") as file:
         file.writelines(f"{x[2]},{x[3]},{10**30 + k}\n" for x, k in zip(X, Y.tolist(), strict=True))

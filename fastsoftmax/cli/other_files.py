@@ -74,7 +74,7 @@ def read_parquet(path: Path, label: str | None, drop: Sequence[str] = ()) -> tup
     if y.dtype.kind not in "iufb":
         y = [str(text) for text in y]
     dropped = {_position_of(frame, name) for name in drop}
-    kept = [column for j, column in enumerate(_columns(frame)) if j != position and j not in dropped]
+    kept = [_column(frame, j) for j in range(frame.shape[1]) if j != position and j not in dropped]
     if not kept or position in dropped:
         raise DataError("no feature is left" if position not in dropped else "--drop names the label column")
     return features(kept), y
@@ -85,13 +85,18 @@ def read_parquet_features(
 ) -> tuple[Features, str | None]:
     """The samples of a file with or without a column of labels, and that column's name if there is one."""
     frame = _frame(path)
-    columns = _columns(frame)
-    if names is not None and set(raw_names(names)) & set(map(str, frame.columns)):
-        return features_for(columns, names), None
+    known = {*(names or ()), *raw_names(names or ())}
+    if known & set(map(str, frame.columns)):
+        columns = [
+            _column(frame, j) if str(name) in known else Column(str(name), j + 1, [], [])  # that nobody looks at
+            for j, name in enumerate(frame.columns)
+        ]
+        return features_for(columns, names or ()), None
+    every = range(frame.shape[1])
     if label is None and frame.shape[1] == n_features:
-        return features(columns), None
+        return features([_column(frame, j) for j in every]), None
     position = _position_of(frame, label)
-    return features([c for j, c in enumerate(columns) if j != position]), repr(frame.columns[position])
+    return features([_column(frame, j) for j in every if j != position]), repr(frame.columns[position])
 
 
 def _frame(path: Path) -> Any:
@@ -121,17 +126,14 @@ def _position_of(frame: Any, label: str | None) -> int:
     raise DataError(f"no column {label!r}, or more than one: the columns are {', '.join(names)}")
 
 
-def _columns(frame: Any) -> list[Column]:
+def _column(frame: Any, position: int) -> Column:
     """Numbers as float64, all else as text; what is missing as NaN, or as no text."""
-    places = [f"row {row}" for row in range(len(frame))]
-    columns = []
-    for j, name in enumerate(frame.columns):
-        values, kind = frame.iloc[:, j], frame.dtypes.iloc[j].kind
-        if kind in "iufb":
-            columns.append(Column(str(name), j + 1, values.to_numpy(np.float64, na_value=np.nan), places))
-        elif kind in "mM":
-            raise DataError(f"column {name!r} holds times ({frame.dtypes.iloc[j]}): leave it out with --drop")
-        else:
-            texts = ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
-            columns.append(Column(str(name), j + 1, texts, places))
-    return columns
+    name, values, kind = frame.columns[position], frame.iloc[:, position], frame.dtypes.iloc[position].kind
+    cells: Any
+    if kind in "iufb":
+        cells = values.to_numpy(np.float64, na_value=np.nan)
+    elif kind in "mM":
+        raise DataError(f"column {name!r} holds times ({frame.dtypes.iloc[position]}): leave it out with --drop")
+    else:
+        cells = ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
+    return Column(str(name), position + 1, cells, [f"row {row}" for row in range(len(frame))])
