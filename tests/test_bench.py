@@ -174,15 +174,59 @@ def test_the_full_suites_are_a_checkouts(capsys, monkeypatch):
     assert "which a checkout has and an installed package has not" in err
 
 
-def test_the_full_suites_run(capsys, tmp_path):
-    """One of their cases, in a process of its own."""
+def test_the_full_suites_run(capfd, tmp_path):
+    """One of their cases."""
     path = tmp_path / "run.json"
     only = "bench_rows and logsumexp and 1x10-float32"
-    command = [sys.executable, "-m", "fastsoftmax", "bench", "--full", "--only", only, "--save", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "logsumexp, float32, 1 thread" in done.stdout
+    status, out, err = run(capfd, "bench", "--full", "--only", only, "--save", str(path))
+    assert status == 0, err
+    assert "logsumexp, float32, 1 thread" in out
+    assert "passed" not in out
+    assert "1 passed" in err  # what pytest tells is no result
     assert [race.operation for race in read_saved(path)] == ["logsumexp"]
+
+
+def test_full_suites_without_such_a_case(capfd, tmp_path):
+    status, out, err = run(capfd, "bench", "--full", "--only", "no_such_case", "--save", str(tmp_path / "run.json"))
+    assert (status, out, list(tmp_path.iterdir())) == (2, "", [])
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].endswith("error: --only no_such_case: pytest -k finds no such case in the suites")
+
+
+def test_full_suites_that_fail_are_one_more_line_and_status_1(capfd, monkeypatch):
+    monkeypatch.setattr(bench.sys, "executable", "false")
+    status, out, err = run(capfd, "bench", "--full")
+    assert (status, out) == (1, "")
+    last = "fastsoftmax: the suites ended with status 1: they need pip install -e '.[bench]'"
+    assert err.splitlines()[-1] == last
+
+
+def test_who_takes_no_part_is_told(capsys, monkeypatch):
+    wrong = lambda case, threads: lambda: np.full(case.shape, 0.1, case.dtype)  # noqa: E731
+    monkeypatch.setitem(rows.PROVIDERS, "scipy", wrong)
+    status, out, err = run(capsys, *ONE)
+    assert status == 0
+    assert "softmax 1x10: scipy takes no part: AssertionError: off by " in err
+    assert "scipy" not in out.split("how many times")[1]
+
+
+def test_a_run_that_cannot_be_saved_is_one_line_and_status_1(capsys, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastsoftmax._files.replacing", full)
+    for option in ("--save", "--plot"):
+        path = tmp_path / "run.svg"
+        status, out, err = run(capsys, *ONE, option, str(path))
+        assert (status, out) == (1, "")
+        assert err.splitlines()[-1] == f"fastsoftmax: {path}: No space left on device"
+
+
+def test_a_picture_without_matplotlib_is_one_line_and_status_1(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, out, err = run(capsys, *ONE, "--plot", str(tmp_path / "run.svg"))
+    assert (status, out) == (1, "")
+    assert err == "fastsoftmax: --plot takes the package matplotlib: pip install matplotlib\n"
 
 
 def test_a_picture(capsys, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import pytest
 from rich.console import Console
 from sklearn.datasets import load_iris
 
-import fastsoftmax
 from fastsoftmax import __version__
 from fastsoftmax.cli import compare_command
 from fastsoftmax.cli import main as cli
@@ -53,35 +51,6 @@ def test_the_table(capsys):
         assert word in out
     assert "iris: trained 1 times" in err
     assert "trained" not in out
-
-
-def test_warmup_says_how_long_and_how_large(tmp_path):
-    """In a process of its own, because machine code is kept where NUMBA_CACHE_DIR says at the start.
-
-    Without the linear layer and training, which take minutes; that they are called is in tests/test_warmup.py.
-    """
-    settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    program = "from fastsoftmax.cli import main as cli, warmup; warmup.CALLS = warmup.CALLS[2:]; cli.main()"
-    command = [sys.executable, "-c", program, "warmup", "--dtype", "float32", "--jobs", "2"]
-    done = subprocess.run(command, env=settings, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    first, folder = done.stdout.splitlines()
-    n_files = len(list(tmp_path.rglob("*.nbc")))
-    assert f": {n_files} files, " in first
-    assert n_files > 50
-    assert str(tmp_path) in folder
-    assert "3 of 3 ready: " in done.stderr
-    code = (
-        "import numpy as np, fastsoftmax as fs; from fastsoftmax.kernels import softmax_rows; "
-        "from fastsoftmax.kernels.rows import direct; "
-        "fs.softmax(np.ones((2, 3), 'f4')); fs.softmax(np.ones((2, 2, 3), 'f4'), temperature=2.0); "
-        "fs.cross_entropy(np.ones((2, 3), 'f4'), np.full((2, 3), 0.3), sample_weight=[1, 2]); "
-        "print(len(list(__import__('pathlib').Path(sys.argv[1]).rglob('*.nbc'))))"
-    )
-    again = subprocess.run(
-        [sys.executable, "-c", f"import sys; {code}", str(tmp_path)], env=settings, capture_output=True
-    )
-    assert int(again.stdout) == n_files  # nothing was left to compile
 
 
 def test_every_option(capsys):
@@ -166,29 +135,6 @@ def test_explain(capsys):
 def test_version_and_help(capsys):
     assert run(capsys, "--version")[:2] == (0, f"fastsoftmax {__version__}\n")
     assert run(capsys, "compare", "--help")[0] == 0
-
-
-def test_an_interrupt_is_status_130(capsys, monkeypatch):
-    def interrupted(arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "_explain", interrupted)
-    assert run(capsys, "explain") == (130, "", "interrupted\n")
-
-
-def test_no_memory_is_one_line_and_status_1(capsys, monkeypatch):
-    def greedy(*sizes):
-        raise MemoryError("Unable to allocate 1 TiB")
-
-    monkeypatch.setattr("fastsoftmax.cli.explain.explain", greedy)
-    assert run(capsys, "explain") == (1, "", "fastsoftmax: not enough memory: Unable to allocate 1 TiB\n")
-
-
-def test_a_reader_that_stops_reading_is_no_traceback():
-    command = f"{sys.executable} -m fastsoftmax explain --samples 90 --features 30 --classes 20 | head -n 1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True)
-    assert done.stderr == ""
-    assert done.stdout.count("\n") == 1
 
 
 def test_the_tables_fit_a_terminal_of_80_columns(capsys):
@@ -288,39 +234,3 @@ def test_whether_line_1_has_names_can_be_said(tmp_path, capsys):
     assert (status, out) == (3, "")
     assert "Say which with --header yes or --header no" in err
     assert run(capsys, "compare", "--dataset", "iris", "--header", "yes")[0] == 2
-
-
-@pytest.mark.parametrize("can_write", [True, False])
-def test_warmup_beside_the_package(tmp_path, can_write):
-    """In a process of its own, with a copy of the package, and with few calls."""
-    shutil.copytree(
-        os.path.dirname(fastsoftmax.__file__), tmp_path / "fastsoftmax", ignore=shutil.ignore_patterns("*.pyc")
-    )
-    beside = tmp_path / "fastsoftmax-machine-code"
-    if not can_write:
-        beside.write_text("")  # which stops even root
-    program = (
-        "from fastsoftmax import kernels; from fastsoftmax.cli import main as cli, warmup; import numpy as np, sys; "
-        "warmup.CALLS = (lambda dtype: iter([lambda: kernels.activate(np.zeros((1, 1)), 1)]),); sys.exit(cli.main())"
-    )
-    command = [sys.executable, "-c", program, "warmup", "--beside-package", "--dtype", "float64", "--jobs", "1"]
-    settings = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == (0 if can_write else 1), done.stderr
-    assert str(beside) in done.stdout
-    assert ("cannot be written" in done.stdout) != can_write
-    assert not (tmp_path / "cache").exists()
-    if can_write:
-        assert list(beside.rglob("activate-*.nbc"))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-@pytest.mark.parametrize("arguments", [("explain",), ("compare", "--dataset", "iris", *QUICK)])
-def test_stdout_that_is_full_or_closed(arguments):
-    """One line at the most, after the work is done."""
-    command = f"{sys.executable} -m fastsoftmax {' '.join(arguments)}"
-    for redirected, status in (("> /dev/full", 1), (">&-", 0)):
-        done = subprocess.run(["sh", "-c", f"{command} {redirected}"], capture_output=True, text=True)
-        assert done.returncode == status, done.stderr
-        assert "Traceback" not in done.stderr
-        assert ("No space left" in done.stderr) == (status == 1)

@@ -77,9 +77,11 @@ def test_a_real_interrupt_is_status_130(tmp_path):
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
 def test_completion(capsys, shell):
-    pytest.importorskip("shtab", reason="shtab is not installed")
+    shtab = pytest.importorskip("shtab", reason="shtab is not installed")
+    if shell not in shtab.SUPPORTED_SHELLS:
+        pytest.skip(f"this version of shtab knows no {shell}")
     status, out, err = run(capsys, "completion", shell)
     assert (status, err) == (0, "")
     assert "train" in out
@@ -101,3 +103,11 @@ def test_completion_without_shtab(capsys, monkeypatch):
     status, out, err = run(capsys, "completion", "bash")
     assert (status, out) == (1, "")
     assert err == "fastsoftmax: completion takes the package shtab: pip install shtab\n"
+
+
+def test_completion_by_a_shtab_that_does_not_know_the_shell(capsys, monkeypatch):
+    shtab = pytest.importorskip("shtab", reason="shtab is not installed")
+    monkeypatch.setattr(shtab, "SUPPORTED_SHELLS", ["bash", "zsh"])
+    status, out, err = run(capsys, "completion", "fish")
+    assert (status, out) == (1, "")
+    assert err == f"fastsoftmax: shtab {shtab.__version__} knows no fish: bash, zsh\n"

@@ -77,3 +77,19 @@ def test_classes_and_slopes():
     seconds = backward_seconds([10, 20], Settings(repeats=1))
     assert all(len(times) == 2 and min(times) > 0 for times in seconds.values())
     assert slope([10, 100, 1000], [3e-6, 3e-4, 3e-2]) == pytest.approx(2)
+
+
+def test_an_interrupt_of_a_fit_ends_the_comparison(monkeypatch):
+    """A fit goes on with its last good weights and a warning: here nothing follows."""
+    epochs, original = [], objective.ArrayObjective.epoch
+
+    def interrupted(self, *arguments):
+        epochs.append(self)
+        if len(epochs) == 6:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    monkeypatch.setattr(objective.ArrayObjective, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(load("iris"), FEW)
+    assert len(epochs) == 6

@@ -51,3 +51,16 @@ def test_true_and_false_are_types_of_what_becomes_a_part_of_its_callers_alone(de
 
     assert caller(2.0) == 5.0
     assert len(callee.nopython_signatures) == times
+
+
+@pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
+def test_what_takes_less_than_a_second_is_not_told():
+    lines = []
+
+    @kernel
+    def another(x):
+        return x + 1
+
+    with compiling.told(lines.append):
+        another(1)
+    assert lines == []

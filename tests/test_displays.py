@@ -154,3 +154,17 @@ def test_matplotlib_is_imported_only_to_draw():
     code += "print('matplotlib' in sys.modules); d.plot(); print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_a_loss_that_falls_far_is_drawn_with_a_logarithmic_axis():
+    for curve, scale in (([9.0, 1.0, 0.1], "log"), ([1.0, 0.9, 0.8], "linear"), ([9.0, 1.0, 0.0], "linear")):
+        display = fs.LossCurveDisplay(loss_curve=np.array(curve)).plot()
+        assert display.ax_.get_yscale() == scale
+
+
+def test_one_number_of_classes_has_no_slope():
+    display = fs.ComparisonDisplay(
+        names=["made-5"], seconds={"jacobian": [2e-3], "fused": [1e-3]}, n_classes=[5]
+    ).plot()
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["jacobian", "fused"]
+    assert [line.get_ydata()[0] for line in display.ax_.lines] == [2e-3, 1e-3]

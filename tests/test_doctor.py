@@ -174,8 +174,35 @@ def test_a_fork_that_is_not_safe_is_found(monkeypatch):
 
 
 def test_a_system_that_cannot_fork(monkeypatch):
+    def no_more():
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(os, "fork", no_more, raising=False)
+    assert doctor.fork_state() == "not tried"
     monkeypatch.delattr(os, "fork", raising=False)
     assert doctor.fork_state() == "not tried"
+
+
+def test_the_cpu_is_named_on_every_system(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(doctor.Path, "read_text", lambda path: "processor: 0\nmodel name\t: Zen 5 at 4 GHz\n")
+    assert doctor._cpu_model() == "Zen 5 at 4 GHz"
+    monkeypatch.setattr(doctor.Path, "read_text", lambda path: "processor: 0\nBogoMIPS: 50\n")  # arm64
+    assert doctor._cpu_model() in (doctor.platform.processor(), doctor.platform.machine())
+    monkeypatch.setattr(sys, "platform", "darwin")
+    told = subprocess.CompletedProcess([], 0, stdout="Apple M3\n")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **options: told)
+    assert doctor._cpu_model() == "Apple M3"
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [({"jit": False}, "NUMBA_DISABLE_JIT is set: "), ({"helpers": 0}, "no thread can be had: calls run on one")],
+)
+def test_what_makes_it_slow_is_told(monkeypatch, facts, told):
+    original = doctor._thread_facts()
+    monkeypatch.setattr(doctor, "_thread_facts", lambda: {**original, **facts})
+    assert [text for text in doctor.examine(dtypes=())["warnings"] if text.startswith(told)]
 
 
 def test_what_is_not_installed_is_told(monkeypatch):

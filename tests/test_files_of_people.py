@@ -91,6 +91,32 @@ def test_tables_of_texts_alone(folder):
     assert load("data.csv", header=True).X.shape == (2, 2)
 
 
+@pytest.mark.parametrize("head", ["", "shape,surface\n"])
+def test_samples_of_texts_alone_without_labels(capsys, folder, head):
+    """Names are told from samples by whether they occur again."""
+    write(folder, "\n".join(["x,s,poisonous", "x,y,edible", "b,s,edible", "b,y,edible"] * 5))
+    assert run(capsys, "train", "data.csv", "--model", "m.npz", "--test-size", "0")[0] == 0
+    write(folder, head + "\n".join(["x,s", "x,y", "b,s", "b,y"] * 3), "new.csv")
+    status, out, err = run(capsys, "predict", "m.npz", "new.csv")
+    assert (status, answers(out)) == (0, ["poisonous", "edible", "edible", "edible"] * 3), err
+
+
+def test_samples_without_names_and_with_more_columns(capsys, folder):
+    write(folder, text_of())
+    assert run(capsys, "train", "data.csv", "--model", "m.npz", "--drop", "colour")[0] == 0
+    write(folder, "5.1,3.5,1.5,yes\n6.2,2.9,2.5,no\n", "new.csv")
+    status, out, err = run(capsys, "predict", "m.npz", "new.csv", "--header", "no")
+    assert (status, out) == (3, ""), err
+    assert err == "fastsoftmax: new.csv: 3 features besides the label column number 3, but the model has 2\n"
+
+
+def test_compare_tells_of_categories(capsys, folder):
+    write(folder, text_of())
+    status, _, err = run(capsys, "compare", "--dataset", "data.csv", "--epochs", "1", "--repeats", "1")
+    assert status == 0
+    assert "column 'colour' is a category of 3: blue, green, red (one feature each)" in err
+
+
 def answers(text):
     return [row[0] for row in list(csv.reader(io.StringIO(text)))[1:]]
 
@@ -150,6 +176,7 @@ BAD = [
     ("one class", text_of().replace("yes", "no"), "all labels are no: there must be at least two classes"),
     ("a regression", "a,b,price\n1,2,0.5\n2,3,0.7\n", "a label is 0.5: labels must be text or whole numbers"),
     ("numbers of samples as text", IDS, "column 'id' has 128 different texts, a category 100 at the most: "),
+    ("a book in a cell", f"text,kind\n{150_000 * 'x'},1\n", "not a CSV text: line 2: field larger than field limit"),
     ("two of a name", text_of(head="length,kind,colour,kind"), None),
 ]  # fmt: skip
 

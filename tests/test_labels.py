@@ -163,3 +163,12 @@ def test_columns_that_are_no_probabilities_of_the_classes():
     model = fs.SoftmaxClassifier(solver="sgd")
     with pytest.raises(ValueError, match=r"y must have shape \(60, 3\), a column for each class, got \(60, 2\)"):
         model.partial_fit(X, np.full((60, 2), 0.5), classes=[0, 1, 2])
+
+
+def test_class_weights_of_soft_labels_weigh_rows_where_the_loss_does_not_see_classes():
+    """The squared error of a row weighs what its classes weigh, each by its part of the targets."""
+    X, soft = rng(0).standard_normal((40, 2)), rng(1).dirichlet(np.ones(3), 40)
+    options = {"loss": "squared_error", "solver": "lbfgs", "max_iter": 5}
+    weighted = quiet(fs.SoftmaxClassifier(**options, class_weight={0: 1.0, 1: 2.0, 2: 0.5}), X, soft)
+    by_hand = quiet(fs.SoftmaxClassifier(**options), X, soft, soft @ [1.0, 2.0, 0.5])
+    np.testing.assert_allclose(weighted.coef_, by_hand.coef_, rtol=1e-9)

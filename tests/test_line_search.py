@@ -73,3 +73,9 @@ def test_between_two_trials_whose_cubic_has_no_curvature_the_middle_is_tried():
     """Equal slopes and the values that a straight line would have."""
     low, high = Trial(0.0, 0.0, -1.0), Trial(2.0, -2.0, -1.0)
     assert line_search._guess(low, high) == 1.0
+
+
+def test_between_two_trials_whose_cubic_has_no_minimum_the_middle_is_tried():
+    """It falls all the way: more slowly in between than at both ends."""
+    low, high = Trial(0.0, 0.0, -1.0), Trial(2.0, -4 / 3, -1.0)
+    assert line_search._guess(low, high) == 1.0

@@ -1,12 +1,19 @@
-"""What warm-up calls: every public function, and both kinds of each option; tests/test_cli.py runs it as a command."""
+"""What warm-up calls: every public function, and both kinds of each option; and the command."""
 
+import json
 import multiprocessing
 import os
+import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from helpers import FLOATS
+from test_cli import run
 
+import fastsoftmax
 from fastsoftmax import functional
 from fastsoftmax.cli import warmup
 
@@ -46,8 +53,9 @@ def test_training_is_called_with_every_kind_of_data():
     }
     assert len(kinds) == len(calls) == 16
     assert all(call.args[0].dtype == np.float32 for call in calls)
-    calls[0]()  # what they call can be called
-    calls[1]()
+    for number in (0, 1, 8):  # what they call can be called: a linear model, a network, CSR
+        calls[number]()
+    assert not isinstance(calls[8].args[0], np.ndarray)
 
 
 made = []
@@ -106,3 +114,85 @@ def test_what_goes_wrong_in_a_call_or_in_the_telling_is_no_want_of_processes(mon
     with pytest.raises(BrokenPipeError):
         warmup.warm_up(FLOATS, closed, jobs=2)
     assert len(told) == 1  # and nothing begins anew
+
+
+def test_warmup_says_how_long_and_how_large(tmp_path):
+    """In a process of its own, because machine code is kept where NUMBA_CACHE_DIR says at the start.
+
+    Without the linear layer and training, which take minutes; that they are called is tested above.
+    """
+    settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    program = "from fastsoftmax.cli import main as cli, warmup; warmup.CALLS = warmup.CALLS[2:]; cli.main()"
+    command = [sys.executable, "-c", program, "warmup", "--dtype", "float32", "--jobs", "2"]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, folder = done.stdout.splitlines()
+    n_files = len(list(tmp_path.rglob("*.nbc")))
+    assert f": {n_files} files, " in first
+    assert n_files > 50
+    assert str(tmp_path) in folder
+    assert "3 of 3 ready: " in done.stderr
+    code = (
+        "import numpy as np, fastsoftmax as fs; from fastsoftmax.kernels import softmax_rows; "
+        "from fastsoftmax.kernels.rows import direct; "
+        "fs.softmax(np.ones((2, 3), 'f4')); fs.softmax(np.ones((2, 2, 3), 'f4'), temperature=2.0); "
+        "fs.cross_entropy(np.ones((2, 3), 'f4'), np.full((2, 3), 0.3), sample_weight=[1, 2]); "
+        "print(len(list(__import__('pathlib').Path(sys.argv[1]).rglob('*.nbc'))))"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}", str(tmp_path)], env=settings, capture_output=True
+    )
+    assert int(again.stdout) == n_files  # nothing was left to compile
+
+
+def nothing_to_compile(dtype):
+    return iter([lambda: None])
+
+
+def test_warmup_tells_what_is_ready_and_where_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(warmup, "CALLS", (nothing_to_compile,))
+    status, out, err = run(capsys, "warmup", "--jobs", "1", "--json")
+    told = json.loads(out)
+    assert (status, list(told)) == (0, ["seconds", "folder", "n_files", "n_bytes"])
+    assert [line.split(" ready")[0] for line in err.splitlines()] == ["1 of 2", "2 of 2"]
+    status, out, _ = run(capsys, "warmup", "--jobs", "1", "--dtype", "float64")
+    assert status == 0
+    assert re.fullmatch(r"everything is ready after \d+\.\d s: \d+ files, \d+\.\d MB\n(.*)\n", out)[1] == told["folder"]
+
+
+@pytest.mark.parametrize(
+    ("options", "place"), [((), "set NUMBA_CACHE_DIR"), (("--beside-package",), "machine-code cannot be written")]
+)
+def test_warmup_without_a_place_to_keep_it_is_status_1(capsys, monkeypatch, options, place):
+    nowhere = warmup.WarmupReport(0.5, None, 0, 0)
+    monkeypatch.setattr(warmup, "warm_up", lambda *_: nowhere)
+    status, out, _ = run(capsys, "warmup", *options)
+    assert status == 1
+    assert out.startswith("everything is compiled after 0.5 s, but there is no place to keep it: ")
+    assert out.endswith(f"{place}\n")
+    status, out, _ = run(capsys, "warmup", "--json", *options)
+    assert (status, json.loads(out)["folder"]) == (1, None)
+
+
+@pytest.mark.parametrize("can_write", [True, False])
+def test_warmup_beside_the_package(tmp_path, can_write):
+    """In a process of its own, with a copy of the package, and with few calls."""
+    shutil.copytree(
+        os.path.dirname(fastsoftmax.__file__), tmp_path / "fastsoftmax", ignore=shutil.ignore_patterns("*.pyc")
+    )
+    beside = tmp_path / "fastsoftmax-machine-code"
+    if not can_write:
+        beside.write_text("")  # which stops even root
+    program = (
+        "from fastsoftmax import kernels; from fastsoftmax.cli import main as cli, warmup; import numpy as np, sys; "
+        "warmup.CALLS = (lambda dtype: iter([lambda: kernels.activate(np.zeros((1, 1)), 1)]),); sys.exit(cli.main())"
+    )
+    command = [sys.executable, "-c", program, "warmup", "--beside-package", "--dtype", "float64", "--jobs", "1"]
+    settings = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == (0 if can_write else 1), done.stderr
+    assert str(beside) in done.stdout
+    assert ("cannot be written" in done.stdout) != can_write
+    assert not (tmp_path / "cache").exists()
+    if can_write:
+        assert list(beside.rglob("activate-*.nbc"))

@@ -226,7 +226,7 @@ def kept_params(fitted: Mapping[str, Any], network: Network, dtype: Any, classes
         sizes = [len(coef) for coef in coefs]
         raise ValueError(
             "warm_start needs the features and hidden_layer_sizes of the fit before, "
-            f"{sizes}, got {list(network.sizes[:-1])}"
+            f"{sizes}, got {network.sizes[:-1].tolist()}"
         )
     for k, (weight, bias) in enumerate(layers[:-1]):
         weight[:], bias[:] = coefs[k].T, intercepts[k]

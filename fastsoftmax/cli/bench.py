@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.cli.races.suite import Race
 
 REGRESSION = 4  # exit status
+NOTHING_CHOSEN = 5  # pytest's exit status
 SHORT = {"onnxruntime": "ORT", "sklearn": "sklearn", "torch in chunks": "chunks"}
 DESCRIPTION = (
     "Our functions beside those of every library that is found (NumPy, SciPy, scikit-learn, ONNX Runtime, torch, JAX): "
@@ -114,10 +115,13 @@ def _full(arguments: argparse.Namespace) -> Path:
     suites = sorted(map(str, (_suites() or Path()).glob("bench_*.py")))
     command = [sys.executable, "-m", "pytest", *suites, "-q", "--threads", str(arguments.threads)]
     command += ["-k", arguments.only or "not large", f"--benchmark-json={saved}"]
+    command += ["-W", "ignore::pytest_benchmark.logger.PytestBenchmarkWarning"]  # that nothing was chosen: told below
     progress(f"running the {len(suites)} suites in {_suites()} with -k {arguments.only or 'not large'!r}")
-    done = subprocess.run(command, stdout=sys.stderr.fileno(), cwd=Path(__file__).resolve().parents[2])
+    done = subprocess.run(command, stdout=sys.stderr or subprocess.DEVNULL, cwd=Path(__file__).resolve().parents[2])
     if done.returncode or not saved.stat().st_size:
         saved.unlink()
+        if done.returncode == NOTHING_CHOSEN:
+            raise argparse.ArgumentError(None, f"--only {arguments.only}: pytest -k finds no such case in the suites")
         raise CommandError(f"the suites ended with status {done.returncode}: they need pip install -e '.[bench]'")
     return saved
 

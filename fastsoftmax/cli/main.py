@@ -7,6 +7,7 @@ be used, 4 for a case of `bench` that has become slower, 130 for an interrupt.
 """
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -48,13 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress(f"fastsoftmax: not enough memory: {error}")
         return TRAINING_ERROR
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at the end
+        _give_up_stdout()
         if not isinstance(error, BrokenPipeError):  # that is a reader who has seen enough, as `| head` has
             progress(f"fastsoftmax: {error}")
         return TRAINING_ERROR
     except KeyboardInterrupt:
         progress("interrupted")
         return INTERRUPTED
+
+
+def _give_up_stdout() -> None:
+    """Python flushes it once more at the end, which must not fail again."""
+    with contextlib.suppress(AttributeError, OSError):  # there is none, or it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
