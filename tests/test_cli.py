@@ -49,6 +49,7 @@ def test_the_table(capsys):
     assert status == 0
     for word in (*DATA_SETS, "jacobian", "vjp", "fused", "speed-up", "accuracy", "max diff"):
         assert word in out
+    assert out.endswith(f"\n\n{compare_command.LEGEND}\n")
     assert "iris: trained 1 times" in err
     assert "trained" not in out
 
@@ -152,6 +153,7 @@ def test_the_tables_fit_a_terminal_of_80_columns(capsys):
     assert all(len(line.rstrip()) <= 80 for line in out.splitlines())
     assert len(out.strip().splitlines()) == 3 + 5
     assert "…" not in out
+    assert all(len(line) <= 80 for line in compare_command.LEGEND.splitlines())
 
 
 def test_the_epochs_and_batches_of_the_user_hold_with_classes(capsys):

@@ -2,7 +2,9 @@
 
 import pytest
 from helpers import JIT
+from test_cli import run
 
+from fastsoftmax import functional
 from fastsoftmax.cli import compiling
 from fastsoftmax.kernels.jit import inlined, kernel, linked, routine
 
@@ -64,3 +66,25 @@ def test_what_takes_less_than_a_second_is_not_told():
     with compiling.told(lines.append):
         another(1)
     assert lines == []
+
+
+@pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
+@pytest.mark.parametrize("options", [(), ("--json",), ("--html", "page.html")])
+def test_explain_tells_of_it(capsys, monkeypatch, tmp_path, options):
+    """The first explanation takes ten seconds."""
+    monkeypatch.setattr(compiling, "SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    softmax = functional.softmax
+
+    @kernel
+    def not_yet_compiled(x):
+        return x + 1
+
+    def compiled_first(*arguments):
+        not_yet_compiled(len(arguments))
+        return softmax(*arguments)
+
+    monkeypatch.setattr(functional, "softmax", compiled_first)
+    status, out, err = run(capsys, "explain", *options)
+    assert (status, bool(out)) == (0, "--html" not in options)
+    assert "compiling, so far 1 functions: not_yet_compiled ...\n" in err

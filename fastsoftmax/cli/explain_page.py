@@ -7,6 +7,7 @@ from importlib import resources
 
 from fastsoftmax._version import __version__
 from fastsoftmax.cli import backpropagation as steps
+from fastsoftmax.cli.compiling import told
 from fastsoftmax.cli.console import progress
 from fastsoftmax.cli.errors import CommandError
 
@@ -25,7 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise argparse.ArgumentError(None, "--html needs the name of a file")
     if os.path.isdir(arguments.html):
         raise argparse.ArgumentError(None, f"--html {arguments.html} is a folder")
-    page = explain_page(arguments.samples, arguments.features, arguments.classes, arguments.seed).encode()
+    with told(progress):
+        page = explain_page(arguments.samples, arguments.features, arguments.classes, arguments.seed).encode()
     try:
         with replacing(arguments.html) as file:
             file.write(page)

@@ -103,19 +103,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    from fastsoftmax.cli.compiling import told
+
     sizes = arguments.samples, arguments.features, arguments.classes, arguments.seed
     if arguments.html is not None:
         from fastsoftmax.cli import explain_page
 
         return explain_page.run(arguments)
-    if arguments.json:
-        from fastsoftmax.cli.backpropagation import as_json
+    with told(progress):
+        if arguments.json:
+            from fastsoftmax.cli.backpropagation import as_json
 
-        print(json.dumps(as_json(*sizes)))
-        return 0
-    from fastsoftmax.cli.explain import explain
+            text = json.dumps(as_json(*sizes))
+        else:
+            from fastsoftmax.cli.explain import explain
 
-    print(explain(*sizes))
+            text = explain(*sizes)
+    print(text)
     return 0
 
 

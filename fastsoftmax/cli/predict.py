@@ -46,6 +46,7 @@ def add_to(commands: Any) -> None:
 
 def run_predict(arguments: argparse.Namespace) -> int:
     """Print the labels or probabilities of all samples."""
+    from fastsoftmax.cli.compiling import told
     from fastsoftmax.cli.datasets import load_features
 
     check_label_options(arguments, arguments.data, WITH_COLUMNS)
@@ -63,7 +64,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
         progress(f"{arguments.data}: {note}")
     X = X.astype(model.coefs_[0].dtype, copy=False)
     classes = model.classes_.tolist()
-    with bar("predicting"), warnings.catch_warnings():
+    with bar("predicting") as drawn, told(drawn.line), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a fit that knew names of features: they come in its order
         answer = (model.predict_proba(X) if arguments.proba else model.predict(X)).tolist()
     if arguments.json:
