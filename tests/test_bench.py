@@ -193,6 +193,17 @@ def test_full_suites_without_such_a_case(capfd, tmp_path):
     assert err.splitlines()[-1].endswith("error: --only no_such_case: pytest -k finds no such case in the suites")
 
 
+def test_an_interrupt_of_the_full_suites_leaves_nothing(capsys, tmp_path, monkeypatch):
+    def interrupted(*_, **options):
+        assert list(tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(bench.subprocess, "run", interrupted)
+    assert run(capsys, "bench", "--full")[:2] == (130, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_full_suites_that_fail_are_one_more_line_and_status_1(capfd, monkeypatch):
     monkeypatch.setattr(bench.sys, "executable", "false")
     status, out, err = run(capfd, "bench", "--full")

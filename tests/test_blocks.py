@@ -38,3 +38,18 @@ def test_epochs_without_shuffling_take_all_rows_as_they_come():
     assert not same_bits(found[0], found[2])
     in_memory = quiet(fs.SoftmaxClassifier(**options, shuffle=False, random_state=0), X, y)
     assert same_bits(found[0], in_memory.coef_)
+
+
+@pytest.mark.skipif(not JIT, reason="takes minutes as Python")
+@pytest.mark.parametrize("unknown", [-1, 3])
+def test_a_label_that_was_not_there_before(unknown):
+    """Of consecutive numbers, which are not searched for among the classes."""
+    X, y = rng(0).standard_normal((100, 3)), np.arange(100) % 3
+    passes = []
+
+    def blocks():
+        passes.append(1)
+        yield X, np.where(np.arange(100) == 70, unknown, y) if len(passes) > 1 else y
+
+    with pytest.raises(ValueError, match=rf"classes_: \[{unknown}\]; classes_ is \[0, 1, 2\]"):
+        fs.SoftmaxClassifier().fit(fs.data.from_blocks(blocks))

@@ -56,10 +56,19 @@ def test_a_bar_goes_to_stderr_and_json_to_stdout(tmp_path, arguments, told):
     assert COLOUR.search(shown)
 
 
-def test_no_color(tmp_path):
-    status, _, shown = on_a_terminal(tmp_path, *TRAIN, NO_COLOR="1")
-    assert status == 0, shown
-    assert "SoftmaxClassifier" in shown
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (TRAIN, "SoftmaxClassifier"),
+        (("compare", "--dataset", "iris", "--epochs", "2"), "training"),
+        (("bench", "--only", "softmax 1x10"), "softmax 1x10"),
+        (("doctor",), "self-test: float64"),
+        (("train", "iris", "--model", "m.npz", "--l1-ratio", "2"), "usage"),
+    ],
+)
+def test_no_color(tmp_path, arguments, told):
+    _, _, shown = on_a_terminal(tmp_path, *arguments, NO_COLOR="1")
+    assert told in shown
     assert not COLOUR.search(shown)
 
 

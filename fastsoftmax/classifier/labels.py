@@ -70,12 +70,14 @@ def read_labels(y: Array, dtype: Any, classes: Array | None = None) -> Labels:
     if classes is None:
         found, targets = np.unique(y, return_inverse=True)
         if len(found) < 2:
-            raise ValueError(f"y must have samples of at least 2 classes, but has only one class: {found[0]!r}")
+            raise ValueError(
+                f"y must have samples of at least 2 classes, but has only one class: {found.tolist()[0]!r}"
+            )
         return Labels(found, targets.astype(np.int64, copy=False))
     found = np.unique(y)
     unknown = found[~np.isin(found, classes)]
     if unknown.size:
-        raise ValueError(f"y has classes that are not in classes_: {list(unknown)}; classes_ is {list(classes)}")
+        raise ValueError(f"y has classes that are not in classes_: {unknown.tolist()}; classes_ is {classes.tolist()}")
     return Labels(classes, np.searchsorted(classes, y).astype(np.int64, copy=False))
 
 

@@ -67,7 +67,9 @@ class Found:
         """With other classes, of which y may lack some."""
         unknown = self.classes[~np.isin(self.classes, classes)]
         if unknown.size:
-            raise ValueError(f"y has classes that are not in classes: {list(unknown)}; classes is {list(classes)}")
+            raise ValueError(
+                f"y has classes that are not in classes: {unknown.tolist()}; classes is {classes.tolist()}"
+            )
         return replace(self, classes=classes)
 
     @property

@@ -24,7 +24,7 @@ SHORT = {"onnxruntime": "ORT", "sklearn": "sklearn", "torch in chunks": "chunks"
 DESCRIPTION = (
     "Our functions beside those of every library that is found (NumPy, SciPy, scikit-learn, ONNX Runtime, torch, JAX): "
     "answers are checked, then all take turns, with as many threads each, and medians are told. The quick suite takes "
-    "a minute or two. Let nothing else run."
+    "a minute. Let nothing else run."
 )
 
 
@@ -117,7 +117,11 @@ def _full(arguments: argparse.Namespace) -> Path:
     command += ["-k", arguments.only or "not large", f"--benchmark-json={saved}"]
     command += ["-W", "ignore::pytest_benchmark.logger.PytestBenchmarkWarning"]  # that nothing was chosen: told below
     progress(f"running the {len(suites)} suites in {_suites()} with -k {arguments.only or 'not large'!r}")
-    done = subprocess.run(command, stdout=sys.stderr or subprocess.DEVNULL, cwd=Path(__file__).resolve().parents[2])
+    try:
+        done = subprocess.run(command, stdout=sys.stderr or subprocess.DEVNULL, cwd=Path(__file__).resolve().parents[2])
+    except KeyboardInterrupt:
+        saved.unlink()
+        raise
     if done.returncode or not saved.stat().st_size:
         saved.unlink()
         if done.returncode == NOTHING_CHOSEN:

@@ -73,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings, classes, dataset = _settings(arguments), arguments.classes, arguments.dataset or "digits"
     check_plot(arguments.plot)
     names = () if classes else DATA_SETS if dataset == "all" else (dataset,)
-    loaded = [load(name, arguments.label, HEADER[arguments.header], arguments.drop) for name in names]
+    with bar(f"reading {dataset}"):
+        loaded = [load(name, arguments.label, HEADER[arguments.header], arguments.drop) for name in names]
     for data in loaded:
         for note in data.notes:
             progress(f"{data.name}: {note}")

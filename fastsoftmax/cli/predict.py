@@ -84,10 +84,11 @@ def run_export(arguments: argparse.Namespace) -> int:
 
     model = _load(arguments.model)
     try:
-        translated = to_onnx(model)
-        content = translated.SerializeToString()
-        with replacing(arguments.onnx) as file:
-            file.write(content)
+        with bar("exporting"):
+            translated = to_onnx(model)
+            content = translated.SerializeToString()
+            with replacing(arguments.onnx) as file:
+                file.write(content)
     except (ImportError, TypeError) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
