@@ -1,11 +1,11 @@
 """What a run of the suites measured, read from pytest-benchmark's JSON, and the cells of tables."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastsoftmax.cli.races import layers, rows
+from fastsoftmax.cli.races.saved import races_in
+from fastsoftmax.cli.races.suite import Race
 
 _KNOWN = ("numpy", "scipy", "sklearn", "onnxruntime", "torch", "torch in chunks", "jax", "jax old", "peers")
 _OURS = ("fastsoftmax", "jacobian", "ceiling blas")  # and what is no library
@@ -13,37 +13,6 @@ _ADDED = tuple(name for name in {**rows.PROVIDERS, **layers.PROVIDERS} if name n
 LIBRARIES = (*_KNOWN, *_ADDED, "fastsoftmax")  # in the order of the tables
 TITLES = {"numpy": "NumPy", "scipy": "SciPy", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
 TITLES |= {"jax old": "the older JAX", "peers": "the fastest other"}
-
-
-@dataclass(frozen=True)
-class Race:
-    """Medians in seconds of all that took part in one case."""
-
-    operation: str
-    shape: tuple[int, ...]
-    dtype: str
-    threads: int
-    n_bytes: int
-    medians: dict[str, float]
-    flops: int | None = None
-    fits: dict[str, dict[str, Any]] | None = None  # of training: what is known of the model of each
-
-    @property
-    def ours(self) -> float:
-        """Seconds a call of fastsoftmax."""
-        return self.medians["fastsoftmax"]
-
-    @property
-    def size(self) -> int:
-        """Elements of one array."""
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
-
-    def ratio(self, library: str) -> float | None:
-        """How many times as long as fastsoftmax another library takes."""
-        return self.medians[library] / self.ours if library in self.medians else None
 
 
 def machines(paths: list[Path]) -> list[str]:
@@ -63,24 +32,7 @@ def machines(paths: list[Path]) -> list[str]:
 
 def read(paths: list[Path]) -> list[Race]:
     """The races in pytest-benchmark's JSON files; other benchmarks are passed over."""
-    races = []
-    for path in paths:
-        for entry in json.loads(path.read_text())["benchmarks"]:
-            info: dict[str, Any] = entry["extra_info"]
-            if info.get("medians"):
-                shape = tuple(info["shape"])
-                race = (
-                    info["operation"],
-                    shape,
-                    info["dtype"],
-                    info["threads"],
-                    info["bytes"],
-                    info["medians"],
-                    info.get("flops"),
-                    info.get("fits"),
-                )
-                races.append(Race(*race))
-    return races
+    return [race for path in paths for race in races_in(json.loads(path.read_text()))]
 
 
 def row(cells: list[str]) -> str:

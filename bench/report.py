@@ -15,10 +15,11 @@ import itertools
 from collections import defaultdict
 from pathlib import Path
 
-from races import LIBRARIES, TITLES, Race, machines, read, row, shape_of, threads_of, time_of
+from races import LIBRARIES, TITLES, machines, read, row, shape_of, threads_of, time_of
 from report_training import classifier
 
 from fastsoftmax.classifier.displays import STYLES
+from fastsoftmax.cli.races.suite import Race
 
 MAIN = ("softmax", "softmax_vjp", "cross_entropy_value_and_grad")
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from races import TITLES, Race, ms, row, shape_of
+from races import TITLES, ms, row, shape_of
+
+from fastsoftmax.cli.races.suite import Race
 
 
 def classifier(races: list[Race]) -> list[str]:

@@ -15,6 +15,15 @@ array([[ 0.21, -0.14, -0.07],
        [-0.07, -0.02,  0.09]])
 >>> bool(np.allclose(fs.reference.softmax_vjp(probs, cotangent), fs.softmax_vjp(probs, cotangent)))
 True
+
+A loss by the same Jacobian, and the layer before it by `dense_vjp`:
+
+>>> X, labels, weight = np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([2, 0]), np.zeros((3, 2))
+>>> loss, grads = fs.reference.linear_cross_entropy_value_and_grad(X, weight, None, labels)
+>>> float(loss.round(4)), grads.weight.round(2)  # log 3
+(1.0986, array([[-0.83,  0.67],
+       [ 0.67,  0.17],
+       [ 0.17, -0.83]]))
 """
 
 import math

@@ -196,7 +196,7 @@ def _print_tables(races: "list[Race]", changes: "list[Change]", limit: float | N
         for column in ("shape", "ours", *(SHORT.get(name, name) for name in peers)):
             table.add_column(column, justify="left" if column == "shape" else "right")
         for race in members:
-            ours = race.medians["fastsoftmax"]
+            ours = race.ours
             ratios = (f"{race.peers[name] / ours:.1f} x" if name in race.peers else "-" for name in peers)
             table.add_row("x".join(map(str, race.shape)), duration(ours), *ratios)
         print(f"\n{title[0]}, {title[1]}, {title[2]} thread{'s' * (title[2] > 1)}: how many times as long others take")

@@ -15,7 +15,7 @@ def speedups(races: list[Race]) -> Any:
     axes = axes_of(None, figsize=(8, 1.5 + 0.26 * len(races)))
     for name, style in zip(sorted(found, key=_place), STYLES, strict=False):
         taken = [(y, race) for y, race in enumerate(races) if name in race.peers]
-        ratios = [race.peers[name] / race.medians["fastsoftmax"] for _, race in taken]
+        ratios = [race.peers[name] / race.ours for _, race in taken]
         look = {"color": style.color, "markersize": 7, "markeredgecolor": "white", "markeredgewidth": 0.6}
         axes.plot(ratios, [y for y, _ in taken], style.marker, label=TITLES.get(name, name), **look)
     axes.set_xscale("log")

@@ -4,7 +4,7 @@ import json
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastsoftmax.cli.errors import DataError
 from fastsoftmax.cli.races.suite import Race
@@ -35,29 +35,33 @@ def read_saved(path: str | Path) -> list[Race]:
         It cannot be read, is something else, or has none.
     """
     try:
-        saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        kept = [entry["extra_info"] for entry in saved["benchmarks"] if entry["extra_info"].get("medians")]
-        races = [
-            Race(
-                str(info["operation"]),
-                tuple(int(n) for n in info["shape"]),
-                str(info["dtype"]),
-                int(info["threads"]),
-                int(info["bytes"]),
-                info.get("flops"),
-                {str(name): float(seconds) for name, seconds in info["medians"].items()},
-                {},
-            )
-            for info in kept
-            if "fastsoftmax" in info["medians"]
-        ]
+        races = races_in(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f"{path}: not a run that `fastsoftmax bench --save` has written, or a damaged one") from None
-    if not races:
+    ours = [race for race in races if "fastsoftmax" in race.medians]
+    if not ours:
         raise DataError(f"{path}: no races in it")
-    return races
+    return ours
+
+
+def races_in(saved: dict[str, Any]) -> list[Race]:
+    """The races among the benchmarks of a run; others are passed over."""
+    kept = [entry["extra_info"] for entry in saved["benchmarks"] if entry["extra_info"].get("medians")]
+    return [
+        Race(
+            str(info["operation"]),
+            tuple(int(n) for n in info["shape"]),
+            str(info["dtype"]),
+            int(info["threads"]),
+            int(info["bytes"]),
+            {str(name): float(seconds) for name, seconds in info["medians"].items()},
+            flops=info.get("flops"),
+            fits=info.get("fits"),
+        )
+        for info in kept
+    ]
 
 
 def compared(before: Iterable[Race], now: Iterable[Race]) -> list[Change]:
@@ -70,5 +74,5 @@ def _change(old: Race, new: Race) -> Change:
     """The machine was faster or slower as a whole: the other libraries of both races tell by how much."""
     both = [new.peers[name] / old.peers[name] for name in new.peers if name in old.peers]
     drift = statistics.median(both) if both else 1.0
-    a, b = old.medians["fastsoftmax"], new.medians["fastsoftmax"]
-    return Change(new.operation, new.shape, new.dtype, new.threads, a, b, drift, 100 * (b / a / drift - 1))
+    percent = 100 * (new.ours / old.ours / drift - 1)
+    return Change(new.operation, new.shape, new.dtype, new.threads, old.ours, new.ours, drift, percent)

@@ -1,7 +1,8 @@
 """The quick suite of `fastsoftmax bench`: its cases, and how one of them is raced and kept."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,21 +25,42 @@ CASES: list[rows.Case | layers.LinearCase] = [
 
 @dataclass(frozen=True)
 class Race:
-    """Medians in seconds of all that took part in one case; `left_out` says why others did not."""
+    """Medians in seconds of all that took part in one case.
+
+    Attributes
+    ----------
+    left_out : why others did not take part
+    fits : of training, what is known of the model of each
+    """
 
     operation: str
     shape: tuple[int, ...]
     dtype: str
     threads: int
     n_bytes: int
-    flops: int | None
     medians: dict[str, float]
-    left_out: dict[str, str]
+    flops: int | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    fits: dict[str, dict[str, Any]] | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What it has in common with the same race of another run."""
         return self.operation, self.shape, self.dtype, self.threads
+
+    @property
+    def ours(self) -> float:
+        """Seconds a call of fastsoftmax."""
+        return self.medians["fastsoftmax"]
+
+    @property
+    def size(self) -> int:
+        """Elements of one array."""
+        return math.prod(self.shape)
+
+    def ratio(self, library: str) -> float | None:
+        """How many times as long as fastsoftmax another library takes."""
+        return self.medians[library] / self.ours if library in self.medians else None
 
     @property
     def peers(self) -> dict[str, float]:
@@ -75,8 +97,8 @@ def race(case: rows.Case | layers.LinearCase, threads: int) -> Race:
                 raise AssertionError(f"{case.name} {case.shape}: {error}") from error
             left_out[name] = f"{type(error).__name__}: {error!s:.100}"
     flops = case.n_flops if isinstance(case, layers.LinearCase) else None
-    facts = (case.name, case.shape, case.dtype, threads, case.n_bytes, flops)
-    return Race(*facts, take_turns(calls), left_out)
+    facts = (case.name, case.shape, case.dtype, threads, case.n_bytes)
+    return Race(*facts, take_turns(calls), flops, left_out)
 
 
 def _field(case: rows.Case | layers.LinearCase) -> tuple[Mapping[str, Callable[..., Any]], list[np.ndarray]]:
