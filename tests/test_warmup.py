@@ -1,10 +1,12 @@
 """What warm-up calls: every public function, and both kinds of each option; and the command."""
 
+import contextlib
 import json
 import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -143,6 +145,35 @@ def test_warmup_says_how_long_and_how_large(tmp_path):
         [sys.executable, "-c", f"import sys; {code}", str(tmp_path)], env=settings, capture_output=True
     )
     assert int(again.stdout) == n_files  # nothing was left to compile
+
+
+SLOW = """
+import sys, time
+from fastsoftmax.cli import main, warmup
+
+def slow(dtype):
+    yield lambda: (print("begun", file=sys.stderr, flush=True), time.sleep(120))
+
+if __name__ == "__main__":
+    warmup.CALLS = (slow,)
+    sys.exit(main.main(["warmup", "--jobs", "2"]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no groups of processes like these")
+@pytest.mark.parametrize("to_all", [True, False], ids=["Ctrl-C", "kill -INT of one"])
+def test_an_interrupt_ends_all_processes_at_once(tmp_path, to_all):
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, "slow.py"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert [process.stderr.readline() for _ in range(2)] == ["begun\n"] * 2
+        (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)  # which ends when nobody has stderr any more
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, err) == (130, "interrupted\n")
 
 
 def nothing_to_compile(dtype):

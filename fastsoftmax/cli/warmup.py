@@ -5,6 +5,7 @@ others have kept.
 """
 
 import itertools
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,9 @@ def _in_processes(
     parts: list[tuple[Calls, str]], progress: Callable[[str, int, int], None], jobs: int, beside: bool
 ) -> bool:
     """Whether processes did the work. False: there are none to be had, or one was killed; what they kept stays."""
+    others = active_children()
     try:
-        pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"), _end_at_interrupts)
     except (NotImplementedError, OSError):  # Python without semaphores; none left
         return False
     with pool:
@@ -91,13 +93,22 @@ def _in_processes(
             running = [pool.submit(_make, calls, dtype, beside) for calls, dtype in parts]
         except OSError:  # no more processes
             return False
-        for done, future in enumerate(as_completed(running), 1):
-            try:
-                ready = future.result()
-            except BrokenProcessPool:  # killed, for want of memory as a rule
-                return False
-            progress(ready, done, len(parts))
+        try:
+            for done, future in enumerate(as_completed(running), 1):
+                progress(future.result(), done, len(parts))
+        except BrokenProcessPool:  # one was killed, for want of memory as a rule
+            return False
+        except BaseException:  # an interrupt, say, which need not wait for what is under way
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(active_children()) - set(others):
+                process.terminate()
+            raise
     return True
+
+
+def _end_at_interrupts() -> None:
+    """Ctrl-C goes to all processes: those that compile end at once, and say nothing of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def default_jobs() -> int:
