@@ -106,7 +106,7 @@ def _in_processes(
     return True
 
 
-def _end_at_interrupts() -> None:
+def _end_at_interrupts() -> None:  # pragma: no cover (in processes of their own)
     """Ctrl-C goes to all processes: those that compile end at once, and say nothing of it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
