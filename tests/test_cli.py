@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -136,6 +137,11 @@ def test_explain(capsys):
 def test_version_and_help(capsys):
     assert run(capsys, "--version")[:2] == (0, f"fastsoftmax {__version__}\n")
     assert run(capsys, "compare", "--help")[0] == 0
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    told = set(re.findall(r"\b\d+\b", out))
+    known = {0, 2, cli.TRAINING_ERROR, cli.DATA_ERROR, cli.bench.REGRESSION, cli.INTERRUPTED}
+    assert told == set(map(str, known))  # the statuses
 
 
 def test_the_tables_fit_a_terminal_of_80_columns(capsys):

@@ -75,6 +75,10 @@ def no_calls(dtype):
     return iter(())
 
 
+def calls_that_are_noted(dtype):
+    yield lambda: made.append(dtype)
+
+
 def no_semaphores_in_python(*_):
     raise NotImplementedError
 
@@ -100,6 +104,14 @@ def test_where_processes_cannot_do_it_this_one_does(monkeypatch, executor):
     warmup.warm_up(FLOATS, lambda *line: told.append(line[1:]), jobs=2)
     assert made == list(FLOATS)
     assert told == [(1, 2), (2, 2)]
+
+
+def test_processes_do_the_work_and_not_this_one(monkeypatch):
+    made.clear()
+    told = []
+    monkeypatch.setattr(warmup, "CALLS", (calls_that_are_noted,))
+    warmup.warm_up(FLOATS, lambda *line: told.append(line[1:]), jobs=2)
+    assert (told, made) == ([(1, 2), (2, 2)], [])
 
 
 def test_what_goes_wrong_in_a_call_or_in_the_telling_is_no_want_of_processes(monkeypatch):

@@ -34,7 +34,7 @@ def add_label_options(add: Callable[..., object], kinds: str) -> None:
 def add_drop_option(add: Callable[..., object], kinds: str) -> None:
     """--drop."""
     add("--drop", type=lambda text: tuple(text.split(",")), default=(), metavar="A,B",
-        help=f"columns of a {kinds} file to leave out, as numbers of samples: names, or positions from 0")  # fmt: skip
+        help=f"columns of a {kinds} file to leave out, such as row numbers: names, or positions from 0")  # fmt: skip
 
 
 def check_label_options(arguments: argparse.Namespace, name: str | None, kinds: Sequence[str], where: str = "") -> None:

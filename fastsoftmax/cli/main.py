@@ -21,6 +21,10 @@ from fastsoftmax.cli.console import bar, progress, shown
 from fastsoftmax.cli.errors import CommandError, DataError
 
 DESCRIPTION = "Softmax without its Jacobian: compare the naive way and the fast one, train and use classifiers."
+EPILOG = (
+    "Results go to stdout, progress to stderr. Exit status: 0; 1 for what failed, 2 for bad usage, 3 for data or a "
+    "model that cannot be used, 4 for a case of bench that has become slower, 130 for an interrupt."
+)
 TRAINING_ERROR = WARMUP_ERROR = DOCTOR_ERROR = 1
 DATA_ERROR, INTERRUPTED = 3, 130  # 2, bad usage, is argparse's own
 
@@ -65,7 +69,7 @@ def _give_up_stdout() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fastsoftmax", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="fastsoftmax", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"fastsoftmax {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
