@@ -32,9 +32,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 ROOMS = {
     "_gate/arrays": "arrays softmax empty messages numbers read_only direct losses",
-    "_gate/numbers": "numbers messages losses labels",
+    "_gate/numbers": "numbers messages losses labels arrays",
     "_gate/samples": "linear sparse classifier_samples messages",
-    "_gate/targets": "losses labels messages linear calibration",
+    "_gate/targets": "losses labels messages linear calibration arrays",
     "functional/_layer": "linear dense inference messages sparse empty",
     "functional/_losses": "losses linear",
     "functional/boosting": "boosting messages",

@@ -113,3 +113,11 @@ def test_choices():
             value,
             choices,
         )
+
+
+def test_limits_are_told_as_short_as_they_are():
+    with pytest.raises(ValueError, match=r"^x must be finite and at least 0 and below 1\.5, got 2$"):
+        numbers.read_number("x", 2, least=0.0, below=1.5)
+    for huge in (10**400, -(10**400)):
+        with pytest.raises(ValueError, match=r"^x must be finite, got -?1000"):
+            numbers.read_number("x", huge)
