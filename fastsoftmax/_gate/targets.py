@@ -19,7 +19,7 @@ def read_targets(array: Array, shape: Shape, dtype: np.dtype[Any], ignore_index:
     check_shape("targets", array, shape if soft else shape[:-1])
     if soft:
         return contiguous(array, dtype).reshape(math.prod(shape[:-1]), shape[-1])
-    integers = _integers(array).reshape(-1)
+    integers = _integers(array).ravel()
     labels, n_classes = contiguous(integers, integers.dtype), shape[-1]
     ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
     bad = first_bad_label(labels, n_classes, ignored or 0, ignored is not None)
@@ -53,7 +53,7 @@ def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -
     array = real_array(name, value)
     check_shape(name, array, shape)
     with QUIET():  # what is infinite in the dtype is no weight
-        flat = array.astype(dtype).reshape(-1)
+        flat = array.astype(dtype).ravel()
     bad = ~((flat >= 0) & (flat < np.inf))
     if bad.any():
         raise ValueError(
