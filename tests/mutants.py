@@ -36,7 +36,6 @@ ROOMS = {
     "_gate/samples": "linear sparse classifier_samples messages",
     "_gate/targets": "losses labels messages linear calibration arrays",
     "functional/_layer": "linear dense inference messages sparse empty",
-    "functional/_losses": "losses linear",
     "functional/boosting": "boosting messages",
     "functional/calibration": "calibration messages",
     "functional/dense": "dense linear messages sparse",

@@ -113,7 +113,9 @@ def test_float32_is_float64_to_rounding(hidden):
 def test_the_hessian_is_the_gradients_derivative(case):
     objective, params = problem(**case)
     direction = rng(4).standard_normal(params.shape) * free(objective, params)
-    product = objective.hvp(params)(direction, np.empty_like(params))
+    out = np.empty_like(params)
+    product = objective.hvp(params)(direction, out)
+    assert product is out
     h = 1e-5
     numerical = (
         objective.value_and_grad(params + h * direction)[1] - objective.value_and_grad(params - h * direction)[1]
