@@ -211,6 +211,13 @@ def test_labels_of_odd_dtypes():
     expected = fs.cross_entropy(logits, [0, 1])
     for dtype in (np.float16, np.float32, np.uint8, np.uint64, np.bool_, ">i4"):
         assert fs.cross_entropy(logits, np.array([0, 1], dtype)) == expected
+    many = np.zeros((2, 300))
+    for dtype in (np.float32, np.float64, np.uint16, np.uint64):
+        assert fs.cross_entropy(many, np.array([0, 299], dtype)) == fs.cross_entropy(many, [0, 299])
+    stacked = np.asfortranarray([[0, 1, 2], [2, 2, 0]])
+    for dtype in (np.float64, np.uint64, np.int32):
+        losses = fs.cross_entropy(uneven((2, 3, 3)), stacked.astype(dtype), reduction="none")
+        assert same_bits(losses, fs.cross_entropy(uneven((2, 3, 3)), stacked.tolist(), reduction="none"))
     large = np.array([0, 2**64 - 100], np.uint64)
     for bad in (np.float16([0, np.inf]), np.array([0, 1e300]), large, large.astype(">u8")):
         with pytest.raises(ValueError, match=r"targets\[1\] = .* is not a class"):
