@@ -250,6 +250,7 @@ def test_labels_tell_whether_the_largest_logit_of_each_row_is_finite():
     for X, right, finite in (
         ([[1.0, 2.0, 0.0], [3.0, 0.0, 1.0]], [1, 0], True),
         ([[1.0, 2.0, 0.0], [np.nan, 0.0, 1.0]], [1, 0], False),
+        ([[2.0, 1.0, 0.0], [0.0, np.nan, 1.0]], [0, 0], False),
         ([[np.inf, 2.0, 0.0], [0.0, 0.0, 1.0]], None, False),
         (np.empty((0, 3)), [], True),
     ):
