@@ -52,7 +52,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
     r"""Softmax regression with the strength and the kind of its penalty chosen by cross-validation.
 
     In each fold, and for each l1_ratio, the penalties are gone through from the strongest to the weakest, each fit from
-    where the one before ended. The alpha and l1_ratio with the best mean score are taken for a fit on all samples; of
+    where those before are heading. The alpha and l1_ratio with the best mean score are taken for a fit on all samples; of
     equal ones the strongest alpha, and then the first l1_ratio.
 
     Parameters
@@ -70,7 +70,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         As SoftmaxClassifier's. coordinate-descent has a copy of X by features, one in each Python thread.
     cv : int, splitter or iterable of (train, test), optional
         As scikit-learn takes them; an int is a number of stratified folds, and None is 5. Samples are weighted rather
-        than copied.
+        than copied, but for an X of up to 8 MB.
     scoring : str or callable, optional
         A scorer of scikit-learn's; by default accuracy.
     refit : bool, default True
