@@ -1,11 +1,15 @@
 """Compiled code counts references to the arrays that it makes, and to no others: none leaks, none is freed twice."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import JIT
+
+import fastsoftmax
 
 EVERY_KERNEL = """
 import gc
@@ -39,3 +43,72 @@ def test_what_kernels_allocate_is_freed_once():
         assert allocated == freed > 0
         assert arrays == freed_arrays
     assert len(process.stdout.splitlines()) == 2
+
+
+KERNELS = Path(fastsoftmax.__file__).parent / "kernels"
+NEW = {
+    "empty",
+    "zeros",
+    "full",
+    "flatnonzero",
+    "on_huge_pages",
+}  # NumPy's, and ours in views.py, that return new arrays
+
+
+def _functions():
+    for file in sorted(KERNELS.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                counts = any("counts_references=True" in ast.unparse(decorator) for decorator in node.decorator_list)
+                compiled = any(
+                    ast.unparse(decorator).split("(")[0]
+                    in ("kernel", "routine", "inlined", "linked", "inlined_overload")
+                    for decorator in node.decorator_list
+                )
+                if compiled:
+                    yield f"{file.name}: {node.name}", node, counts
+
+
+def _called(node):
+    return {
+        call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+    }
+
+
+def _returned(node):
+    for statement in ast.walk(node):
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            yield from statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
+
+
+def test_what_counts_no_references_makes_no_arrays_and_returns_none_of_its_own():
+    functions = list(_functions())
+    # what returns an array that it, or what it calls, has made: to be called by what counts references alone
+    makers, found = set(NEW), True
+    while found:
+        returning = {
+            node.name
+            for _, node, _ in functions
+            if any(_called(value) & makers for value in _returned(node))
+            or {value.id for value in _returned(node) if isinstance(value, ast.Name)} & _made(node, makers)
+        }
+        found = not returning <= makers
+        makers |= returning
+    assert {"new_room", "new_packed", "_new_batch", "_begin", "_powers", "sample_features"} <= makers
+    for name, node, counts in functions:
+        if not counts:
+            assert not _called(node) & makers, name
+
+
+def _made(node, makers):
+    """The names in a function that are given what a maker returns."""
+    return {
+        name.id
+        for assignment in ast.walk(node)
+        if isinstance(assignment, ast.Assign) and _called(assignment.value) & makers
+        for target in assignment.targets
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    }

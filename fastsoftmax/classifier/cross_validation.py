@@ -52,8 +52,8 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
     r"""Softmax regression with the strength and the kind of its penalty chosen by cross-validation.
 
     In each fold, and for each l1_ratio, the penalties are gone through from the strongest to the weakest, each fit from
-    where those before are heading. The alpha and l1_ratio with the best mean score are taken for a fit on all samples; of
-    equal ones the strongest alpha, and then the first l1_ratio.
+    where those before are heading. The alpha and l1_ratio with the best mean score are taken for a fit on all samples;
+    of equal ones the strongest alpha, and then the first l1_ratio.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings, classes, dataset = _settings(arguments), arguments.classes, arguments.dataset or "digits"
     check_plot(arguments.plot)
     names = () if classes else DATA_SETS if dataset == "all" else (dataset,)
-    with bar(f"reading {dataset}"):
+    with bar(f"reading {dataset}") if names else nullcontext():
         loaded = [load(name, arguments.label, HEADER[arguments.header], arguments.drop) for name in names]
     for data in loaded:
         for note in data.notes:

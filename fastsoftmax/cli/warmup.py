@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,6 @@ def _in_processes(
     parts: list[tuple[Calls, str]], progress: Callable[[str, int, int], None], jobs: int, beside: bool
 ) -> bool:
     """Whether processes did the work. False: there are none to be had, or one was killed; what they kept stays."""
-    others = active_children()
     try:
         pool = ProcessPoolExecutor(jobs, get_context("spawn"), _end_at_interrupts)
     except (NotImplementedError, OSError):  # Python without semaphores; none left
@@ -99,8 +98,9 @@ def _in_processes(
         except BrokenProcessPool:  # one was killed, for want of memory as a rule
             return False
         except BaseException:  # an interrupt, say, which need not wait for what is under way
+            processes = list(pool._processes.values())  # (from Python 3.14 on the pool has a method for it)
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(active_children()) - set(others):
+            for process in processes:
                 process.terminate()
             raise
     return True
@@ -205,6 +205,9 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
         objective.alpha = objective.l1 = 0.01
         train(objective, params, ProximalNewton(1e-3, 2))
         train(objective, params, ProximalLBFGS(1e-3, 2))
+        objective.l1, along_a_path = 0.0, LBFGS(1e-3, 2, keeps=True)
+        for objective.alpha in (0.01, 0.02):
+            train(objective, params, along_a_path)
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
 

@@ -25,7 +25,7 @@ def remember_pair(memory, place, n_pairs, step, grad, products, by_grad, team):
     # their products, and those with the gradient, are brought up to date
     m = memory.shape[0] // 2
     sums = np.empty((n_blocks(grad), 2 * m, 3))
-    share_each(team, sums.shape[0], _remember_span, (memory, np.intp(place), np.intp(n_pairs), step, grad, sums))
+    share_each(team, sums.shape[0], _remember_span, (memory, place, n_pairs, step, grad, sums))
     s, y = place, m + place
     for i in range(2 * m):
         if i % m < n_pairs:
@@ -70,8 +70,8 @@ def move_memory(memory, n_pairs, ratio, ridge, grad, products, by_grad, team):
     # is ratio_d times as long there, its gradient's change 1 / ratio_d times, and ridge_d times that step more
     m = memory.shape[0] // 2
     sums = np.empty((n_blocks(grad), 2 * m, 2 * m + 1))
-    share_each(team, np.intp(n_pairs), _move_pairs, (memory, ratio, ridge))
-    share_each(team, sums.shape[0], _products_span, (memory, np.intp(n_pairs), grad, sums))
+    share_each(team, n_pairs, _move_pairs, (memory, ratio, ridge))
+    share_each(team, sums.shape[0], _products_span, (memory, n_pairs, grad, sums))
     for i in range(2 * m):
         if i % m < n_pairs:
             by_grad[i] = 0.0
@@ -120,7 +120,7 @@ def lbfgs_direction(memory, newest, n_pairs, grad, products, by_grad, place, tea
     coefficients = np.zeros(memory.shape[0])
     by_gradient = _two_loops(newest, n_pairs, products, by_grad, coefficients)
     sums = np.empty(n_blocks(grad))
-    arguments = (memory, np.intp(place), np.intp(n_pairs), grad, coefficients, by_gradient, sums)
+    arguments = (memory, place, n_pairs, grad, coefficients, by_gradient, sums)
     share_each(team, sums.size, _direction_span, arguments)
     return total_of(sums)
 

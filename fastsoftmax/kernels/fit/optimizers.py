@@ -25,7 +25,7 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 def descend(params, grad, moment, squares, rule):
     # one step of the rule: params, moment, squares and t change
     rule[STEPS] += 1.0
-    descend_part(params, grad, moment, squares, rule, 0, np.intp(params.size))
+    descend_part(params, grad, moment, squares, rule, 0, params.size)
 
 
 @routine

@@ -14,8 +14,9 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 - an `inlined_overload` is the code of a function whose body depends on the types of its arguments.
 
 Arrays are borrowed: nothing counts references to them, which took half the time of a call of ten numbers, and made
-threads wait for each other. What makes an array, or holds one that was made for it, or returns one, is decorated with
-`counts_references=True`; what is not may only hold views (views.py): of another array it would never let go.
+threads wait for each other. `counts_references=True` is for what makes an array, or calls what returns a new one: else
+nobody would free it (tests/test_references.py). Numba asks for it, too, where an array is returned by itself, even a
+view (views.py); in a tuple what counts no references may return views, but none of its arguments.
 """
 
 import os
@@ -69,10 +70,12 @@ def inlined_overload(function, *, counts_references=False):
 
 
 def _decorated(function, compiled, counts_references, **options):
-    options = {**_OPTIONS, **options, COUNTS_REFERENCES: counts_references}
-    if function is None:
-        return lambda function: function if config.DISABLE_JIT else compiled(function, options)
-    return function if config.DISABLE_JIT else compiled(function, options)
+    def decorate(function):
+        if config.DISABLE_JIT:
+            return function
+        return compiled(function, {**_OPTIONS, **options, COUNTS_REFERENCES: counts_references})
+
+    return decorate if function is None else decorate(function)
 
 
 def _compiled_into_callers(function, options):
@@ -92,7 +95,7 @@ def _for_kinds(dispatcher, constants):
     """Compile for the kinds of arguments: to Numba each constant is a type of its own, for which it compiles anew."""
 
     def kind(given):
-        if isinstance(given, types.BaseTuple):
+        if isinstance(given, types.BaseTuple) and not isinstance(given, types.BaseNamedTuple):
             return types.BaseTuple.from_types(tuple(map(kind, given.types)))
         return types.unliteral(given) if isinstance(given, constants) else given
 

@@ -102,8 +102,8 @@ def _sum_block(x, start, weight, targets, rows, logits, adds, sums):
     logits_block(x, 0, count, weight, bias, 0, n_classes, pointer(z))
     softmax_rows(z, None, probs, 0)
     cross_entropy_rows(z, some, soft, by_row, none, smoothing, factor, here, z, 0)
-    place = (pointer(x), 0, np.intp(n_features))
-    cotangent, out = (pointer(z), 0, np.intp(n_classes)), (pointer(sums), 0, np.intp(n_features))
+    place = (pointer(x), 0, n_features)
+    cotangent, out = (pointer(z), 0, n_classes), (pointer(sums), 0, n_features)
     outer_block(cotangent, n_classes, place, n_features, count, adds, out, 0)
     by_curvature = part(z, 0, count)  # the gradient is summed, and its place free
     _curvatures(some, soft, by_row, smoothing, factor, probs, by_curvature)
@@ -112,9 +112,9 @@ def _sum_block(x, start, weight, targets, rows, logits, adds, sums):
         for k in range(1, c + 1):
             _weigh(x, probs, by_curvature, c, k, weighted)
             for d in range(0, n_features, width):
-                factors = (pointer(weighted), np.intp(d), np.intp(n_features))
-                strip, some_columns = (pointer(x), np.intp(d), np.intp(n_features)), min(width, n_features - d)
-                out = (pointer(sums), np.intp(block + d * n_features + d), np.intp(n_features))
+                factors = (pointer(weighted), d, n_features)
+                strip, some_columns = (pointer(x), d, n_features), min(width, n_features - d)
+                out = (pointer(sums), block + d * n_features + d, n_features)
                 outer_block(factors, n_features - d, strip, some_columns, count, adds, out, 0)
             block += n_features * n_features
 

@@ -28,7 +28,6 @@ from fastsoftmax.kernels.simd import fma, lanes, load_masked, pointer, prefetch,
 from fastsoftmax.kernels.threads import share
 from fastsoftmax.kernels.views import matrix, on_huge_pages
 
-NO = np.bool_(False)  # which Numba does not take for a type of its own
 # What takes how long, where the dense step of a weight takes 1: a number of X that a batch meets, besides its units;
 # a unit of it where units lie apart; all transpositions, for a unit of a feature. (2000 x 2000, 5
 # classes, 40 numbers a row: 1.2 ms lazily, 0.6 by dense steps; 11314 x 20000, 20 classes, 100 numbers: 26 and 40 ms.)
@@ -47,7 +46,7 @@ def is_lazy(X, n_features, n_units, n_rows, n_batches, rule):
 @inlined_overload(is_lazy)
 def _is_lazy_jitted(X, n_features, n_units, n_rows, n_batches, rule):
     if not isinstance(X, types.BaseTuple):
-        return lambda X, n_features, n_units, n_rows, n_batches, rule: NO
+        return lambda X, n_features, n_units, n_rows, n_batches, rule: False
 
     def csr(X, n_features, n_units, n_rows, n_batches, rule):
         met = (X[2][X[2].size - 1] - X[2][0]) / max(1, X[2].size - 1) * n_rows

@@ -244,7 +244,7 @@ def is_dense(X):
 
 @inlined_overload(is_dense)
 def _is_dense_jitted(X):
-    return (lambda X: np.intp(0)) if isinstance(X, types.BaseTuple) else (lambda X: np.intp(1))
+    return (lambda X: 0) if isinstance(X, types.BaseTuple) else (lambda X: 1)
 
 
 @routine

@@ -237,15 +237,15 @@ def _csr(team, X, products, work, weight, sums):
     transposed = on_huge_pages(np.empty(weight.size * products[0], weight.dtype))
     by_feature = on_huge_pages(np.zeros(weight.size if with_grad else 0, weight.dtype))
     for k in range(products[0]):
-        arguments = (products[3] if k else products[1], transposed, np.intp(k * weight.size))
+        arguments = (products[3] if k else products[1], transposed, k * weight.size)
         share(team, n_features, n_classes, transpose_weight, arguments)
     for start in range(0, n_rows, rows):
         count = min(rows, n_rows - start)
         z, second = matrix(workspace, 0, count, n_classes), matrix(workspace, 0, 0, n_classes)
         for k in range(products[0]):
             logits = matrix(workspace, k * rows * n_classes, count, n_classes)
-            bias, place = (products[4] if k else products[2]), np.intp(k * weight.size)
-            share(team, count, n_classes, csr_logits, (X, np.intp(start), transposed, place, bias, logits))
+            bias, place = (products[4] if k else products[2]), k * weight.size
+            share(team, count, n_classes, csr_logits, (X, start, transposed, place, bias, logits))
             second = logits if k else second
         share(team, count, n_classes, _work_rows, (work, start, z, second))
         if with_grad:

@@ -1,7 +1,5 @@
 """Elements that are left out: hidden before a kernel reads them, and set to what they get after it."""
 
-import numpy as np
-
 from fastsoftmax.kernels.jit import kernel, routine
 from fastsoftmax.kernels.simd import lanes, load_mask, load_masked, pointer, select, splat, store_masked
 from fastsoftmax.kernels.threads import share
@@ -10,7 +8,7 @@ from fastsoftmax.kernels.threads import share
 @kernel
 def hide(x, shown, value, out, team):
     # out_j = x_j where shown_j (bool), else the value; x, shown, out (M,); out may be x
-    share(team, x.size, np.intp(1), _hide_span, (x, shown, value, out))
+    share(team, x.size, 1, _hide_span, (x, shown, value, out))
 
 
 @routine
