@@ -190,6 +190,8 @@ def test_out(name):
     ):
         with pytest.raises(ValueError, match=message):
             function(X, weight, out=out)
+    with pytest.raises(ValueError, match="out must not partly overlap bias"):
+        function(X, weight, shared[:6], out=shared[:36].reshape(6, 6))
     with pytest.raises(ValueError, match="out must not partly overlap X"):
         function(shared[:36].reshape(6, 6), weight, out=shared[6:42].reshape(6, 6))
 
