@@ -1,4 +1,4 @@
-"""Fits with one strength of the penalty after another, each from where the one before ended, fold by fold.
+"""Fits with one strength of the penalty after another, each from where those before are heading, fold by fold.
 
 All folds have one X, if it is not small: the rows that a fold holds out have weight 0 in it.
 """
