@@ -192,6 +192,26 @@ def test_it_ends_where_rounding_lets_no_step_go_down():
     assert model.loss_ == pytest.approx(fitted(X.astype(float), y).loss_, rel=1e-5)
 
 
+def test_a_gap_that_meets_tol_is_enough_where_no_step_goes_down():
+    X, y = data_of("breast_cancer")
+    model = fs.SoftmaxClassifier(solver="lbfgs", l1_ratio=1.0, tol=1e-9, max_iter=1000).fit(X[:, :5], y)
+    assert 0 < model.dual_gap_ <= 1e-9 * (model.loss_ + 1e-9)
+
+
+def test_a_start_from_which_no_step_goes_down_is_told(monkeypatch):
+    """As the point that it is, in which nothing is left to choose: biases sum to 0."""
+    X, y = data_of("wine")
+    model = by_passes(X, y, warm_start=True)
+    loss, coef = model.loss_, model.coef_.copy()
+    model.intercepts_[0] += 0.5
+    monkeypatch.setattr(proximal_lbfgs._Memory, "_search", lambda *_: None)
+    quiet(model.set_params(tol=1e-12), X, y)
+    assert model.n_iter_[0] == 1
+    assert model.loss_curve_ == [model.loss_] == [pytest.approx(loss)]
+    assert abs(model.intercept_.sum()) < 1e-14
+    np.testing.assert_allclose(model.coef_, coef, atol=1e-12)
+
+
 def test_steps_that_fail_forget_what_is_remembered(monkeypatch):
     X, y = data_of("iris")
     search, refused = proximal_lbfgs._Memory._search, []

@@ -61,20 +61,25 @@ class ProximalLBFGS:
             after_iteration(params, point.value)
             return True
         memory, lowest, stalled = _Memory(problem, eps), point.value, 0
-        for _ in range(self.max_iter):
+        for iteration in range(self.max_iter):
             there = memory.step(point)
             stalled = 0 if there is not None and there.value < lowest - memory.noise(point) else stalled + 1
             if there is None or stalled > STALLED:
-                self.dual_gap = gap.at(point)
-                return self.dual_gap <= ROUNDING * eps * abs(point.value)
+                if iteration == 0:  # nobody has been told of any point
+                    problem.write(point, params)
+                    after_iteration(params, point.value)
+                return self._is_enough(gap, point, ROUNDING * eps * abs(point.value))
             point, lowest = there, min(lowest, there.value)
             done = gap.is_small(point)
             problem.write(point, params)
             if after_iteration(params, point.value) or done:
                 self.dual_gap = gap.last
                 return done
-        self.dual_gap = gap.at(point)
-        return self.dual_gap <= self.tol * (point.value + self.tol)
+        return self._is_enough(gap, point)
+
+    def _is_enough(self, gap: "_Gap", point: Point, rounding: float = 0.0) -> bool:
+        is_small, self.dual_gap = gap.is_small_at(point, rounding), gap.last
+        return is_small
 
 
 class _Gap:
@@ -90,17 +95,20 @@ class _Gap:
         self._bound, self._unseen, self.last = -math.inf, LOOK_EVERY, math.inf
 
     def is_small(self, point: Point) -> bool:
-        """Whether it is at most tol (F + tol)."""
-        enough, self._unseen = self._tol * (point.value + self._tol), self._unseen + 1
-        if self._unseen < LOOK_EVERY or not self._problem.least_gap(point) <= enough:
+        """Whether it is at most tol (F + tol), as far as it is looked at."""
+        self._unseen += 1
+        if self._unseen < LOOK_EVERY or not self._problem.least_gap(point) <= self._enough(point):
             return False
-        return self.at(point) <= enough
+        return self.is_small_at(point)
 
-    def at(self, point: Point) -> float:
-        """Look at it."""
+    def is_small_at(self, point: Point, rounding: float = 0.0) -> bool:
+        """Look at it: whether it is at most tol (F + tol), or else what rounding may leave."""
         self._unseen, self._bound = 0, max(self._bound, self._problem.bound(point))
         self.last = max(0.0, point.value - self._bound)
-        return self.last
+        return self.last <= max(self._enough(point), rounding)
+
+    def _enough(self, point: Point) -> float:
+        return self._tol * (point.value + self._tol)
 
 
 class _Memory:
