@@ -228,6 +228,22 @@ def test_steps_that_fail_forget_what_is_remembered(monkeypatch):
     assert model.dual_gap_ <= 1e-4 * (model.loss_ + 1e-4)
 
 
+def test_a_memory_that_cannot_be_inverted_is_forgotten(monkeypatch):
+    X, y = data_of("iris")
+    inv, sizes = np.linalg.inv, []
+
+    def singular_with_three_pairs(matrix):
+        sizes.append(len(matrix))
+        if len(matrix) == 6:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return inv(matrix)
+
+    monkeypatch.setattr(np.linalg, "inv", singular_with_three_pairs)
+    model = by_passes(X, y, tol=1e-4)
+    assert sizes[:5] == [2, 4, 6, 2, 4]
+    assert model.dual_gap_ <= 1e-4 * (model.loss_ + 1e-4)
+
+
 def test_a_large_alpha_leaves_the_class_frequencies():
     X, y = data_of("breast_cancer")
     model = by_passes(X, y, alpha=1e4, tol=1e-10)

@@ -134,7 +134,10 @@ class _Memory:
                 return there
             if not self._steps:
                 return None
-            self._steps, self._changes = [], []
+            self._forget()
+
+    def _forget(self) -> None:
+        self._steps, self._changes = [], []
 
     def _remember(self, step: Array, change: Array) -> None:
         squares, curvature = weighted_sum(step, step), weighted_sum(step, change)
@@ -176,8 +179,13 @@ class _Memory:
         among = np.array([[weighted_sum(s, t) for t in steps] for s in steps])
         below = np.tril(mixed, -1)
         middle = np.block([[theta * among, below], [below.T, -np.diag(np.diagonal(mixed))]])
+        try:
+            inverse = np.linalg.inv(middle)
+        except np.linalg.LinAlgError:
+            self._forget()
+            return self._hessian(some, violation)
         rows = np.ascontiguousarray(np.vstack([theta * steps[:, some], changes[:, some]]).T)
-        return theta, rows, np.einsum("nk,kj->nj", rows, np.linalg.inv(middle))
+        return theta, rows, np.einsum("nk,kj->nj", rows, inverse)
 
     def _search(self, point: Point, u: Array, decrease: float) -> Point | None:
         """As far towards u as F falls enough, by half as much each time; None if it does not."""
