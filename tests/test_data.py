@@ -198,6 +198,9 @@ def test_early_stopping_holds_rows_of_each_part_out(tmp_path, sparse):
     weight[held] = 0
     with pytest.raises(ValueError, match="held out have no weight: raise validation_fraction"):
         fs.SoftmaxClassifier(**options).fit(as_blocks(X, y, weight))
+    only_held = np.isin(np.arange(470), held).astype(float)
+    with pytest.raises(ValueError, match="trained on have no weight: lower validation_fraction"):
+        fs.SoftmaxClassifier(**options).fit(as_blocks(X, y, only_held))
 
 
 @needs_jit

@@ -44,17 +44,17 @@ class HeldOut:
 
     Attributes
     ----------
-    share : of the rows of a part
+    fraction : of the rows of a part
     """
 
-    share: float
+    fraction: float
     _right: float = 0.0
     _loss: float = 0.0
     _weight: float = 0.0
 
     def count(self, n_rows: int) -> int:
         """How many of so many rows: one is left to train on."""
-        return min(math.ceil(self.share * n_rows), n_rows - 1)
+        return min(math.ceil(self.fraction * n_rows), n_rows - 1)
 
     def divide(self, part: Part) -> tuple[Array, Array]:
         """The rows to train on, in their order, and the others."""
@@ -141,4 +141,6 @@ class StreamObjective(EpochObjective):
                 loss_sum, weight_sum = loss_sum + sums[0], weight_sum + sums[1]
                 if self.held_out is not None:
                     self.held_out.look(part, held, self, params)
+        if not weight_sum > 0:
+            raise ValueError("the samples that are trained on have no weight: lower validation_fraction")
         return loss_sum / weight_sum
