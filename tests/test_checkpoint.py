@@ -160,7 +160,7 @@ def test_an_interrupt_leaves_the_checkpoint_to_go_on_from(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("change", "data", "reason"),
     [
-        ({}, (X[:200], Y[:200]), "it was on 230 samples, and there are 200"),
+        ({}, (X[:200], Y[:200]), "it was on 230 samples or parts of a source, and there are 200 samples"),
         ({}, (X.astype(np.float32), Y), "the classes or the dtype are others"),
         ({}, (X, Y + 1), "the classes are others"),
         ({"solver": "adam"}, (X, Y), "it was by another solver"),

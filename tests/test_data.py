@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import JIT, quiet, rng, same_bits
 from scipy.sparse import csr_array, save_npz
+from test_checkpoint import Stopped, stop_after
 
 import fastsoftmax as fs
 from fastsoftmax.classifier.streams import Encoding
@@ -227,6 +228,28 @@ def test_early_stopping_ends_with_the_best_weights_and_goes_on_from_a_checkpoint
     quiet(resumed, source)
     assert resumed.validation_scores_ == model.validation_scores_
     assert same_bits(resumed.coef_, model.coef_)
+
+
+@needs_jit
+@pytest.mark.parametrize("was_on", ["array", "source"])
+def test_a_training_goes_on_with_no_data_of_the_other_kind(tmp_path, was_on):
+    """There are as many parts as there are samples in the array."""
+    X, y = rows(np.float64)
+    source, array, file = (as_files(tmp_path, X, y, None),), (X[:9], np.arange(9) % C), tmp_path / "model.npz"
+    first, then = (array, source) if was_on == "array" else (source, array)
+    options = {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 6}
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(Stopped):
+            quiet(fs.SoftmaxClassifier(solver="sgd", checkpoint=file, checkpoint_every=1, **options), *first)
+    halfway, weights = (fs.SoftmaxClassifier.load(file) for _ in range(2))
+    for model in (halfway, weights):
+        model.set_params(warm_start=True, random_state=0)
+    weights._unfinished = weights._descent = None
+    reason = "on a source, and this is an array" if was_on == "source" else "on an array, and this is a source"
+    with pytest.warns(UserWarning, match=reason):
+        quiet(halfway, *then)
+    assert same_bits(halfway.coef_, quiet(weights, *then).coef_)
 
 
 @needs_jit

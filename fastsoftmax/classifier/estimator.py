@@ -360,7 +360,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
             params = kept_params(vars(self), network, dtype, classes)
         else:
             params = new_params(network, dtype, options.fit_intercept, rng)
-        unfinished = self._goes_on_from(options, params, data.order_size(network), classes)
+        unfinished = self._goes_on_from(options, params, data, network, classes)
         self.classes_, self.temperature_, self.loss_curve_ = classes, 1.0, []
         if unfinished is None:
             self.t_, self._descent = 0, new_descent(options, params, rng) if options.is_stochastic else None
@@ -368,13 +368,16 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
             self._descent = kept_descent(self._descent, options.solver)
         self._train(options, network, params, data, rng, options.max_iter, unfinished)
 
-    def _goes_on_from(self, options: Options, params: Array, n_samples: int, classes: Array) -> Unfinished | None:
+    def _goes_on_from(
+        self, options: Options, params: Array, data: Data | Stream, network: Network, classes: Array
+    ) -> Unfinished | None:
         """The training that the file of a checkpoint holds, if this one is to go on with it."""
         unfinished: Unfinished | None = vars(self).get("_unfinished")
         if unfinished is None or not options.warm_start:
             return None
         descent = kept_descent(self._descent, options.solver) if options.is_stochastic else None
-        reason = misfit(unfinished, descent, params, n_samples, options.early_stopping)
+        n_units, is_array = data.order_size(network), isinstance(data, Data)
+        reason = misfit(unfinished, descent, params, n_units, is_array, options.early_stopping)
         if reason is None and np.array_equal(self.classes_, classes):
             return unfinished
         reason = reason or "the classes are others"

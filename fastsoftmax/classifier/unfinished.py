@@ -76,17 +76,30 @@ def unfinished_of(solver: Descent, split: Split, loss_curve: list[float]) -> Unf
 
 
 def misfit(
-    unfinished: Unfinished, descent: DescentState | None, params: Array, n_samples: int, early_stopping: bool
+    unfinished: Unfinished,
+    descent: DescentState | None,
+    params: Array,
+    n_units: int,
+    is_array: bool,
+    early_stopping: bool,
 ) -> str | None:
-    """Why a training cannot go on with this solver, these weights and data; None if it can."""
+    """Why a training cannot go on with this solver, these weights and data; None if it can.
+
+    n_units: samples of an array, parts of what is read.
+    """
     n_before = unfinished.order.size + unfinished.held.size
     if descent is None:
         return "it was by another solver"
-    if n_before != n_samples:
-        return f"it was on {n_before} samples, and there are {n_samples}"
+    if bool(unfinished.best_params.size) != early_stopping:
+        return "early_stopping was another"
+    if bool(unfinished.held.size) != (early_stopping and is_array):
+        return "it was on a source, and this is an array" if is_array else "it was on an array, and this is a source"
+    if n_before != n_units:
+        here = f"{n_units} {'samples' if is_array else 'parts'}"
+        return f"it was on {n_before} samples or parts of a source, and there are {here}"
     if (descent.moment.shape, descent.moment.dtype) != (params.shape, params.dtype):
         return "the classes or the dtype are others"
-    return None if bool(unfinished.best_params.size) == early_stopping else "early_stopping was another"
+    return None
 
 
 def plain(unfinished: Unfinished) -> tuple[dict[str, Any], dict[str, Array]]:
