@@ -3,8 +3,8 @@
 At the start the rows are regrouped, once, into runs of whole parts (training/parts.py), which stay where they are. A
 pass is tasks without state, each of some runs that lie on one worker. They give the sums of their parts, combined as
 far as the tree of all parts allows. So the same numbers are added in the same order on any number of workers, and a run
-that is lost with its worker is made again by the scheduler, from what it was made of. Workers never talk to one
-another, but to fetch.
+that is lost with its worker is made again by the scheduler, from what it was made of. Workers send one another only
+rows that one of them needs.
 """
 
 import math

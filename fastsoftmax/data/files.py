@@ -62,29 +62,30 @@ def from_files(
             raise ValueError(f"X must be matrices with equally many columns: {piece} has shape {piece.shape}")
     if len({p.is_sparse for p in pieces}) > 1:
         raise ValueError("X must be dense in all files or sparse in all files")
-    columns = [_Rows(pieces), _column("y", y, in_files), _column("sample_weight", sample_weight, in_files)]
-    _check_lengths(columns)
-    if columns[1] is None:
+    matrix, labels = _Rows(pieces), _column("y", y, in_files)
+    weights = _column("sample_weight", sample_weight, in_files)
+    _check_lengths(matrix, labels, weights)
+    if labels is None:
         raise ValueError("y must be given, because the files of X hold none")
     files = [piece for piece in pieces if isinstance(piece, Npy)]
     if hasattr(os, "posix_fadvise") and sum(file.n_bytes for file in files) > usable_memory():
         for file in files:
             file.drops_behind = True
-    return _Stored(*columns)  # type: ignore[arg-type]
+    return _Stored(matrix, labels, weights)
 
 
 def from_arrays(X: Any, y: Any, sample_weight: Any = None) -> Source:
     """Rows of an array in any layout and dtype, above all a memmap, which are converted a run at a time."""
-    columns = [None if a is None else _Rows([InMemory(np.asarray(a))]) for a in (X, y, sample_weight)]
-    _check_lengths(columns)
-    return _Stored(*columns)  # type: ignore[arg-type]
+    matrix, labels = (_Rows([InMemory(np.asarray(a))]) for a in (X, y))
+    weights = None if sample_weight is None else _Rows([InMemory(np.asarray(sample_weight))])
+    _check_lengths(matrix, labels, weights)
+    return _Stored(matrix, labels, weights)
 
 
-def _check_lengths(columns: Sequence["_Rows | None"]) -> None:
+def _check_lengths(X: "_Rows", y: "_Rows | None", sample_weight: "_Rows | None") -> None:
     """Raise unless y and sample_weight, where they are given, have as many rows as X."""
-    X, *others = columns
-    for name, column in zip(("y", "sample_weight"), others, strict=True):
-        if X is not None and column is not None and column.n_rows != X.n_rows:
+    for name, column in {"y": y, "sample_weight": sample_weight}.items():
+        if column is not None and column.n_rows != X.n_rows:
             raise ValueError(f"{name} must have as many rows as X, {X.n_rows}, got {column.n_rows}")
 
 

@@ -94,6 +94,7 @@ class Room:
 
 
 def put(rows: Array, out: Array | None) -> Array:
+    """Copy rows into `out`, float16 widened exactly; the rows themselves if there is none."""
     if out is None:
         return rows
     if rows.dtype == np.float16 and out.dtype == np.float32 and is_ready(rows, rows.dtype) and out.flags.carray:
@@ -106,6 +107,7 @@ def put(rows: Array, out: Array | None) -> Array:
 
 
 def stacked(matrices: list[Any]) -> Any:
+    """Matrices below one another, as one CSR matrix."""
     from scipy.sparse import vstack
 
     return matrices[0] if len(matrices) == 1 else vstack(matrices, format="csr")
