@@ -116,14 +116,14 @@ def test_sweeps_minimise_the_model_coordinate_by_coordinate(problem, reach):
             assert value(other) >= least - 1e-12
 
 
-@pytest.mark.parametrize("share", [0.0, 1 / 3])
-def test_sweeps_of_a_hessian_that_a_memory_tells(share):
-    """The Hessian theta (I - share J) - Q R Q^T, written out: of a feature J adds up the weights of the classes."""
+@pytest.mark.parametrize("class_mean", [0.0, 1 / 3])
+def test_sweeps_of_a_hessian_that_a_memory_tells(class_mean):
+    """Theta (I - class_mean J) - Q R Q^T, written out: of a feature J adds up the weights of the classes."""
     r, theta, features = rng(7), 2.0, np.array([0, 0, 0, 1, 1, 2])
     rows = r.standard_normal((6, 2))
     middle = np.diag([0.3, -0.2])
     J = (features[:, None] == features).astype(float)
-    hessian = theta * (np.eye(6) - share * J) - rows @ middle @ rows.T
+    hessian = theta * (np.eye(6) - class_mean * J) - rows @ middle @ rows.T
     start, slopes, l1, l2 = r.standard_normal(6), 5 * r.standard_normal(6), 2.0, 0.5
     curvature, most = np.maximum(np.diagonal(hessian), 1e-3), np.full(6, np.inf)
     model = np.stack([start, slopes, curvature, np.full(6, l1), np.full(6, l2), -most, most])
@@ -135,7 +135,7 @@ def test_sweeps_of_a_hessian_that_a_memory_tells(share):
             target = weights[k] * curvature[k] - slope
             new = np.sign(target) * max(abs(target) - l1, 0.0) / (curvature[k] + l2)
             worst, weights[k] = max(worst, abs(new - weights[k]) * (curvature[k] + l2)), new
-        given = (rows, np.ascontiguousarray(rows @ middle), theta, features, share, start, sums, by_feature, model)
+        given = (rows, np.ascontiguousarray(rows @ middle), theta, features, class_mean, start, sums, by_feature, model)
         assert kernels.memory_sweep(*given) == pytest.approx(worst)
         np.testing.assert_allclose(model[0], weights, atol=1e-12)
     np.testing.assert_allclose(sums, middle @ rows.T @ (weights - start), atol=1e-12)

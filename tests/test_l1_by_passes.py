@@ -204,7 +204,7 @@ def test_a_start_from_which_no_step_goes_down_is_told(monkeypatch):
     model = by_passes(X, y, warm_start=True)
     loss, coef = model.loss_, model.coef_.copy()
     model.intercepts_[0] += 0.5
-    monkeypatch.setattr(proximal_lbfgs._Memory, "_search", lambda *_: None)
+    monkeypatch.setattr(proximal_lbfgs._CompactHessian, "_search", lambda *_: None)
     quiet(model.set_params(tol=1e-12), X, y)
     assert model.n_iter_[0] == 1
     assert model.loss_curve_ == [model.loss_] == [pytest.approx(loss)]
@@ -214,7 +214,7 @@ def test_a_start_from_which_no_step_goes_down_is_told(monkeypatch):
 
 def test_steps_that_fail_forget_what_is_remembered(monkeypatch):
     X, y = data_of("iris")
-    search, refused = proximal_lbfgs._Memory._search, []
+    search, refused = proximal_lbfgs._CompactHessian._search, []
 
     def often_none(self, *given):
         if len(self._steps) == 3:
@@ -222,7 +222,7 @@ def test_steps_that_fail_forget_what_is_remembered(monkeypatch):
             return None
         return search(self, *given)
 
-    monkeypatch.setattr(proximal_lbfgs._Memory, "_search", often_none)
+    monkeypatch.setattr(proximal_lbfgs._CompactHessian, "_search", often_none)
     model = by_passes(X, y, tol=1e-4)
     assert len(refused) > 2
     assert model.dual_gap_ <= 1e-4 * (model.loss_ + 1e-4)
@@ -274,12 +274,12 @@ def test_the_model_knows_what_changes_no_loss(monkeypatch):
     X = r.standard_normal((5000, 20))
     y = (X[:, :6] + r.gumbel(size=(5000, 6))).argmax(axis=1)
     iterations = by_passes(X, y, tol=1e-4).n_iter_[0]
-    init = proximal_lbfgs._Memory.__init__
+    init = proximal_lbfgs._CompactHessian.__init__
 
     def without(self, *given):
         init(self, *given)
-        self._share = 0.0
+        self._class_mean = 0.0
 
-    monkeypatch.setattr(proximal_lbfgs._Memory, "__init__", without)
+    monkeypatch.setattr(proximal_lbfgs._CompactHessian, "__init__", without)
     monkeypatch.setattr(Composite, "among_classes", lambda self, u: u)
     assert iterations < 20 < by_passes(X, y, tol=1e-4).n_iter_[0]

@@ -74,9 +74,8 @@ class Composite:
         params = self.coordinates.params(u, np.empty(u.size, self._objective.dtype))
         value, raw = self._objective.value_and_grad(params)
         grad = self.coordinates.grad(raw.astype(np.float64), np.empty(u.size))
-        ridge = self.l2 * u
-        value += self.penalty(u) - 0.5 * weighted_sum(u, ridge)
-        return Point(u, params, value, grad - ridge)
+        value += weighted_sum(self.l1, np.abs(u))  # the objective has the L2 part already
+        return Point(u, params, value, grad - self.l2 * u)
 
     def penalty(self, u: Array) -> float:
         """Its part of F."""
@@ -130,9 +129,9 @@ class Composite:
             mixed = q * (loss - along) + (1.0 - q) * of_targets + float(entropies(np.array([[q], [1.0 - q]]))[0])
             return min(loss - q * along, mixed) - self._conjugate(slopes, q)
 
-        return point.value - max(map(dual, self._shares(slopes)))
+        return point.value - max(map(dual, self._mixtures(slopes)))
 
-    def _shares(self, slopes: Array) -> set[float]:
+    def _mixtures(self, slopes: Array) -> set[float]:
         """The q that are tried: one of them is feasible where there is no L2."""
         largest = float(np.abs(self._free(slopes)).max(initial=0.0))
         return {1.0, min(1.0, self._l1 / largest) if largest > 0 else 1.0}
@@ -150,7 +149,7 @@ class Composite:
     def bound(self, point: Point) -> float:
         """What F is at the least anywhere, by the dual: a pass over the rows."""
         (slopes, moves), best, terms = self._feasible(point), -math.inf, self._objective.terms
-        for q in self._shares(slopes):
+        for q in self._mixtures(slopes):
             conjugate = self._conjugate(slopes, q)
             if conjugate < math.inf:
                 (total,) = self._objective.parts.fold(dual_entropy, terms, point.params, *moves, q)
@@ -177,14 +176,15 @@ class Composite:
         """
         objective, zero = self._objective, np.zeros(self.l1.size)
         grad = self.start.grad if not self.start.u.any() else self.at(zero).grad
-        totals, of_targets = objective.parts.fold(class_shares, objective.terms, with_X=False)
+        totals, of_targets = objective.parts.fold(target_sums, objective.terms, with_X=False)
         return self._slopes(grad)[0], totals / objective.total, float(of_targets) / objective.total
 
 
-def class_shares(part: Part, terms: Terms) -> Sums:
+def target_sums(part: Part, terms: Terms) -> Sums:
     """sum_n a_n t_n, and the entropies of the t_n by a_n."""
-    share, targets = targets_of(part.by_kind, part.sample_weight, int(terms.network.sizes[-1]), terms.label_smoothing)
-    return np.einsum("cn,n->c", targets, share), weighted_sum(share, entropies(targets))
+    n_classes = int(terms.network.sizes[-1])
+    row_weight, targets = targets_of(part.by_kind, part.sample_weight, n_classes, terms.label_smoothing)
+    return np.einsum("cn,n->c", targets, row_weight), weighted_sum(row_weight, entropies(targets))
 
 
 def dual_entropy(part: Part, terms: Terms, params: Array, given: Array, taken: Array, q: float) -> Sums:
@@ -195,12 +195,12 @@ def dual_entropy(part: Part, terms: Terms, params: Array, given: Array, taken: A
         last = min(first + rows_at_a_time, n_rows)
         rows, here = rows_between(part.rows, first, last), slice(first, last)
         by_kind = part.by_kind[0][here], part.by_kind[1][here]
-        share, targets = targets_of(by_kind, part.sample_weight[here], len(weight), terms.label_smoothing)
+        row_weight, targets = targets_of(by_kind, part.sample_weight[here], len(weight), terms.label_smoothing)
         probs = np.empty((last - first, len(weight)), params.dtype)
         run(kernels.dense_rows, probs.size * weight.shape[1] // 8, rows, weight, bias, probs)
         run(kernels.softmax_rows, probs.size, probs, None, probs)
         moved = probs.T.astype(np.float64)
         lost = given[:, None] * moved
         moved += taken[:, None] * lost.sum(axis=0) - lost
-        total += weighted_sum(share, entropies(q * moved + (1.0 - q) * targets))
+        total += weighted_sum(row_weight, entropies(q * moved + (1.0 - q) * targets))
     return (total,)

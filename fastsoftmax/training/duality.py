@@ -212,8 +212,8 @@ def targets_of(
     else:
         targets += (1.0 - label_smoothing) * distribution.T
     mass = targets.sum(axis=0)
-    share = mass * sample_weight if sample_weight.size else mass
-    return share, targets / np.where(mass > 0, mass, 1.0)
+    row_weight = mass * sample_weight if sample_weight.size else mass
+    return row_weight, targets / np.where(mass > 0, mass, 1.0)
 
 
 def _targets(objective: ArrayObjective) -> tuple[Array, Array]:

@@ -26,9 +26,9 @@ from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, weighted_sum
 from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
 
-# Steps and changes of the gradient that are remembered, as many as fit. With 10 breast_cancer takes 141 passes, with 20
-# 89, with 40 73; and with 20 and the geometric mean for theta 79
-PAIRS, FEW_PAIRS, MEMORY = 20, 3, 2**26
+# Bytes of a vector below which so many steps and changes of the gradient are remembered. With 10 breast_cancer takes
+# 141 passes, with 20 89, with 40 73; and with 20 and the geometric mean for theta 79
+PAIRS = (2**21, 20), (2**22, 10), (math.inf, 3)
 SWEEPS, PRECISION = 100, 0.01  # of coordinate descent, relative to the violation that it began with
 LEAST_CURVATURE = 1e-6  # along a coordinate, over theta: rounding
 LOOK_EVERY = 3  # iterations at the least, because to look at the gap takes a pass
@@ -60,10 +60,10 @@ class ProximalLBFGS:
             self.dual_gap = gap.last
             after_iteration(params, point.value)
             return True
-        memory, lowest, stalled = _Memory(problem, eps), point.value, 0
+        hessian, lowest, stalled = _CompactHessian(problem, eps), point.value, 0
         for iteration in range(self.max_iter):
-            there = memory.step(point)
-            stalled = 0 if there is not None and there.value < lowest - memory.noise(point) else stalled + 1
+            there = hessian.step(point)
+            stalled = 0 if there is not None and there.value < lowest - hessian.noise(point) else stalled + 1
             if there is None or stalled > STALLED:
                 if iteration == 0:  # nobody has been told of any point
                     problem.write(point, params)
@@ -111,14 +111,14 @@ class _Gap:
         return self._tol * (point.value + self._tol)
 
 
-class _Memory:
+class _CompactHessian:
     """The last steps s and what they changed of the gradient, y, both over the step's length; and steps by them."""
 
     def __init__(self, problem: Composite, eps: float) -> None:
         self._problem, self._eps, (weight, bias) = problem, eps, problem.split(problem.l1)
-        self._share = 0.0 if problem.pins_first_class else 1.0 / len(bias)
+        self._class_mean = 0.0 if problem.pins_first_class else 1.0 / len(bias)
         self._features = np.append(np.tile(np.arange(weight.shape[1]), len(bias)), np.full(len(bias), weight.shape[1]))
-        self._most = max(FEW_PAIRS, min(PAIRS, MEMORY // (2 * problem.l1.nbytes)))
+        self._most = next(pairs for n_bytes, pairs in PAIRS if problem.l1.nbytes < n_bytes)
         self._steps, self._changes = list[Array](), list[Array]()
 
     def noise(self, point: Point) -> float:
@@ -154,13 +154,13 @@ class _Memory:
         violation = np.where(u != 0, np.abs(slopes + problem.l1 * np.sign(u)), np.abs(slopes) - problem.l1)
         some = np.flatnonzero((u != 0) | (violation > 0))
         theta, rows, images = self._hessian(some, violation)
-        curvature = theta * (1.0 - self._share) - np.einsum("nk,nk->n", rows, images)
+        curvature = theta * (1.0 - self._class_mean) - np.einsum("nk,nk->n", rows, images)
         most = np.full(len(some), math.inf)
         penalties, limits = (problem.l1[some], problem.l2[some]), (-most, most)
         model = np.stack(
             [u[some], point.grad[some], np.maximum(curvature, LEAST_CURVATURE * theta), *penalties, *limits]
         )
-        how = rows, images, theta, self._features[some], self._share, u[some]
+        how = rows, images, theta, self._features[some], self._class_mean, u[some]
         moved = np.zeros(rows.shape[1]), np.zeros(int(self._features.max()) + 1)
         for _ in range(SWEEPS):
             if kernels.memory_sweep(*how, *moved, model) <= PRECISION * float(violation.max(initial=0.0)):
@@ -189,12 +189,12 @@ class _Memory:
 
     def _search(self, point: Point, u: Array, decrease: float) -> Point | None:
         """As far towards u as F falls enough, by half as much each time; None if it does not."""
-        noise, share = self.noise(point), 1.0
+        noise, length = self.noise(point), 1.0
         if not decrease < 0:
             return None
         for _ in range(HALVINGS):
-            there = self._problem.at(u if share == 1.0 else point.u + share * (u - point.u))
-            if there.value - point.value <= SUFFICIENT * share * decrease + noise:
+            there = self._problem.at(u if length == 1.0 else point.u + length * (u - point.u))
+            if there.value - point.value <= SUFFICIENT * length * decrease + noise:
                 return there
-            share /= 2
+            length /= 2
         return None

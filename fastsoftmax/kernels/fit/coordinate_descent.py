@@ -157,16 +157,20 @@ def csc_sweep(columns, features, classes, by_class, by_row, model, first):
 
 
 @kernel
-def memory_sweep(rows, images, scale, features, share, start, sums, by_feature, model):
-    # the same without X, for the Hessian scale (I - share J) - Q R Q^T of a memory (training/proximal_lbfgs.py), where
-    # J adds up the weights of a feature: rows Q (n, 2 m), images Q R (n, 2 m); sums R Q^T (w - start) (2 m,) and
-    # by_feature J (w - start) (D + 1,) move with the weights
+def memory_sweep(rows, images, scale, features, class_mean, start, sums, by_feature, model):
+    # every coordinate once, where the Hessian B (n, n) is that of a memory of m pairs: model as in `sweep`, and a slope
+    #
+    #     g_k + (B d)_k        d = w - start        B = scale (I - class_mean J) - Q R Q^T
+    #
+    # with J_jk = 1 where j and k have one feature, else 0. rows Q and images Q R (n, 2 m); features (n,). What moves
+    # with the weights: sums R Q^T d (2 m,), and by_feature, the sums of d over the coordinates of each feature.
+    # -> the largest violation that a step has mended
     n_columns, worst = rows.shape[1], 0.0
     q, r, v = pointer(rows), pointer(images), pointer(sums)
     for k in range(rows.shape[0]):
         row = k * n_columns
         known = sum_of(sum_lanes(sums, 0, n_columns, _plus_product, (q, row, v, 0)))
-        apart = fma(-share, by_feature[features[k]], model[0, k] - start[k])
+        apart = fma(-class_mean, by_feature[features[k]], model[0, k] - start[k])
         step = _step(k, fma(scale, apart, -known), model)
         if step != 0.0:
             worst = max(worst, abs(step) * (model[2, k] + model[4, k]))
