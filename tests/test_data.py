@@ -129,6 +129,21 @@ def test_memmaps_and_columns_of_another_length(tmp_path):
             fs.SoftmaxClassifier(solver="lbfgs").fit(mapped, y, weight)
 
 
+def test_memmaps_and_columns_that_are_none(tmp_path):
+    mapped = np.memmap(tmp_path / "X", np.int8, "w+", shape=(4, 2))
+    mapped[:] = [[0, 1], [2, 3], [5, 4], [6, 8]]
+    labels, model = np.array([0, 1, 0, 1]), fs.SoftmaxClassifier(solver="lbfgs")
+    with pytest.raises(TypeError, match="y must be dense, got a sparse csr_array"):  # found by fuzz
+        model.fit(mapped, csr_array(labels[:, None]))
+    with pytest.raises(TypeError, match="sample_weight must be dense"):
+        model.fit(mapped, labels, csr_array(np.ones((4, 1))))
+    with pytest.raises(ValueError, match="y must have as many rows as X, got a single value"):
+        model.fit(mapped, 5)
+    with pytest.raises(ValueError, match="y"):
+        model.fit(mapped, None)
+    assert same_bits(model.fit(mapped, labels, 2.0).coef_, model.fit(mapped, labels, np.full(4, 2.0)).coef_)
+
+
 @needs_jit
 def test_files_larger_than_memory_are_not_kept_in_the_page_cache(tmp_path, monkeypatch):
     X, y = rows(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax._cores import usable_memory
-from fastsoftmax._gate.arrays import Array
+from fastsoftmax._gate.arrays import Array, check_dense, is_sparse
 from fastsoftmax.data.pieces import Handle, InMemory, Npy, Npz, Piece
 from fastsoftmax.data.source import Block, Room, Source, stacked
 
@@ -76,10 +76,20 @@ def from_files(
 
 def from_arrays(X: Any, y: Any, sample_weight: Any = None) -> Source:
     """Rows of an array in any layout and dtype, above all a memmap, which are converted a run at a time."""
-    matrix, labels = (_Rows([InMemory(np.asarray(a))]) for a in (X, y))
-    weights = None if sample_weight is None else _Rows([InMemory(np.asarray(sample_weight))])
+    matrix, labels, weights = _Rows([InMemory(np.asarray(X))]), _rows_of("y", y), None
+    if sample_weight is not None:  # one number is that of all rows, as without a memmap
+        is_one = not is_sparse(sample_weight) and np.ndim(sample_weight) == 0
+        weights = _rows_of("sample_weight", np.full(matrix.n_rows, sample_weight) if is_one else sample_weight)
     _check_lengths(matrix, labels, weights)
     return _Stored(matrix, labels, weights)
+
+
+def _rows_of(name: str, value: Any) -> "_Rows":
+    check_dense(name, value)
+    array = np.asarray(value)
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have as many rows as X, got {'None' if value is None else 'a single value'}")
+    return _Rows([InMemory(array)])
 
 
 def _check_lengths(X: "_Rows", y: "_Rows | None", sample_weight: "_Rows | None") -> None:
