@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastsoftmax import SoftmaxClassifier, SoftmaxClassifierCV, num_threads
-from fastsoftmax.classifier import paths
+from fastsoftmax.classifier import paths, scorers
 from fastsoftmax.training import objective, spread
 from fastsoftmax.training.loop import Training
 
@@ -133,6 +133,7 @@ def test_a_path_takes_few_evaluations_to_where_cold_fits_end(sparse, copied, mon
         return len(calls)
 
     monkeypatch.setattr(paths, "COPIED", copied)
+    monkeypatch.setattr(scorers, "COPIED", copied)
     model = SoftmaxClassifierCV(alphas=alphas, cv=folds, solver="lbfgs", refit=False, tol=1e-6, max_iter=1000)
     along = evaluations(lambda: model.fit(X, y))
     assert rows == {240 if copied else len(y)}
@@ -374,10 +375,10 @@ def test_folds_that_hold_out_one_class_alone_are_scored_as_logistic_regression_c
 
 
 def test_a_scorer_whose_arguments_cannot_be_known_may_take_weights():
-    assert paths.takes_weights(max)  # it has no signature
-    assert paths.takes_weights(lambda model, X, y, sample_weight=None: 0)
-    assert paths.takes_weights(lambda model, X, y, **more: 0)
-    assert not paths.takes_weights(lambda model, X, y: 0)
+    assert scorers.takes_weights(max)  # it has no signature
+    assert scorers.takes_weights(lambda model, X, y, sample_weight=None: 0)
+    assert scorers.takes_weights(lambda model, X, y, **more: 0)
+    assert not scorers.takes_weights(lambda model, X, y: 0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring, get_scorer
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,7 +20,6 @@ from fastsoftmax._threads import get_num_threads, num_threads
 from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier
 from fastsoftmax.classifier.fitting import Data, totals_by_class
 from fastsoftmax.classifier.labels import (
-    Labels,
     is_soft,
     plain_labels,
     read_class_weight,
@@ -29,20 +28,10 @@ from fastsoftmax.classifier.labels import (
     weigh,
 )
 from fastsoftmax.classifier.options import DETERMINISTIC, Options, choose_solver, network_of, read_options
-from fastsoftmax.classifier.paths import (
-    SCORES,
-    Fold,
-    Judge,
-    Point,
-    follow,
-    follow_all,
-    judge_by,
-    read_folds,
-    takes_weights,
-    tell_classes,
-)
+from fastsoftmax.classifier.paths import Point, follow, follow_all, read_folds
 from fastsoftmax.classifier.reading import read_data
 from fastsoftmax.classifier.reports import progress_bar, warn
+from fastsoftmax.classifier.scorers import judge_of
 from fastsoftmax.training.objective import Network
 
 SHARED = ("solver", "fit_intercept", "class_weight", "label_smoothing", "max_iter", "tol", "random_state", "n_threads")
@@ -193,7 +182,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         data = Data(samples, *weigh("cross_entropy", labels, by_row, by_class))
         splits = check_cv(self.cv, labels.hard, classifier=True).split(samples, labels.hard)
         folds = read_folds(splits, samples.shape[0])
-        judge = self._judge(network, samples, labels, by_row)
+        judge = judge_of(self.scoring, self._shared(), network, samples, labels, by_row)
         workers = min(effective_n_jobs(self.n_jobs), len(folds) * len(paths))
         n_fits = len(folds) * alphas.size * l1_ratios.size
         threads = get_num_threads() if self.n_threads is None else self.n_threads
@@ -231,22 +220,6 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
     def _shared(self) -> dict[str, Any]:
         """The parameters that SoftmaxClassifier has, too."""
         return {name: getattr(self, name) for name in SHARED}
-
-    def _judge(self, network: Network, X: Any, labels: Labels, by_row: Array) -> Judge:
-        """The function that scores parameters on what a fold holds out."""
-        if self.scoring is None or (isinstance(self.scoring, str) and self.scoring in SCORES):
-            return judge_by(self.scoring, network, X, labels.hard, by_row)
-        scorer = tell_classes(check_scoring(SoftmaxClassifier(), self.scoring), labels.classes)
-        weighs, y = by_row.size and takes_weights(scorer), labels.classes[labels.hard]
-
-        def score(fold: Fold, options: Options, params: Array) -> float:
-            rows = fold.held_out
-            given = {**self._shared(), "alpha": options.alpha, "l1_ratio": options.l1_ratio, "n_threads": None}
-            model = fitted_classifier(given, labels.classes, network, params)
-            weights = {"sample_weight": by_row[rows]} if weighs else {}
-            return float(scorer(model, X[rows], y[rows], **weights))
-
-        return score
 
     def _choose(
         self, paths: list[list[Options]], points: list[list[list[tuple[Point, float]]]], network: Network, data: Data

@@ -7,14 +7,11 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from fastsoftmax import functional
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import num_threads
 from fastsoftmax.classifier.fitting import Data, objective_of
@@ -54,26 +51,6 @@ def read_folds(splits: Iterator[tuple[Any, Any]], n_samples: int) -> list[Fold]:
     if not folds:
         raise ValueError("cv must have at least one fold, got none")
     return folds
-
-
-def takes_weights(scorer: Any) -> bool:
-    """Whether a scorer can be given sample_weight."""
-    try:
-        parameters = signature(scorer).parameters.values()
-    except (TypeError, ValueError):
-        return True
-    return any(parameter.name == "sample_weight" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-
-
-def tell_classes(scorer: Any, classes: Array) -> Any:
-    """The scorer, which knows all classes then, where it asks for them: a fold may hold out samples of some alone."""
-    taken = signature(scorer._score_func).parameters if hasattr(scorer, "_score_func") else {}
-    if "labels" not in taken:
-        return scorer
-    told = {"labels": classes, **({"pos_label": classes[1]} if len(classes) == 2 and "pos_label" in taken else {})}
-    scorer = copy(scorer)
-    scorer._kwargs = {**told, **scorer._kwargs}
-    return scorer
 
 
 def follow(
@@ -158,35 +135,3 @@ def follow_all(
             over.set()
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def accuracy(logits: Array, labels: Array, by_row: Array | None) -> float:
-    """The share of the samples that is predicted right, by weight."""
-    return float(np.average(logits.argmax(axis=1) == labels, weights=by_row))
-
-
-def negative_log_loss(logits: Array, labels: Array, by_row: Array | None) -> float:
-    """As scikit-learn has it: a probability below the dtype's eps counts as that."""
-    losses = functional.cross_entropy(logits, labels, reduction="none")
-    return -float(np.average(np.minimum(losses, -math.log(np.finfo(logits.dtype).eps)), weights=by_row))
-
-
-# From logits of what is held out, with nothing built and checked for each fit: a scorer takes longer than a small fit
-SCORES: dict[str | None, Callable[[Array, Array, Array | None], float]] = {
-    None: accuracy,
-    "accuracy": accuracy,
-    "neg_log_loss": negative_log_loss,
-}
-
-
-def judge_by(scoring: str | None, network: Network, X: Any, labels: Array, by_row: Array) -> Judge:
-    """The score of parameters on what a fold holds out, by one of SCORES."""
-    score = SCORES[scoring]
-
-    def judge(fold: Fold, _: Options, params: Array) -> float:
-        ((weight, bias),), rows = network.layers(params), fold.held_out
-        is_small = X.size <= COPIED  # else logits of all rows take less memory than a copy of some rows of X
-        logits = functional.dense(X[rows], weight, bias) if is_small else functional.dense(X, weight, bias)[rows]
-        return score(logits, labels[rows], by_row[rows] if by_row.size else None)
-
-    return judge
