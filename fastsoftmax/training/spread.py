@@ -15,9 +15,8 @@ from fastsoftmax._threads import run
 from fastsoftmax.kernels.fit.coordinates import BLOCK
 from fastsoftmax.training.parts import Part, Parts, Sums
 
-DEPENDENT = (
-    1e-3  # the least eigenvalue of a matrix of features over its largest, below which they depend on one another
-)
+# The least eigenvalue of a matrix of features over its largest, below which they depend on one another
+DEPENDENT = 1e-3
 POWERS = 8  # of a matrix, times any vector, that tell its largest eigenvalue to some percent
 
 
