@@ -3,15 +3,16 @@
 import threading
 import tracemalloc
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from helpers import rng
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError, UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegressionCV
-from sklearn.metrics import get_scorer
+from sklearn.metrics import f1_score, get_scorer, log_loss, make_scorer
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -364,14 +365,56 @@ def test_an_error_in_one_fold_ends_the_others():
     assert len(calls) < 300
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_folds_that_hold_out_one_class_alone_are_scored_as_logistic_regression_cv_does(n_classes):
+@pytest.mark.parametrize(
+    ("scoring", "n_classes"), [("neg_brier_score", 2), ("neg_brier_score", 3), ("top_k_accuracy", 3), ("f1", 2)]
+)
+def test_folds_that_hold_out_one_class_alone_are_scored_as_logistic_regression_cv_does(scoring, n_classes):
     X, y = data_of("iris")
     X, y = X[y < n_classes], np.array(["a", "b", "c"])[y[y < n_classes]]
-    options, alphas = {"scoring": "neg_brier_score", "cv": KFold(n_classes)}, np.array([1000.0, 10.0])
-    ours, other = tight(alphas=alphas, **options).fit(X, y), theirs(Cs=1 / alphas, **options).fit(X, y)
+    options, alphas = {"scoring": scoring, "cv": KFold(n_classes)}, np.array([1000.0, 10.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # of f1: nothing of "b" in a fold, nothing found
+        ours, other = tight(alphas=alphas, **options).fit(X, y), theirs(Cs=1 / alphas, **options).fit(X, y)
     np.testing.assert_allclose(ours.scores_, other.scores_, rtol=1e-3)
     assert ours.alpha_ == pytest.approx(1 / other.C_)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["f1_macro", "jaccard_macro", "recall_macro"])
+def test_a_class_that_a_fold_does_not_hold_out_has_no_part_in_a_mean_over_classes(name):
+    y = np.arange(60) % 3
+    X, held_out = 10 * np.eye(3)[y], np.flatnonzero(y < 2)[:20]
+    folds = [(np.setdiff1d(np.arange(60), held_out), held_out)]
+    model = SoftmaxClassifierCV(alphas=[1.0], cv=folds, scoring=name).fit(X, y)
+    assert model.best_score_ == 1 == cross_val_score(SoftmaxClassifier(), X, y, cv=folds, scoring=name)[0]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("is_partial", [False, True])
+def test_a_mean_over_two_classes_is_told_no_positive_one(is_partial):
+    macro = {"average": "macro"}
+    scorer = make_scorer(partial(f1_score, **macro)) if is_partial else make_scorer(f1_score, **macro)
+    X, y = data_of("breast_cancer")
+    y = np.array(["a", "b"])[y]
+    model = SoftmaxClassifierCV(alphas=[1.0], cv=3, scoring=scorer).fit(X, y)
+    by_name = cross_val_score(SoftmaxClassifier(alpha=1.0), X, y, cv=3, scoring="f1_macro")
+    np.testing.assert_allclose(model.scores_[:, 0, 0], by_name)
+
+
+def test_what_is_used_of_scikit_learns_scorers_exists():
+    scorer = make_scorer(log_loss, response_method="predict_proba")
+    for name in scorers.PRIVATE:
+        assert hasattr(scorer, name), name
+    told = scorers.tell_classes(scorer, np.arange(3))
+    np.testing.assert_array_equal(told._kwargs["labels"], np.arange(3))
+    assert scorer._kwargs == {}
+
+
+@pytest.mark.parametrize("name", scorers.PRIVATE)
+def test_scorers_without_what_is_used_of_scikit_learns_are_left_as_they_are(name):
+    scorer = make_scorer(log_loss, response_method="predict_proba")
+    delattr(scorer, name)
+    assert scorers.tell_classes(scorer, np.arange(3)) is scorer
 
 
 def test_a_scorer_whose_arguments_cannot_be_known_may_take_weights():

@@ -17,6 +17,9 @@ from fastsoftmax.classifier.options import Options
 from fastsoftmax.classifier.paths import COPIED, Fold, Judge
 from fastsoftmax.training.objective import Network
 
+# Of scikit-learn's scorers, beyond its documentation: the function, the classifier's method that it judges, arguments
+PRIVATE = SCORE, METHOD, GIVEN = "_score_func", "_response_method", "_kwargs"
+
 
 def judge_of(scoring: Any, shared: dict[str, Any], network: Network, X: Any, labels: Labels, by_row: Array) -> Judge:
     """The function that scores parameters on what a fold holds out. shared: of the classifiers that a scorer gets."""
@@ -45,13 +48,28 @@ def takes_weights(scorer: Any) -> bool:
 
 
 def tell_classes(scorer: Any, classes: Array) -> Any:
-    """The scorer, which knows all classes then, where it asks for them: a fold may hold out samples of some alone."""
-    taken = signature(scorer._score_func).parameters if hasattr(scorer, "_score_func") else {}
+    """The scorer, which knows all classes then, if it needs them: a fold may hold out samples of some alone.
+
+    Columns of probabilities and logits cannot be told apart without `labels`. A score of predictions gets none, as
+    cross_val_score has it: classes that are neither held out nor predicted would count as 0 in a mean over classes.
+    Of two classes the second is the positive one, where a score is of one class; else none is, as in "f1_macro".
+    """
+    if not all(hasattr(scorer, name) for name in PRIVATE):
+        return scorer
+    given, told = getattr(scorer, GIVEN), dict[str, Any]()
+    try:
+        taken = signature(getattr(scorer, SCORE)).parameters
+    except (TypeError, ValueError):
+        return scorer
     if "labels" not in taken:
         return scorer
-    told = {"labels": classes, **({"pos_label": classes[1]} if len(classes) == 2 and "pos_label" in taken else {})}
+    if getattr(scorer, METHOD) not in ("predict", ["predict"], ("predict",)):
+        told["labels"] = classes
+    average = given.get("average", taken["average"].default if "average" in taken else "binary")
+    if len(classes) == 2 and "pos_label" in taken:
+        told["pos_label"] = classes[1] if average == "binary" else None
     scorer = copy(scorer)
-    scorer._kwargs = {**told, **scorer._kwargs}
+    setattr(scorer, GIVEN, {**told, **given})
     return scorer
 
 
