@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fastsoftmax import SoftmaxClassifier, SoftmaxClassifierCV, num_threads
 from fastsoftmax.classifier import paths, scorers
 from fastsoftmax.training import objective, spread
-from fastsoftmax.training.loop import Training
+from fastsoftmax.training.loop import Training, train
 
 BUNDLED = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -145,15 +145,51 @@ def test_a_path_takes_few_evaluations_to_where_cold_fits_end(sparse, copied, mon
         np.testing.assert_allclose(model.coefs_paths_[0, 0, k, :, :-1], one.coef_, atol=2e-3)
 
 
-def test_the_next_minimum_is_looked_for_ahead():
+def test_the_next_minimum_is_looked_for_in_line_with_the_last_two():
     before, here = np.array([0.0, 1.0]), np.array([1.0, 1.5])
-    np.testing.assert_allclose(paths._ahead([100.0, 10.0, 1.0], before, here), [2.0, 2.0])
-    np.testing.assert_allclose(paths._ahead([100.0, 10.0, 10.0], before, here), here)
+    np.testing.assert_allclose(paths._extrapolated([100.0, 10.0, 1.0], before, here), [2.0, 2.0])
+    np.testing.assert_allclose(paths._extrapolated([100.0, 10.0, 10.0], before, here), here)
     np.testing.assert_allclose(
-        paths._ahead([100.0, 99.0, 1.0], before, here), here + paths.MOST_AHEAD * (here - before)
+        paths._extrapolated([100.0, 99.0, 1.0], before, here), here + paths.FURTHEST * (here - before)
     )
     for alphas in ([10.0, 10.0, 1.0], [10.0, 1.0, 0.0], [1.0, 0.0, 0.0]):
-        assert paths._ahead(alphas, before, here) is here
+        assert paths._extrapolated(alphas, before, here) is here
+
+
+def starts_and_ends(monkeypatch, fails=(), **options):
+    """Of the fits along a path; those whose positions are in `fails` end at once, with no finite loss."""
+    starts, ends = [], []
+
+    def followed(problem, params, *more):
+        starts.append(params.copy())
+        training = Training(failed=True) if len(starts) - 1 in fails else train(problem, params, *more)
+        ends.append(params.copy())
+        return training
+
+    monkeypatch.setattr(paths, "train", followed)
+    X, y = data_of("iris")
+    folds = [(np.arange(0, 150, 2), np.arange(1, 150, 2))]
+    SoftmaxClassifierCV(alphas=[100.0, 10.0, 1.0], cv=folds, solver="lbfgs", refit=False, **options).fit(X, y)
+    return starts, ends
+
+
+def test_a_path_goes_on_from_the_last_minimum_where_the_loss_is_not_finite_further_on(monkeypatch):
+    starts, ends = starts_and_ends(monkeypatch, fails=[2])
+    np.testing.assert_allclose(starts[2], 2 * ends[1] - ends[0])
+    np.testing.assert_array_equal(starts[3], ends[1])
+    assert len(starts) == 4
+
+
+@pytest.mark.parametrize("fails", [[1], [2, 3]])
+def test_a_path_ends_where_the_loss_is_not_finite_at_the_last_minimum_either(fails, monkeypatch):
+    with pytest.raises(ValueError, match="the loss was not finite"):
+        starts_and_ends(monkeypatch, fails)
+
+
+@unfinished
+def test_a_path_goes_on_from_where_a_fit_has_not_converged(monkeypatch):
+    starts, ends = starts_and_ends(monkeypatch, max_iter=1, tol=1e-12)
+    np.testing.assert_array_equal(starts[2], ends[1])
 
 
 def test_alphas_in_any_order_and_ties_go_to_the_strongest():

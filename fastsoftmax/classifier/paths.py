@@ -5,6 +5,7 @@ All folds have one X, if it is not small: the rows that a fold holds out have we
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network
 
 COPIED = 2**20  # numbers of X, up to which a fold has its rows as a copy: none of those with weight 0 take time
-MOST_AHEAD = 2.0  # times the last step of a path: how far its next minimum is looked for, at the most
+FURTHEST = 2.0  # times the last step of a path: how far its next minimum is looked for, at the most
 
 
 @dataclass(frozen=True)
@@ -61,28 +62,34 @@ def follow(
     solver = solver_of(path[0], data.X.shape[0], None, 0, None, path[0].max_iter)
     if isinstance(solver, LBFGS):
         solver.keeps = True
-    minima: list[Array] = []
-    for k, options in enumerate(path):
+    last: deque[tuple[float, Point]] = deque(maxlen=2)  # with their alphas
+    for options in path:
         objective.alpha, objective.l1 = options.alpha * (1 - options.l1_ratio), options.alpha * options.l1_ratio
-        if len(minima) > 1 and not objective.l1:
-            params[:] = _ahead([some.alpha for some in path[k - 2 : k + 1]], *minima[-2:])
+        extrapolates = not objective.l1 and len(last) == 2 and all(point.converged for _, point in last)
+        if extrapolates:
+            alphas = [*(alpha for alpha, _ in last), options.alpha]
+            params[:] = _extrapolated(alphas, *(point.params for _, point in last))
         training = train(objective, params, solver, lambda *_: stops())
+        if training.failed and extrapolates:
+            params[:] = last[-1][1].params
+            training = train(objective, params, solver, lambda *_: stops())
         if training.interrupted:
             raise KeyboardInterrupt
         if training.failed:
             raise ValueError(f"the loss was not finite with alpha={options.alpha}: scale the features")
         if training.stopped:
             return
-        minima.append(params.copy())
-        yield Point(minima[-1], len(training.loss_curve), training.converged)
+        point = Point(params.copy(), len(training.loss_curve), training.converged)
+        last.append((options.alpha, point))
+        yield point
 
 
-def _ahead(alphas: Sequence[float], before: Array, here: Array) -> Array:
+def _extrapolated(alphas: Sequence[float], before: Array, here: Array) -> Array:
     """Where the minimum of the last of three alphas may be: in line with the first two', by log(alpha)."""
     if not alphas[0] > alphas[1] >= alphas[2] > 0:
         return here
     first, second, third = map(math.log, alphas)
-    return here + min(MOST_AHEAD, (second - third) / (first - second)) * (here - before)
+    return here + min(FURTHEST, (second - third) / (first - second)) * (here - before)
 
 
 def follow_all(
