@@ -180,6 +180,16 @@ def test_a_path_goes_on_from_the_last_minimum_where_the_loss_is_not_finite_furth
     assert len(starts) == 4
 
 
+@pytest.mark.parametrize("far", [np.nan, np.inf, 1e308])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent"])
+def test_solvers_tell_a_start_without_a_finite_loss(solver, far, monkeypatch):
+    X, y = data_of("iris")
+    model = tight(solver=solver, alphas=[100.0, 10.0, 1.0], cv=2, refit=False)
+    params = model.fit(X, y).coefs_paths_
+    monkeypatch.setattr(paths, "_extrapolated", lambda alphas, before, here: np.full_like(here, far))
+    np.testing.assert_allclose(model.fit(X, y).coefs_paths_, params, atol=1e-4)
+
+
 @pytest.mark.parametrize("fails", [[1], [2, 3]])
 def test_a_path_ends_where_the_loss_is_not_finite_at_the_last_minimum_either(fails, monkeypatch):
     with pytest.raises(ValueError, match="the loss was not finite"):

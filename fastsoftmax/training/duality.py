@@ -108,7 +108,7 @@ class Penalised:
         slope = (self.share * (self.probs - self.targets)).sum(axis=1)
         for _ in range(BIAS_STEPS):
             before = np.abs(slope).max()
-            if before <= enough or not self._step_in_biases(slope):
+            if not enough < before < math.inf or not self._step_in_biases(slope):
                 break
             slope = (self.share * (self.probs - self.targets)).sum(axis=1)
             if before / 2 < np.abs(slope).max() and before <= rounded:

@@ -54,7 +54,7 @@ class ProximalNewton:
             self._columns = objective, columns_of(objective)
         model = Penalised(objective, params, self._columns[1])
         model.evaluate()
-        if self._is_done(model):
+        if not math.isfinite(model.value) or self._is_done(model):
             model.write(params)
             after_iteration(params, model.value)
             return True
