@@ -46,7 +46,11 @@ class LinearGrads(NamedTuple):
 
 
 def softmax(logits: ArrayLike, axis: Axis = -1, *, temperature: float = 1.0, where: ArrayLike | None = None) -> Array:
-    """p_i = exp(z_i / T) / sum_k exp(z_k / T), the maximum taken off first."""
+    """p_i = exp(z_i / T) / sum_k exp(z_k / T), the maximum taken off first.
+
+    >>> softmax([0.0, np.log(3)]).round(4)
+    array([0.25, 0.75])
+    """
     logits = _visible(logits, where)
     with np.errstate(all="ignore"):
         e = np.exp(_distance(logits, axis, temperature))
@@ -64,7 +68,11 @@ def _distance(logits: Array, axis: Axis, temperature: float) -> Array:
 def log_softmax(
     logits: ArrayLike, axis: Axis = -1, *, temperature: float = 1.0, where: ArrayLike | None = None
 ) -> Array:
-    """Log p_i = z_i / T - log sum_k exp(z_k / T)."""
+    """Log p_i = z_i / T - log sum_k exp(z_k / T).
+
+    >>> log_softmax([0.0, 0.0]).round(4)
+    array([-0.6931, -0.6931])
+    """
     logits = _visible(logits, where)
     with np.errstate(all="ignore"):
         shifted = _distance(logits, axis, temperature)
@@ -73,7 +81,11 @@ def log_softmax(
 
 
 def logsumexp(logits: ArrayLike, axis: Axis = -1, *, keepdims: bool = False, where: ArrayLike | None = None) -> Array:
-    """Log sum_k exp(z_k)."""
+    """Log sum_k exp(z_k).
+
+    >>> float(logsumexp([0.0, 0.0]).round(4))
+    0.6931
+    """
     logits = _visible(logits, where)
     top = _max(logits, axis)
     shift = np.where(np.isfinite(top), top, 0).astype(top.dtype)  # an infinite maximum is the answer without a shift
@@ -83,7 +95,12 @@ def logsumexp(logits: ArrayLike, axis: Axis = -1, *, keepdims: bool = False, whe
 
 
 def softmax_jacobian(probs: ArrayLike) -> Array:
-    """J_ij = p_i (delta_ij - p_j) along the last axis: probs (..., C) -> (..., C, C)."""
+    """J_ij = p_i (delta_ij - p_j) along the last axis: probs (..., C) -> (..., C, C).
+
+    >>> softmax_jacobian([0.5, 0.5])
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
+    """
     probs = _float(probs)
     jacobian = -probs[..., :, None] * probs[..., None, :]
     every = np.arange(probs.shape[-1])
@@ -92,46 +109,80 @@ def softmax_jacobian(probs: ArrayLike) -> Array:
 
 
 def log_softmax_jacobian(log_probs: ArrayLike) -> Array:
-    """d(log p_i)/dz_j = delta_ij - p_j along the last axis: log_probs (..., C) -> (..., C, C)."""
+    """d(log p_i)/dz_j = delta_ij - p_j along the last axis: log_probs (..., C) -> (..., C, C).
+
+    >>> log_softmax_jacobian(np.log([0.5, 0.5])).round(4)
+    array([[ 0.5, -0.5],
+           [-0.5,  0.5]])
+    """
     probs = np.exp(_float(log_probs))
     identity = np.eye(probs.shape[-1], dtype=probs.dtype)
     return identity - np.broadcast_to(probs[..., None, :], (*probs.shape, probs.shape[-1]))
 
 
 def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: int = -1) -> Array:
-    """J v: (C, C) times (C,), for each row."""
+    """J v: (C, C) times (C,), for each row.
+
+    >>> softmax_jvp([0.5, 0.5], [1.0, 0.0])
+    array([ 0.25, -0.25])
+    """
     return _along(axis, lambda p, v: (softmax_jacobian(p) @ v[..., None])[..., 0], probs, tangent)
 
 
 def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: int = -1) -> Array:
-    """u^T J: (C,) times (C, C), for each row."""
+    """u^T J: (C,) times (C, C), for each row.
+
+    >>> softmax_vjp([0.5, 0.5], [1.0, 0.0])
+    array([ 0.25, -0.25])
+    """
     return _along(axis, lambda p, u: (u[..., None, :] @ softmax_jacobian(p))[..., 0, :], probs, cotangent)
 
 
 def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: int = -1) -> Array:
-    """J v with the Jacobian of log_softmax."""
+    """J v with the Jacobian of log_softmax.
+
+    >>> log_softmax_jvp(np.log([0.5, 0.5]), [1.0, 0.0]).round(4)
+    array([ 0.5, -0.5])
+    """
     return _along(axis, lambda lp, v: (log_softmax_jacobian(lp) @ v[..., None])[..., 0], log_probs, tangent)
 
 
 def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: int = -1) -> Array:
-    """u^T J with the Jacobian of log_softmax."""
+    """u^T J with the Jacobian of log_softmax.
+
+    >>> log_softmax_vjp(np.log([0.25, 0.75]), [1.0, 0.0]).round(4)
+    array([ 0.75, -0.75])
+    """
     return _along(axis, lambda lp, u: (u[..., None, :] @ log_softmax_jacobian(lp))[..., 0, :], log_probs, cotangent)
 
 
 def one_hot(targets: ArrayLike, n_classes: int, dtype: Any = np.float64) -> Array:
-    """Labels (...) as distributions (..., n_classes)."""
+    """Labels (...) as distributions (..., n_classes).
+
+    >>> one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
     return (np.asarray(targets)[..., None] == np.arange(n_classes)).astype(dtype)
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, **options: Any) -> Any:
-    """Mean over the rows of -sum_c t_c log p_c; options: see fastsoftmax.cross_entropy."""
+    """Mean over the rows of -sum_c t_c log p_c; options: see fastsoftmax.cross_entropy.
+
+    >>> float(cross_entropy([[0.0, 0.0]], [1]).round(4))
+    0.6931
+    """
     logits = _float(logits)
     t, weight, scale, reduced = _prepare(logits, targets, True, **options)
     return _reduce(_cross_entropy_by_row(log_softmax(logits), t), weight, scale, reduced)
 
 
 def cross_entropy_value_and_grad(logits: ArrayLike, targets: ArrayLike, **options: Any) -> tuple[Any, Array]:
-    """The loss, and dL/dp times the Jacobian. Where p underflows to 0, this way back has nothing left to go by."""
+    """The loss, and dL/dp times the Jacobian. Where p underflows to 0, this way back has nothing left to go by.
+
+    >>> cross_entropy_value_and_grad([[0.0, 0.0]], [1])[1].round(4)
+    array([[ 0.5, -0.5]])
+    """
     logits = _float(logits)
     probs = np.exp(log_softmax(logits))
     grad_logits = softmax_vjp(probs, grad_probs("cross_entropy", probs, targets, **options))
@@ -139,14 +190,22 @@ def cross_entropy_value_and_grad(logits: ArrayLike, targets: ArrayLike, **option
 
 
 def squared_error(logits: ArrayLike, targets: ArrayLike, **options: Any) -> Any:
-    """Mean over the rows of sum_c (p_c - t_c)^2; options: see fastsoftmax.squared_error."""
+    """Mean over the rows of sum_c (p_c - t_c)^2; options: see fastsoftmax.squared_error.
+
+    >>> float(squared_error([[0.0, 0.0]], [1]))
+    0.5
+    """
     logits = _float(logits)
     t, weight, scale, reduced = _prepare(logits, targets, False, **options)
     return _reduce(((softmax(logits) - t) ** 2).sum(axis=-1), weight, scale, reduced)
 
 
 def squared_error_value_and_grad(logits: ArrayLike, targets: ArrayLike, **options: Any) -> tuple[Any, Array]:
-    """The loss, and dL/dp times the Jacobian."""
+    """The loss, and dL/dp times the Jacobian.
+
+    >>> squared_error_value_and_grad([[0.0, 0.0]], [1])[1].round(4)
+    array([[ 0.5, -0.5]])
+    """
     logits = _float(logits)
     probs = softmax(logits)
     grad_logits = softmax_vjp(probs, grad_probs("squared_error", probs, targets, **options))
@@ -154,26 +213,42 @@ def squared_error_value_and_grad(logits: ArrayLike, targets: ArrayLike, **option
 
 
 def grad_probs(loss: str, probs: Array, targets: ArrayLike, **options: Any) -> Array:
-    """dL/dp of "cross_entropy" or "squared_error", weights and reduction included; options as for the losses."""
+    """dL/dp of "cross_entropy" or "squared_error", weights and reduction included; options as for the losses.
+
+    >>> grad_probs("cross_entropy", np.array([[0.25, 0.75]]), [0])
+    array([[-4., -0.]])
+    """
     t, weight, scale, _ = _prepare(probs, targets, loss == "cross_entropy", **options)
     by_row = cross_entropy_grad_probs(probs, t) if loss == "cross_entropy" else squared_error_grad_probs(probs, t)
     return _weigh(by_row * scale, weight)
 
 
 def cross_entropy_grad_probs(probs: Array, targets: Array) -> Array:
-    """dL/dp_c = -t_c / p_c of one row's loss; p is kept from 0."""
+    """dL/dp_c = -t_c / p_c of one row's loss; p is kept from 0.
+
+    >>> cross_entropy_grad_probs(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([-4., -0.])
+    """
     return -targets / np.maximum(probs, np.finfo(probs.dtype).tiny)
 
 
 def squared_error_grad_probs(probs: Array, targets: Array) -> Array:
-    """dL/dp_c = 2 (p_c - t_c) of one row's loss."""
+    """dL/dp_c = 2 (p_c - t_c) of one row's loss.
+
+    >>> squared_error_grad_probs(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([-1.5,  1.5])
+    """
     return 2 * (probs - targets)
 
 
 def softmax_grad_hess(
     raw: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> tuple[Array, Array]:
-    """dL/dz of each row's cross-entropy, and twice the diagonal of its Hessian M J, at least 1e-6."""
+    """dL/dz of each row's cross-entropy, and twice the diagonal of its Hessian M J, at least 1e-6.
+
+    >>> softmax_grad_hess([[0.0, 0.0]], [1])[1].round(4)
+    array([[0.5, 0.5]])
+    """
     raw, targets = _float(raw), np.asarray(targets)
     weight = np.ones(len(raw)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     grad = cross_entropy_value_and_grad(raw, targets, sample_weight=weight, reduction="sum")[1]
@@ -183,7 +258,11 @@ def softmax_grad_hess(
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """The T of least mean cross-entropy of logits / T, by trying."""
+    """The T of least mean cross-entropy of logits / T, by trying.
+
+    >>> round(fit_temperature([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]], [0, 0, 1]), 4)  # 2 / log 2
+    2.8854
+    """
     z = np.asarray(logits, np.float64)
     scale, candidates = float(np.ptp(z, axis=1).max()), np.linspace(-30, 30, 61)
     for step in 0.1 ** np.arange(1, 9):
@@ -194,7 +273,12 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, sample_weight: Arr
 
 
 def cross_entropy_hessian_logits(probs: Array, targets: Array) -> Array:
-    """H_ij = M J_ij of one row's loss with M = sum_c t_c, because dL/dz = M p - t."""
+    """H_ij = M J_ij of one row's loss with M = sum_c t_c, because dL/dz = M p - t.
+
+    >>> cross_entropy_hessian_logits(np.array([0.5, 0.5]), np.array([1.0, 0.0]))
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
+    """
     return targets.sum(axis=-1)[..., None, None] * softmax_jacobian(probs)
 
 
@@ -202,6 +286,10 @@ def squared_error_hessian_logits(probs: Array, targets: Array) -> Array:
     """H = 2 (J J + diag(r) - r p^T - p r^T) of one row's loss, with r = J (p - t), half of dL/dz.
 
     The derivative of dL/dz_i = 2 sum_k J_ik (p_k - t_k): J J is from p_k, the rest from dJ_ik/dz_j.
+
+    >>> squared_error_hessian_logits(np.array([0.5, 0.5]), np.array([1.0, 0.0]))
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
     """
     jacobian, half = softmax_jacobian(probs), softmax_vjp(probs, probs - targets)
     outer = half[..., :, None] * probs[..., None, :]
@@ -209,13 +297,22 @@ def squared_error_hessian_logits(probs: Array, targets: Array) -> Array:
 
 
 def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
-    """Z = X W^T + b."""
+    """Z = X W^T + b.
+
+    >>> dense([[1.0, 2.0]], [[3.0, 4.0], [0.0, 1.0]], [0.0, 10.0])
+    array([[11., 12.]])
+    """
     logits = _matrix(X) @ np.asarray(weight).T
     return logits if bias is None else logits + np.asarray(bias)
 
 
 def dense_vjp(X: ArrayLike, weight: ArrayLike, cotangent: ArrayLike) -> tuple[Array, Array, Array]:
-    """dL/dX = G W;  dL/dW = sum_n (outer product of G_n and X_n) = G^T X;  dL/db = sum_n G_n."""
+    """dL/dX = G W;  dL/dW = sum_n (outer product of G_n and X_n) = G^T X;  dL/db = sum_n G_n.
+
+    >>> dense_vjp([[1.0, 2.0]], [[3.0, 4.0], [0.0, 1.0]], [[1.0, -1.0]])[1]  # dL/dW
+    array([[ 1.,  2.],
+           [-1., -2.]])
+    """
     X, weight, cotangent = _matrix(X), np.asarray(weight), np.asarray(cotangent)
     return cotangent @ weight, cotangent.T @ X, cotangent.sum(axis=0)
 
@@ -223,26 +320,42 @@ def dense_vjp(X: ArrayLike, weight: ArrayLike, cotangent: ArrayLike) -> tuple[Ar
 def linear_softmax(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, temperature: float = 1.0
 ) -> Array:
-    """`softmax` of the logits X W^T + b."""
+    """`softmax` of the logits X W^T + b.
+
+    >>> linear_softmax([[1.0]], [[0.0], [np.log(3)]]).round(4)
+    array([[0.25, 0.75]])
+    """
     return softmax(dense(X, weight, bias), temperature=temperature)
 
 
 def linear_log_softmax(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, temperature: float = 1.0
 ) -> Array:
-    """`log_softmax` of the logits X W^T + b."""
+    """`log_softmax` of the logits X W^T + b.
+
+    >>> linear_log_softmax([[1.0]], [[0.0], [0.0]]).round(4)
+    array([[-0.6931, -0.6931]])
+    """
     return log_softmax(dense(X, weight, bias), temperature=temperature)
 
 
 def linear_argmax(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
-    """The class of the largest of the logits X W^T + b."""
+    """The class of the largest of the logits X W^T + b.
+
+    >>> linear_argmax([[1.0], [-1.0]], [[0.0], [2.0]])
+    array([1, 0])
+    """
     return dense(X, weight, bias).argmax(axis=1)
 
 
 def linear_cross_entropy(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, **options: Any
 ) -> Any:
-    """`cross_entropy` of the logits X W^T + b."""
+    """`cross_entropy` of the logits X W^T + b.
+
+    >>> float(linear_cross_entropy([[1.0]], [[0.0], [0.0]], None, [1]).round(4))
+    0.6931
+    """
     return cross_entropy(dense(X, weight, bias), targets, **options)
 
 
@@ -250,7 +363,12 @@ def linear_cross_entropy_value_and_grad(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, *, with_grad_X: bool = False,
     **options: Any,
 ) -> tuple[Any, LinearGrads]:  # fmt: skip
-    """The loss, and its gradient with respect to the logits taken back through `dense`."""
+    """The loss, and its gradient with respect to the logits taken back through `dense`.
+
+    >>> linear_cross_entropy_value_and_grad([[3.0]], [[0.0], [0.0]], None, [1])[1].weight.round(4)
+    array([[ 1.5],
+           [-1.5]])
+    """
     loss, grad_logits = cross_entropy_value_and_grad(dense(X, weight, bias), targets, **options)
     return loss, _linear_grads(X, weight, bias, grad_logits, with_grad_X)
 
@@ -259,7 +377,12 @@ def linear_cross_entropy_hvp(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, weight_tangent: ArrayLike,
     bias_tangent: ArrayLike | None, *, probs: ArrayLike | None = None, **options: Any,
 ) -> LinearGrads:  # fmt: skip
-    """The loss's Hessian in (weight, bias) times (weight_tangent, bias_tangent)."""
+    """The loss's Hessian in (weight, bias) times (weight_tangent, bias_tangent).
+
+    >>> linear_cross_entropy_hvp([[1.0]], [[0.0], [0.0]], None, [1], [[1.0], [0.0]], None).weight.round(4)
+    array([[ 0.25],
+           [-0.25]])
+    """
     hessian, tangent = cross_entropy_hessian_logits, dense(X, weight_tangent, bias_tangent)
     return _linear_hvp(hessian, X, weight, bias, tangent, probs, targets, True, **options)
 
@@ -267,7 +390,11 @@ def linear_cross_entropy_hvp(
 def linear_squared_error(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, **options: Any
 ) -> Any:
-    """`squared_error` of the logits X W^T + b."""
+    """`squared_error` of the logits X W^T + b.
+
+    >>> float(linear_squared_error([[1.0]], [[0.0], [0.0]], None, [1]))
+    0.5
+    """
     return squared_error(dense(X, weight, bias), targets, **options)
 
 
@@ -275,7 +402,12 @@ def linear_squared_error_value_and_grad(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, *, with_grad_X: bool = False,
     **options: Any,
 ) -> tuple[Any, LinearGrads]:  # fmt: skip
-    """The loss, and its gradient with respect to the logits taken back through `dense`."""
+    """The loss, and its gradient with respect to the logits taken back through `dense`.
+
+    >>> linear_squared_error_value_and_grad([[3.0]], [[0.0], [0.0]], None, [1])[1].weight.round(4)
+    array([[ 1.5],
+           [-1.5]])
+    """
     loss, grad_logits = squared_error_value_and_grad(dense(X, weight, bias), targets, **options)
     return loss, _linear_grads(X, weight, bias, grad_logits, with_grad_X)
 
@@ -284,7 +416,12 @@ def linear_squared_error_hvp(
     X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, targets: ArrayLike, weight_tangent: ArrayLike,
     bias_tangent: ArrayLike | None, *, probs: ArrayLike | None = None, **options: Any,
 ) -> LinearGrads:  # fmt: skip
-    """The loss's Hessian in (weight, bias) times (weight_tangent, bias_tangent)."""
+    """The loss's Hessian in (weight, bias) times (weight_tangent, bias_tangent).
+
+    >>> linear_squared_error_hvp([[1.0]], [[0.0], [0.0]], None, [1], [[1.0], [0.0]], None).weight.round(4)
+    array([[ 0.25],
+           [-0.25]])
+    """
     hessian, tangent = squared_error_hessian_logits, dense(X, weight_tangent, bias_tangent)
     return _linear_hvp(hessian, X, weight, bias, tangent, probs, targets, False, **options)
 

@@ -58,6 +58,11 @@ def public_objects():
         if inspect.ismodule(thing) and name != "reference":
             yield from ((f"{name}.{n}", getattr(thing, n)) for n in getattr(thing, "__all__", ()))
             continue
+        if thing is reference:
+            functions = [
+                pair for pair in inspect.getmembers(thing, inspect.isfunction) if pair[1].__module__ == thing.__name__
+            ]
+            yield from ((f"{name}.{n}", each) for n, each in functions if not n.startswith("_"))
         if not isinstance(thing, str):
             yield name, thing
         if inspect.isclass(thing):
@@ -69,7 +74,8 @@ def public_objects():
 @pytest.mark.parametrize(("name", "thing"), [pytest.param(*p, id=p[0]) for p in public_objects()])
 def test_every_public_docstring_has_an_example_that_runs(name, thing):
     """Also of methods that doctest does not find by itself, behind descriptors of scikit-learn's."""
-    examples = doctest.DocTestParser().get_doctest(inspect.getdoc(thing), {}, name, None, None)
+    known = dict(vars(reference)) if name.startswith("reference.") else {}  # as in a module that doctest reads itself
+    examples = doctest.DocTestParser().get_doctest(inspect.getdoc(thing), known, name, None, None)
     assert examples.examples, f"{name} has no example"
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
     assert runner.run(examples).failed == 0
