@@ -1,5 +1,8 @@
 """What is compiled, and how often; it is told while it lasts, and nothing where nothing is compiled."""
 
+from typing import NamedTuple
+
+import numba
 import pytest
 from helpers import JIT
 from test_cli import run
@@ -38,6 +41,24 @@ def test_a_constant_is_compiled_as_any_number_of_its_kind(decorator):
 
     assert caller(5) == 48 + 6 + 5
     assert len(callee.nopython_signatures) == 1
+
+
+class Place(NamedTuple):
+    at: int
+    stride: int
+
+
+@pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
+def test_a_named_tuple_stays_one():
+    @kernel
+    def callee(place):
+        return place.at + place.stride
+
+    @numba.njit
+    def users_own(at):
+        return callee(Place(at, 48))
+
+    assert users_own(5) == 53
 
 
 @pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")

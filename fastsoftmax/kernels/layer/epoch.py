@@ -105,7 +105,7 @@ def _new_batch(size, labels, distribution, sample_weight):
 
 @routine(counts_references=True)
 def _epoch(team, X, given, loss, batch, network, batches, steps):
-    # room for the way of an epoch's batches, and their way
+    # makes room for an epoch's batches, and goes through them
     (params, sizes, _), (order, batch_size) = network, batches
     strength, moment, rule = steps[0][0], steps[2], steps[4]
     rows = network_block_rows(params, sizes)
@@ -125,6 +125,7 @@ def _epoch(team, X, given, loss, batch, network, batches, steps):
 
 @inlined
 def _batches(team, X, given, loss, batch, network, batches, steps, space, lazy, features):
+    # all batches of an epoch, in the room for them
     (params, sizes, _), (order, batch_size), (rows, at_once, room, packed, sums, turn) = network, batches, space
     scale, losses, strength, moment, rule = batch[3], batch[4], steps[0][0], steps[2], steps[4]
     loss_sum, weight_sum, n_pieces, n_steps = 0.0, 0.0, _count_pieces(sizes), 0
