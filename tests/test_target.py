@@ -101,11 +101,11 @@ from fastsoftmax.kernels.simd import pointer
 
 @numba.njit
 def logits(X, weight, bias, z):
-    dense.logits_block(X, 0, X.shape[0], weight, bias, dense.NONE, weight.shape[0], pointer(z))
+    dense.logits_block(X, 0, X.shape[0], weight, bias, 0, weight.shape[0], pointer(z))
 
 @numba.njit
 def grad_weight(X, z, grad, packed):
-    dense.grad_weight_block(z, X, 0, X.shape[0], dense.NONE, z.shape[1], False, grad, dense.NONE, packed)
+    dense.grad_weight_block(z, X, 0, X.shape[0], 0, z.shape[1], False, grad, 0, packed)
 
 def for_arm64(function):
     machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(cpu="neoverse-n1", opt=3)
