@@ -68,7 +68,9 @@ class ClusterStream:
         parts_a_run = min(usual, max(1, n_parts // (RUNS_A_THREAD * len(threads))))
         runs = []
         for first in range(0, n_parts, parts_a_run):
-            worker = threads[first * len(threads) // n_parts]  # has as many as others, which are neighbours in the tree
+            # neighbours in the tree lie on one worker, where the middle of the run decides: the last part may be short
+            middle = min((first + parts_a_run / 2) * rows_a_part, self.found.n_rows - 1)
+            worker = threads[int(middle / self.found.n_rows * len(threads))]
             runs.append(self._run(first, parts_a_run, rows_a_part, encoding, worker))
         return ClusterParts(self._client, runs, self.found, encoding, self._n_threads)
 
