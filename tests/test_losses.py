@@ -311,6 +311,18 @@ def test_weights_of_logits_of_three_axes(loss):
         getattr(fs, loss)(logits, labels, class_weight=np.ones((2, 2, 4)))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_tiny_weights_whose_product_is_no_number_any_more(smoothing):
+    """1e-30 for each row, which divides out of a mean, and 1e-300 for each class: their product is 0 in float64."""
+    logits, _, distribution = problem((12, 4))
+    by_class, by_row = rng(2).uniform(1, 2, 4), rng(3).uniform(1, 2, 12)
+    weights = {"sample_weight": by_row, "class_weight": by_class, "label_smoothing": smoothing}
+    _, want = fs.cross_entropy_value_and_grad(logits, distribution, **weights)
+    weights |= {"sample_weight": 1e-30 * by_row, "class_weight": 1e-300 * by_class}
+    _, grad = fs.cross_entropy_value_and_grad(logits, distribution, **weights)
+    np.testing.assert_allclose(grad / 1e-300, want, rtol=1e-12)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_mean_over_nothing_is_no_error_with_weights_either(loss):
     logits, _, _ = problem((3, 4))

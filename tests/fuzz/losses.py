@@ -24,7 +24,7 @@ def row_losses(kind: str, z: np.ndarray, given: Targets, compute: np.dtype, erro
             lp = parts.log_probs
             loss = -np.where(t == 0, 0, t * lp.values).sum(axis=1)
             off = np.where(t == 0, 0, size * (lp.bound + length * eps * np.abs(lp.values))).sum(axis=1)
-            large = np.where(t == 0, 0, size * np.abs(lp.values)).sum(axis=1) > limits.max / 64
+            large = np.where(t == 0, 0, np.maximum(size, 1) * np.abs(lp.values)).sum(axis=1) > limits.max / 64
             off = np.where(large & np.isfinite(loss), np.inf, off)
             mass, mass_size = t.sum(axis=1, keepdims=True), size.sum(axis=1, keepdims=True)
             grad = p * mass - t

@@ -56,7 +56,9 @@ class Layer:
         self.X, self.weight, self.bias = (long(array, self.compute) for array in (X, weight, bias))
         self.X_sizes = np.abs(self.X)
         if isinstance(X, Dense):
-            self.X, self.X_sizes = X.sums, X.sizes
+            # elements at one place are added up before they are multiplied: what overflows then is not judged
+            most = min(np.finfo(dtype).max for dtype in (self.compute, X.dtype) if dtype.kind == "f")
+            self.X, self.X_sizes = X.sums, np.where(X.sizes < most, X.sizes, np.inf)
         self.logits = self.forward(self.weight, self.bias)
 
     def computed_with(self, *more: np.ndarray) -> None:

@@ -160,11 +160,12 @@ def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, strea
             ones, others = exp_row(z, start, n_columns, splat(z, top), None, True, e, at)
             if with_grad:
                 # dloss/dz_c = M p_c - t_c, which is p - y without weights and smoothing
-                factor = splat(z, scale * (weights[r] * mass)) / (splat(z, ones) + splat(z, others))
+                scaled = scale * weights[r]  # first: the product of tiny weights may underflow
+                factor = splat(z, scaled * mass) / (splat(z, ones) + splat(z, others))
                 label = labels[n] if has_labels else np.int64(-1)
-                by_label = (e, at, factor, label, scale * (weights[r] * at_label))
+                by_label = (e, at, factor, label, scaled * at_label)
                 if spread_out:
-                    arguments = (by_label, splat(z, -scale * weights[r]), target)
+                    arguments = (by_label, splat(z, -scaled), target)
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_target, arguments)
                 else:
                     fill_row(pointer(grad), start, n_columns, streaming, _grad_by_label, by_label)
