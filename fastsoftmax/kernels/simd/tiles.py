@@ -226,6 +226,10 @@ def _less(builder, number, value):
     return builder.icmp_signed("<", NUMBER_OF(number), value)
 
 
+def _smaller(builder, a, b):
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
 def _totals(builder, vector, sums):
     """One vector whose lane i is the sum of the lanes of sums[i]: halves added, then quarters, ..."""
     sums = sums + [ir.Constant(vector.llvm, None)] * (vector.count - len(sums))
@@ -265,7 +269,7 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
         n_parts = vector.count // part.count
         sums = [cgutils.alloca_once(builder, part.llvm) for _ in range(2 * _most_height(context) * n_parts)]
 
-        def sum_up(n_rows, used, starts, counts):
+        def sum_up(n_rows, starts, counts):
             with cgutils.for_range(builder, count) as loop:
 
                 def load_factor(i):
@@ -279,7 +283,7 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
                     prefetch_in(builder, builder.gep(x_place.address(loop.index, start), [ahead]))
                 factors = [functools.partial(load_factor, i) for i in range(n_rows)]
                 xs = [functools.partial(load_x, *pair) for pair in zip(starts, counts, strict=True)]
-                _add_products(builder, part, factors, xs, used)
+                _add_products(builder, part, factors, xs, sums)
 
         def add_present(tile, wanted=None):
             for address, place, some in tile:
@@ -293,47 +297,60 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
             for address, place, some in tile:
                 _store(context, builder, part, builder.load(place), address, some)
 
-        def body(n_rows, n_vectors):
-            n_across = n_vectors * n_parts
-            used, rest = sums[: n_rows * n_across], builder.sub(columns, NUMBER_OF((n_vectors - 1) * vector.count))
-            starts = [NUMBER_OF(v * part.count) for v in range(n_across)]
-            whole, ragged = [None] * n_across, [None] * (n_across - n_parts)
-            for p in range(n_parts):
-                left = builder.sub(rest, NUMBER_OF(p * part.count))
-                ragged.append(builder.select(_less(builder, 0, left), left, NUMBER_OF(0)))
+        def tile_of(n_rows, starts, counts):
+            numbers = [(i, v) for i in range(n_rows) for v in range(len(starts))]
+            return [
+                (out_place.address(NUMBER_OF(i), starts[v]), sums[i * len(starts) + v], counts[v]) for i, v in numbers
+            ]
 
-            def tile_of(counts):
-                numbers = [(i, v) for i in range(n_rows) for v in range(n_across)]
-                return [
-                    (out_place.address(NUMBER_OF(i), starts[v]), used[i * n_across + v], counts[v]) for i, v in numbers
-                ]
-
-            for place in used:
+        def clear(n_sums):
+            for place in sums[:n_sums]:
                 builder.store(ir.Constant(part.llvm, None), place)
-            is_full = builder.icmp_signed("==", rest, NUMBER_OF(vector.count))
-            if has_mask_registers(context):  # loads under a mask, an empty one too, cost nothing there; stores a little
-                sum_up(n_rows, used, starts, ragged)
-                add_present(tile_of(ragged), adds)
-                put([element for element in tile_of(ragged) if element[2] is None])
-                with builder.if_else(is_full) as (full, otherwise):
-                    for branch, counts in ((full, whole), (otherwise, ragged)):
-                        with branch:
-                            put(tile_of(counts)[n_across - 1 :: n_across])
-                return
-            with builder.if_else(is_full) as (full, otherwise):
+
+        def under_masks(n_rows, n_vectors):
+            # a load under a mask, an empty one too, costs what a plain one does; a store a little more
+            rest = builder.sub(columns, NUMBER_OF((n_vectors - 1) * vector.count))
+            starts = [NUMBER_OF(v * vector.count) for v in range(n_vectors)]
+            whole, ragged = [None] * n_vectors, [None] * (n_vectors - 1) + [rest]
+            clear(n_rows * n_vectors)
+            sum_up(n_rows, starts, ragged)
+            add_present(tile_of(n_rows, starts, ragged), adds)
+            put([element for element in tile_of(n_rows, starts, ragged) if element[2] is None])
+            with builder.if_else(builder.icmp_signed("==", rest, NUMBER_OF(vector.count))) as (full, otherwise):
                 for branch, counts in ((full, whole), (otherwise, ragged)):
                     with branch:
-                        sum_up(n_rows, used, starts, counts)
-                        with builder.if_then(adds):
-                            add_present(tile_of(counts))
-                        put(tile_of(counts))
+                        put(tile_of(n_rows, starts, counts)[n_vectors - 1 :: n_vectors])
 
-        heights = range(1, _most_height(context) + 1)
-        wide = builder.icmp_signed(">", columns, NUMBER_OF(vector.count))
-        with builder.if_else(wide) as (two, one):
-            for branch, n_vectors in ((two, 2), (one, 1)):
-                with branch:
-                    _by_case(builder, height, [(h, lambda h=h, v=n_vectors: body(h, v)) for h in heights])
+        def by_registers(n_rows, starts, count=None):
+            # of whole registers, the last of which may overlap: columns that two of them have are added up twice, alike
+            counts = [count] * len(starts)
+            clear(n_rows * len(starts))
+            sum_up(n_rows, starts, counts)
+            with builder.if_then(adds):  # all are loaded before one is put
+                add_present(tile_of(n_rows, starts, counts))
+            put(tile_of(n_rows, starts, counts))
+
+        def by_height(body, *arguments):
+            heights = range(1, _most_height(context) + 1)
+            _by_case(builder, height, [(h, functools.partial(body, h, *arguments)) for h in heights])
+
+        with builder.if_else(builder.icmp_signed(">", columns, NUMBER_OF(vector.count))) as (wide, narrow):
+            if has_mask_registers(context):
+                for branch, n_vectors in ((wide, 2), (narrow, 1)):
+                    with branch:
+                        by_height(under_masks, n_vectors)
+                return context.get_dummy_value()
+            parts = [NUMBER_OF(p * part.count) for p in range(n_parts)]
+            with wide:
+                last = builder.sub(columns, NUMBER_OF(vector.count))
+                by_height(by_registers, parts + [builder.add(last, p) for p in parts])
+            with narrow:
+                last = builder.sub(columns, NUMBER_OF(part.count))
+                with builder.if_else(_less(builder, -1, last)) as (enough, less):
+                    with enough:
+                        by_height(by_registers, [_smaller(builder, p, last) for p in parts])
+                    with less:
+                        by_height(by_registers, [NUMBER_OF(0)], columns)
         return context.get_dummy_value()
 
     taken = (factors, NUMBER, x, NUMBER, NUMBER, types.boolean, out, NUMBER)
