@@ -437,7 +437,7 @@ def test_bad_data():
         (load_iris, "lbfgs", {"backward": "vjp"}),
         (load_iris, "lbfgs", {"hidden_layer_sizes": (3,), "random_state": 0, "max_iter": 5}),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),  # no address: the same in each process
 )
 def test_the_solver_is_chosen_by_the_data(load, solver, options):
     data = load(return_X_y=True)
