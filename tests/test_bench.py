@@ -25,6 +25,7 @@ def short_turns(monkeypatch):
     monkeypatch.setattr(turns, "TURN", 1e-4)
     monkeypatch.setattr(turns, "PAUSE", 0.0)
     monkeypatch.setattr(rows, "installed", lambda: ["numpy", "scipy", "sklearn", "fastsoftmax"])
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # under which pytest-benchmark times nothing
 
 
 @pytest.fixture

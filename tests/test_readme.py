@@ -30,7 +30,7 @@ def test_two_commands_do_all_the_set_up():
     """`.ci/run` takes both from here and runs them one after the other, as a newcomer does."""
     install_and_run, install_and_test, *_ = COMMANDS
     assert install_and_run.endswith("fastsoftmax compare --dataset digits")
-    assert install_and_test.endswith("pytest --cov")
+    assert install_and_test.endswith("pytest --cov -n auto --dist worksteal")
     ci = (ROOT / ".ci" / "run").read_text()
     (loop,) = re.findall(r'for install in "(.*?)" "(.*?)"; do', ci)
     assert 'grep -F "$install" README.md' in ci
