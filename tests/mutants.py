@@ -7,7 +7,9 @@ Changed is a comparison, a number, a text, an operator, a condition, an argument
 left out; docstrings, annotations, types and decorators are not. All tests run once, which tells how long each of them
 takes and which lines of the module it goes through. Then a child is forked for each mutant, which puts the changed code
 into the live functions and runs the tests that go through the line, the quickest first, until one fails. What survives
-is printed: a test is missing, or the change is none that a user can see.
+is printed: a test is missing, or the change is none that a user can see. So is what ran out of time, which counts as
+killed: it should be an endless loop, and not a busy machine (the time is the child's own, not the clock's). First of
+all a child with nothing changed has to survive.
 
 Kernels are tried as Python, without the JIT. A child sees no change in processes that its tests start.
 """
@@ -174,7 +176,7 @@ class Campaign:
         self.screen = os.fdopen(os.dup(1), "w", buffering=1)  # beside pytest's capture
         self.failed: list[str] = []
         self.survivors: list[str] = []
-        self.tried = 0
+        self.tried = self.out_of_time = 0
 
     def pytest_configure(self) -> None:
         from hypothesis import Phase, settings  # pytest wants to be the first to import it
@@ -194,21 +196,31 @@ class Campaign:
         everything = sorted(session.items, key=lambda item: seconds[item])
         self.say(f"{self.name}: {len(everything)} tests, {sum(seconds.values()):.0f} s")
         tree = ast.parse(self.path.read_text())
+        functions = [each for each in tree.body if isinstance(each, ast.FunctionDef | ast.ClassDef)]
+        if (ending := self.ending(session, tree, functions, self.within_budget(everything, seconds))) != "survives":
+            raise pytest.UsageError(f"a child with nothing changed is {ending}")
         for line, words, statement in mutants(tree):
             if line not in self.lines:
                 continue
             in_function = isinstance(statement, ast.FunctionDef | ast.ClassDef)
             through = tests_of[line] if in_function and tests_of[line] else set(everything)
-            tests, budget = [], self.seconds
-            for item in (item for item in everything if item in through):
-                if (budget := budget - seconds[item]) > 0:
-                    tests.append(item)
+            tests = self.within_budget([item for item in everything if item in through], seconds)
             self.tried += 1
-            if self.survives(session, tree, statement, tests):
-                self.survivors.append(f"{self.path.relative_to(ROOT)}:{line}: {words}   ({len(tests)} tests)")
-                self.say(self.survivors[-1])
-        self.say(f"{self.name}: {self.tried - len(self.survivors)} of {self.tried} killed")
+            if (ending := self.ending(session, tree, [statement], tests)) != "killed":
+                self.say(f"{self.path.relative_to(ROOT)}:{line}: {words}   ({len(tests)} tests): {ending}")
+            self.survivors += [words] * (ending == "survives")
+            self.out_of_time += ending == "out of time"
+        killed = self.tried - len(self.survivors)
+        self.say(f"{self.name}: {killed} of {self.tried} killed, {self.out_of_time} of them out of time")
         return True
+
+    def within_budget(self, tests: list[Any], seconds: dict[Any, float]) -> list[Any]:
+        """Those that a mutant has time for."""
+        some, budget = [], float(self.seconds)
+        for item in tests:
+            if (budget := budget - seconds[item]) > 0:
+                some.append(item)
+        return some
 
     def say(self, words: str) -> None:
         self.screen.write(words + "\n")
@@ -236,8 +248,8 @@ class Campaign:
             seconds[item] = sum(os.times()[:4]) - start
         return seconds, tests_of
 
-    def survives(self, session: pytest.Session, tree: ast.Module, statement: ast.stmt, tests: list[Any]) -> bool:
-        """Whether a child with the changed tree passes the tests, in time."""
+    def ending(self, session: pytest.Session, tree: ast.Module, changed: list[ast.stmt], tests: list[Any]) -> str:
+        """Whether a child with these statements of the tree passes the tests, in time."""
         child = os.fork()
         if child == 0:
             os.setsid()
@@ -248,7 +260,8 @@ class Campaign:
             resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY,) * 2)
             session.config.pluginmanager.unregister(name="terminalreporter")
             try:
-                self.change(tree, statement)
+                for statement in changed:
+                    self.change(tree, statement)
             except BaseException as error:
                 self.say(f"{type(error).__name__} where the module is changed: {error}")
                 os._exit(1)
@@ -263,7 +276,8 @@ class Campaign:
         _, status = os.waitpid(child, 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what a test has started
-        return status == 0
+        in_time = not (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGPROF, signal.SIGALRM))
+        return "survives" if status == 0 else "killed" if in_time else "out of time"
 
     def change(self, tree: ast.Module, statement: ast.stmt) -> None:
         """Put the one changed statement of the module into the live one."""
