@@ -164,7 +164,10 @@ def pour(old: Any, new: Any) -> None:
     elif isinstance(old, classmethod | staticmethod):
         pour(old.__func__, new.__func__)
     else:
-        old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+        old.__code__ = new.__code__
+        for name in ("__defaults__", "__kwdefaults__"):  # the same objects as before where they are: `is` may ask
+            if repr(getattr(old, name)) != repr(getattr(new, name)):
+                setattr(old, name, getattr(new, name))
 
 
 class Campaign:
@@ -272,6 +275,8 @@ class Campaign:
                         break
             except BaseException:
                 os._exit(1)
+            if self.tried == 0:
+                self.say("\n".join(self.failed))
             os._exit(bool(self.failed))
         _, status = os.waitpid(child, 0)
         with contextlib.suppress(ProcessLookupError):
