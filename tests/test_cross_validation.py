@@ -463,6 +463,17 @@ def test_scorers_without_what_is_used_of_scikit_learns_are_left_as_they_are(name
     assert scorers.tell_classes(scorer, np.arange(3)) is scorer
 
 
+def test_a_score_whose_arguments_cannot_be_known_is_told_no_classes():
+    """As one that is written in C, without a signature."""
+
+    def score(y, probs):
+        return 0.0
+
+    score.__signature__ = "none"
+    scorer = make_scorer(score, response_method="predict_proba")
+    assert scorers.tell_classes(scorer, np.arange(3)) is scorer
+
+
 def test_a_scorer_whose_arguments_cannot_be_known_may_take_weights():
     assert scorers.takes_weights(max)  # it has no signature
     assert scorers.takes_weights(lambda model, X, y, sample_weight=None: 0)

@@ -15,6 +15,7 @@ if not JIT:
 
 import dask.array as da
 from distributed import CancelledError, Client, KilledWorker, LocalCluster
+from test_checkpoint import Stopped, stop_after
 
 from fastsoftmax.classifier.streams import Encoding
 from fastsoftmax.dask import DaskSoftmaxClassifier, cluster
@@ -158,3 +159,53 @@ def test_workers_that_die_again_and_again_are_an_error():
     killed = Workers(KilledWorker("task", SimpleNamespace(address="tcp://a"), 3))
     with pytest.raises(RuntimeError, match="workers die while they compute: is their memory enough"):
         cluster.settle(killed, lambda: [])
+
+
+@pytest.mark.parametrize(("looks", "ends"), [
+    ([(0, {}), (50, {"a": 1}), (70, {}), (125, {}), (129, {})], False),
+    ([(0, {"a": 1}), (50, {}), (109, {}), (111, {})], True),
+    ([(0, {"a": 1}), (100, {"a": 1})], False),
+])  # fmt: skip
+def test_only_a_long_time_without_any_worker_is_an_error(looks, ends, monkeypatch):
+    """Each look has its second, and the workers that there are; the results come after the last."""
+    seconds, there = [second for second, _ in looks], [workers for _, workers in looks]
+    ahead = list(looks)
+
+    def wait(futures, timeout):
+        if ahead:
+            ahead.pop(0)
+            raise TimeoutError
+
+    def now():
+        return seconds[len(looks) - len(ahead) - 1]
+
+    monkeypatch.setattr(cluster, "wait", wait)
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=now))
+    workers = Workers(["result"])
+    workers.nthreads = lambda: there[len(looks) - len(ahead) - 1]
+    if ends:
+        with pytest.raises(RuntimeError, match="the cluster has had no worker for 60 seconds"):
+            cluster.settle(workers, lambda: [])
+    else:
+        assert cluster.settle(workers, lambda: []) == ["result"]
+    assert ahead == []
+
+
+def test_a_training_by_sgd_that_was_not_finished_starts_anew_on_workers(client, tmp_path, monkeypatch):
+    X, y, path = rng(0).standard_normal((90, 4)), rng(1).integers(0, 3, 90), tmp_path / "model"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(Stopped):
+            fs.SoftmaxClassifier(solver="sgd", checkpoint=path, checkpoint_every=2, random_state=0).fit(X, y)
+    rows, labels, options = (
+        da.from_array(X, chunks=(40, 4)),
+        da.from_array(y, chunks=40),
+        {**OPTIONS, "warm_start": True},
+    )
+    model = DaskSoftmaxClassifier.load(path).set_params(**options)
+    model._client = client
+    with pytest.warns(UserWarning, match="the unfinished training cannot go on, .*: it was by another solver"):
+        quiet(model, rows, labels)
+    local = fs.SoftmaxClassifier.load(path).set_params(**options)
+    local._unfinished = local._descent = None
+    assert same_bits(model.coef_, quiet(local, X, y).coef_)

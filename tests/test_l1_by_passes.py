@@ -228,6 +228,40 @@ def test_steps_that_fail_forget_what_is_remembered(monkeypatch):
     assert model.dual_gap_ <= 1e-4 * (model.loss_ + 1e-4)
 
 
+def hessian_at_start():
+    X, y = data_of("iris")
+    terms = {"alpha": 1.0, "l1": 1.0}
+    objective = ArrayObjective(X, y, Network(np.array([4, 3])), np.empty(0), **terms)
+    problem = Composite(objective, np.zeros(15))
+    return proximal_lbfgs._CompactHessian(problem, np.finfo(float).eps), problem
+
+
+def test_steps_without_curvature_are_not_remembered():
+    hessian, _ = hessian_at_start()
+    step, across = np.eye(15)[0], np.eye(15)[1]
+    hessian._remember(step, 2 * step + across)
+    for change in (across, -step, 0 * step, across + 1e-17 * step, np.full(15, np.nan)):
+        hessian._remember(step, change)
+    assert len(hessian._steps) == len(hessian._changes) == 1
+    np.testing.assert_array_equal(hessian._changes[0], 2 * step + across)
+
+
+def test_a_search_ends_where_f_rises_however_short_the_step(monkeypatch):
+    hessian, problem = hessian_at_start()
+    u, decrease = hessian._minimised(problem.start)
+    assert hessian._search(problem.start, u, decrease).value < problem.start.value
+    tried = []
+
+    def rising(self, there):
+        tried.append(np.abs(there - problem.start.u).max())
+        return problem.start._replace(u=there, value=problem.start.value + 1)
+
+    monkeypatch.setattr(Composite, "at", rising)
+    assert hessian._search(problem.start, u, decrease) is None
+    assert len(tried) == proximal_lbfgs.HALVINGS
+    np.testing.assert_allclose(tried, tried[0] * 0.5 ** np.arange(len(tried)))
+
+
 def test_a_memory_that_cannot_be_inverted_is_forgotten(monkeypatch):
     X, y = data_of("iris")
     inv, sizes = np.linalg.inv, []

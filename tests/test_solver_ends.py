@@ -130,6 +130,17 @@ def test_lbfgs_does_not_keep_a_pair_without_curvature():
     assert memory._n_pairs == 0
 
 
+@pytest.mark.parametrize(("ridge", "n_pairs"), [(-1.0, 1), (-10.0, 0)])
+def test_lbfgs_forgets_pairs_that_another_penalty_leaves_without_curvature(ridge, n_pairs):
+    memory, problem = memory_of([1.0, -2.0], [(1.0, [0.5, -0.5])])
+    assert memory.search(problem)
+    assert memory._n_pairs == 1
+    memory.move(np.ones(1), np.array([ridge]), problem.grad)  # of a weight and a bias
+    step, change = np.array([-1.0, 2.0]), np.array([-0.5 - ridge, 1.5])
+    np.testing.assert_array_equal(memory._rows[[0, memory._most]], [step, change])
+    assert memory._n_pairs == memory._place == n_pairs == (step @ change > 0)
+
+
 @pytest.mark.parametrize("hidden", [(), (4,)])
 def test_a_gradient_in_place_is_the_one_in_another_array(hidden):
     X, y = rng().standard_normal((20, 3)), np.arange(20) % 3
