@@ -5,6 +5,7 @@ however far from 0, it counts as much as the others.
 """
 
 import math
+from copy import copy
 
 import numpy as np
 
@@ -71,6 +72,17 @@ class Coordinates:
     def scaling(self) -> tuple[Array, Array, float]:
         """s, m (empty: 0) and r of a linear model."""
         return self._how
+
+    @property
+    def whitens(self) -> bool:
+        """Whether T is not the identity."""
+        return self._whitener is not None
+
+    def rounded(self) -> "Coordinates":
+        """The same for parameters of float32."""
+        rounded = copy(self)
+        rounded.dtype = np.dtype(np.float32)
+        return rounded
 
     def params(self, u: Array, out: Array) -> Array:
         """The parameters at u: a linear map, which takes a direction, too. out is another array."""

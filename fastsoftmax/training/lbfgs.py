@@ -1,8 +1,9 @@
 """L-BFGS (Nocedal & Wright 2006, algorithm 7.5), in coordinates that suit the objective."""
 
 import math
+from copy import copy
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -12,12 +13,14 @@ from fastsoftmax._threads import run
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
+from fastsoftmax.training.rough import rough_form
 from fastsoftmax.training.scaled import Scaled
 
 # Bytes of a vector below which so many steps and changes of the gradient are remembered: digits take 59 evaluations
 # with 10 of them, 47 with 30. They are most of the memory of a fit of text, which 3 pairs serve as well as 20
 PAIRS = (2**16, 30), (2**22, 10), (math.inf, 3)
 LITTLE = {"f": float(np.finfo(np.float32).eps), "d": 64 * float(np.finfo(np.float64).eps)}
+ROUGH, ROUGH_TOL = 0.98, 1e-5  # of tol, and the least, to which float32 goes: then mostly no step is left to float64
 NETWORK_LITTLE = 1e-3  # of tol: a network's valley is long, and rounding would grow on its way through it
 
 
@@ -28,9 +31,13 @@ class LBFGS:
     Called again with the same objective, whose alpha may be another one, it may begin with the pairs that it has: these
     tell much of the Hessian near the new minimum, and the part that the penalty has in it is known.
 
+    On such a path a float64 objective that has a form in float32 (rough.py) is minimised in that, where a pass takes half
+    the time, until the gradient seems small enough; the exact one tells whether it is, or else float64 goes on from
+    there. A fit alone is in its own dtype: it has the same bits from memory, from files and on a cluster's workers.
+
     Attributes
     ----------
-    keeps : whether pairs are kept for the next call
+    keeps : whether it follows a path: pairs are kept for the next call
     coordinates : after a call, those that it worked in
     """
 
@@ -39,18 +46,24 @@ class LBFGS:
     max_iter: int
     keeps: bool = False
     coordinates: Coordinates | None = field(default=None, init=False)
+    _rough: tuple[Objective, Objective | None] | None = field(default=None, init=False)
     _kept: "tuple[Objective, Coordinates, _Memory] | None" = field(default=None, init=False)
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
-        problem = Scaled(objective, params)
-        self.coordinates = problem.coordinates
-        if not math.isfinite(problem.value) or problem.is_good(self.tol):
+        coordinates = self.coordinates = Coordinates(objective)
+        coordinates.leave_out(params)
+        rough = self._rough_form(objective) if self.keeps and not coordinates.whitens else None
+        way = _Way() if rough is None else self._roughly(rough, objective, params, after_iteration)
+        if way.converged is not None:
+            return way.converged
+        problem = way.end or Scaled(objective, params, coordinates)
+        if way.n_iter == 0 and (not math.isfinite(problem.value) or problem.is_good(self.tol)):
             after_iteration(params, problem.value)
             return True
         little = LITTLE[objective.dtype.char] if objective.is_linear else NETWORK_LITTLE * self.tol
-        memory = self._memory(problem)
-        for _ in range(self.max_iter):
+        memory = self._memory(problem) if way.memory is None else way.memory.exact(problem.grad)
+        for _ in range(way.n_iter, self.max_iter):
             before = problem.value
             if not memory.search(problem):
                 return problem.is_lost_in_rounding()
@@ -61,6 +74,39 @@ class LBFGS:
             if before - problem.value <= little * max(abs(before), abs(problem.value), 1.0):
                 return True
         return False
+
+    def _rough_form(self, objective: Objective) -> Objective | None:
+        """F in float32, kept for the next call, too."""
+        if self._rough is None or self._rough[0] is not objective:
+            self._rough = objective, rough_form(objective)
+        rough = self._rough[1]
+        if rough is not None:
+            rough.alpha = objective.alpha
+        return rough
+
+    def _roughly(
+        self, rough: Objective, objective: Objective, params: Array, after_iteration: AfterIteration
+    ) -> "_Way":
+        """Go as far as float32 leads; whether that is far enough is the exact gradient's to say."""
+        assert self.coordinates is not None
+        rounded = params.astype(rough.dtype)
+        problem, tol = Scaled(rough, rounded, self.coordinates.rounded()), max(ROUGH * self.tol, ROUGH_TOL)
+        if not math.isfinite(problem.value) or problem.is_good(tol):
+            return _Way()
+        memory = self._memory(problem)
+        for n_iter in range(1, self.max_iter + 1):
+            before = problem.value
+            if not memory.search(problem):
+                return _Way(n_iter - 1, memory)
+            params[:] = rounded
+            fall = before - problem.value
+            if problem.is_good(tol) or fall <= LITTLE["f"] * max(abs(before), abs(problem.value), 1.0):
+                exact = Scaled(objective, params, self.coordinates)
+                stops = after_iteration(params, exact.value)
+                return _Way(n_iter, memory, exact, False if stops else True if exact.is_good(self.tol) else None)
+            if after_iteration(params, problem.value):
+                return _Way(n_iter, memory, None, False)
+        return _Way(self.max_iter, memory, None, False)
 
     def _memory(self, problem: Scaled) -> "_Memory":
         """The one of the last call, if that was for the same objective, in these coordinates; or else a new one."""
@@ -73,6 +119,15 @@ class LBFGS:
             memory = _Memory(problem.grad)
         self._kept = (problem.objective, here, memory) if self.keeps else None
         return memory
+
+
+class _Way(NamedTuple):
+    """The iterations in float32: how many, what they tell, and where they have led; converged: None if it goes on."""
+
+    n_iter: int = 0
+    memory: "_Memory | None" = None
+    end: Scaled | None = None
+    converged: bool | None = None
 
 
 class _Memory:
@@ -94,6 +149,15 @@ class _Memory:
         curvatures = np.diagonal(self._products, self._most)[: self._n_pairs]
         if not (curvatures > 0).all():
             self._n_pairs = self._place = 0
+
+    def exact(self, grad: Array) -> "_Memory":
+        """The same pairs in the gradient's dtype."""
+        other = copy(self)
+        other._rows = self._rows.astype(grad.dtype)
+        other._products, other._by_grad = self._products.copy(), self._by_grad.copy()
+        n_features = 0  # all biases: nothing changes but what is multiplied
+        other.move(np.ones(n_features), np.zeros(n_features), grad)
+        return other
 
     def search(self, problem: Scaled) -> bool:
         """Go one step down, along the direction that is remembered or else along the gradient; False if none does."""

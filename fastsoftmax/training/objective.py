@@ -134,9 +134,9 @@ class Objective:
     def _penalty(self) -> tuple[float, bool, bool]:
         return self.alpha / self.total, self.pins_first_class, self.fit_intercept
 
-    def spread(self, most: int) -> Spread:
-        """How the features are spread over the rows, with a sample of so many: the last one is kept, for a path."""
-        if self._spread is None or self._spread[0] != most:
+    def spread(self, most: int, or_any: bool = False) -> Spread:
+        """How the features are spread over the rows, with a sample of so many, or any: the last is kept, for a path."""
+        if self._spread is None or (self._spread[0] != most and not or_any):
             self._spread = most, Spread(self.parts, self.largest_weight, self.fit_intercept, most)
         return self._spread[1]
 

@@ -32,9 +32,11 @@ class Scaled:
     grad : dF/du there, of the coordinates' dtype
     """
 
-    def __init__(self, objective: Objective, params: Array) -> None:
-        self.objective, self.params, self.coordinates = objective, params, Coordinates(objective)
-        self.coordinates.leave_out(params)
+    def __init__(self, objective: Objective, params: Array, coordinates: Coordinates | None = None) -> None:
+        if coordinates is None:
+            coordinates = Coordinates(objective)
+            coordinates.leave_out(params)
+        self.objective, self.params, self.coordinates = objective, params, coordinates
         work = self.coordinates.dtype
         self._trial = np.empty_like(params)
         self._exact = params.astype(work) if work != params.dtype else params  # params, before rounding
