@@ -559,6 +559,48 @@ def test_eight_processes_of_two_versions_fill_an_empty_cache_at_once(copy):
     assert first_call(copy, PYTHONPATH=str(copy / "newer")) == (newer, 1, 0)
 
 
+MANY = """
+import os
+from fastsoftmax.kernels import direct_toy as toy
+from fastsoftmax.kernels.jit import kernel
+kernel(lambda x: x + 1.0)(1.0)  # the compiler is loaded, which takes longer than to compile
+wait, go = os.pipe()
+children = []
+for _ in range(32):
+    children.append(os.fork())
+    if children[-1] == 0:
+        os.close(go)
+        os.read(wait, 1)  # until all are there: then the pipe ends
+        os._exit(0 if toy.twice(1.5) == 3.0 else 1)
+os.close(go)
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_thirty_two_processes_compile_into_one_empty_cache_at_once(copy):
+    """Forked where all is imported, so that they do it in the same moment."""
+    text = """
+from fastsoftmax.kernels.jit import kernel, machine_code
+@kernel
+def once(x):
+    return x
+@kernel
+def twice(x):
+    return once(x) + x
+"""
+    (copy / "site" / "fastsoftmax" / "kernels" / "direct_toy.py").write_text(text)
+    command, settings = [sys.executable, "-c", MANY], settings_for(copy, {})
+    done = subprocess.run(command, env=settings, cwd=copy, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.stderr) == (str([0] * 32), "")
+    kept = files_of(mine(copy))
+    assert [path.name.split("-")[0] for path in kept] == ["once", "twice"]
+    assert all(machine_code.is_whole(path.name, path.read_bytes()) for path in kept)
+    assert not list(copy.rglob("*.tmp"))
+    check = "from fastsoftmax.kernels import direct_toy as toy; assert toy.twice(1.5) == 3.0\n"
+    first_call(copy, between=check + "assert sum(toy.twice.stats.cache_misses.values()) == 0")
+
+
 def test_what_a_killed_process_has_left_is_removed_in_time(copy):
     first_call(copy)
     folder = files_of(copy)[0].parent
