@@ -32,7 +32,7 @@ class LBFGS:
     tell much of the Hessian near the new minimum, and the part that the penalty has in it is known.
 
     On such a path a float64 objective that has a form in float32 (rough.py) is minimised in that, where a pass takes
-    half the time, until the gradient seems small enough; the exact one tells whether it is, or else float64 goes on from
+    half the time, until the gradient seems small enough; the exact one tells whether it is, or float64 goes on from
     there. A fit alone is in its own dtype: it has the same bits from memory, from files and on a cluster's workers.
 
     Attributes
