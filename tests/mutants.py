@@ -18,6 +18,7 @@ import argparse
 import ast
 import contextlib
 import os
+import re
 import resource
 import signal
 import sys
@@ -166,7 +167,8 @@ def pour(old: Any, new: Any) -> None:
     else:
         old.__code__ = new.__code__
         for name in ("__defaults__", "__kwdefaults__"):  # the same objects as before where they are: `is` may ask
-            if repr(getattr(old, name)) != repr(getattr(new, name)):
+            before, now = (re.sub(" at 0x[0-9a-f]+", "", repr(getattr(each, name))) for each in (old, new))
+            if before != now:
                 setattr(old, name, getattr(new, name))
 
 

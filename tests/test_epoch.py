@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
-from helpers import JIT, rng
+from helpers import JIT, quiet, rng, same_bits
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
@@ -225,3 +225,15 @@ def test_sparse_epochs_are_those_of_the_dense_data(case, method, dtype):
     np.testing.assert_allclose(sparse[1], dense[1], rtol=200 * eps, atol=200 * eps * scale)
     for here, there in zip(sparse[2], dense[2], strict=True):
         np.testing.assert_allclose(here, there, rtol=200 * eps, atol=200 * eps * np.abs(there).max(initial=0))
+
+
+def test_an_epoch_takes_the_rows_in_an_order_of_its_own():
+    X, y = rng().standard_normal((40, 3)), np.arange(40) % 3
+    options = {"solver": "sgd", "max_iter": 1, "batch_size": 4, "learning_rate_init": 0.5}
+
+    def after(**more):
+        return quiet(fs.SoftmaxClassifier(**options, **more), X, y).coef_
+
+    assert same_bits(after(random_state=0), after(random_state=0))
+    one, two, three = after(shuffle=False, random_state=0), after(random_state=0), after(random_state=1)
+    assert not any(np.allclose(a, b) for a, b in ((one, two), (two, three), (one, three)))
