@@ -311,6 +311,25 @@ def test_weights_of_logits_of_three_axes(loss):
         getattr(fs, loss)(logits, labels, class_weight=np.ones((2, 2, 4)))
 
 
+@pytest.mark.parametrize("kind", ["labels", "smoothed", "soft"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_gradient_of_a_row_that_is_left_out_is_written(loss, kind):
+    """Zeros, over whatever is in out=."""
+    logits, labels, distribution = problem((12, 20))
+    out, weight, left_out = np.full(logits.shape, np.nan), np.ones(12), [2, 7]
+    weight[7], labels[2] = 0.0, -100
+    if kind == "soft":
+        weight[2] = 0.0
+    options = {"sample_weight": weight, "label_smoothing": 0.1 if kind == "smoothed" else 0.0}
+    if kind != "soft":
+        options["ignore_index"] = -100
+    targets = distribution if kind == "soft" else labels
+    getattr(fs, f"{loss}_value_and_grad")(logits, targets, out=out, **options)
+    assert np.isfinite(out).all()
+    assert (out[left_out] == 0).all()
+    assert (np.delete(out, left_out, axis=0) != 0).any(axis=1).all()
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_tiny_weights_whose_product_is_no_number_any_more(smoothing):
     """1e-30 for each row, which divides out of a mean, and 1e-300 for each class: their product is 0 in float64."""
