@@ -14,7 +14,7 @@ from helpers import JIT
 from fastsoftmax import functional, reference
 from fastsoftmax.cli import doctor, self_test
 from fastsoftmax.cli import main as cli
-from fastsoftmax.kernels.jit import inspection, machine_code
+from fastsoftmax.kernels.jit import code_files, inspection, machine_code
 from fastsoftmax.kernels.rows import direct
 
 FIELDS = {"versions", "system", "cpu", "threads", "fork", "machine_code", "self_test", "errors", "warnings"}
@@ -136,7 +136,7 @@ def test_files_that_are_not_loaded_are_counted(cache):
     cache.chmod(0o700)
     body = b"anything"
     for name in ("whole", "damaged", "writable"):
-        digest = machine_code._checksum(f"{name}.nbc", body)
+        digest = code_files.checksum(f"{name}.nbc", body)
         (folder / f"{name}.nbc").write_bytes(digest + (body[:-1] if name == "damaged" else body))
         (folder / f"{name}.nbc").chmod(0o666 if name == "writable" else 0o600)
     place, warned = examined()

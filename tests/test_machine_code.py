@@ -2,7 +2,6 @@
 
 import compileall
 import os
-import pickle
 import re
 import shutil
 import stat
@@ -19,7 +18,7 @@ from helpers import JIT
 from numba.core.caching import NullCache
 
 import fastsoftmax
-from fastsoftmax.kernels.jit import kernel, machine_code
+from fastsoftmax.kernels.jit import code_files, kernel
 from fastsoftmax.kernels.rows import vecmath
 
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no machine code to keep")
@@ -604,7 +603,7 @@ def twice(x):
 def test_what_a_killed_process_has_left_is_removed_in_time(copy):
     first_call(copy)
     folder = files_of(copy)[0].parent
-    for name, age in (("old.tmp", 2 * machine_code.ABANDONED), ("new.tmp", 0)):
+    for name, age in (("old.tmp", 2 * code_files.ABANDONED), ("new.tmp", 0)):
         (folder / name).write_bytes(b"half")
         os.utime(folder / name, (time.time() - age,) * 2)
     for path in files_of(folder):
@@ -626,15 +625,15 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_file(copy):
 
 @with_owners
 def test_no_part_of_a_file_and_no_flipped_bit_is_taken_for_a_whole_one(tmp_path):
-    path, body = tmp_path / "activate-0123456789abcdef.nbc", zlib.compress(pickle.dumps(list(range(300))))
-    machine_code._write(path, body)
+    path, body = tmp_path / "activate-0123456789abcdef.nbc", zlib.compress(bytes(range(256)))
+    code_files.write(path, body)
     content, random = path.read_bytes(), np.random.default_rng(0)
-    assert machine_code._read(path) == list(range(300))
+    assert code_files.read(path) == body
     spoiled = [content[:length] for length in range(0, len(content), 7)]
-    for position in (*range(machine_code.DIGEST_SIZE), *random.integers(0, len(content), 200)):
+    for position in (*range(code_files.DIGEST_SIZE), *random.integers(0, len(content), 200)):
         bit = 1 << random.integers(8)
         spoiled.append(content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
     for other in (*spoiled, content + b"more"):
         path.write_bytes(other)
         with pytest.raises(ValueError, match="is damaged"):
-            machine_code._read(path)
+            code_files.read(path)

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastsoftmax.kernels.jit import machine_code
+from fastsoftmax.kernels.jit import code_files, machine_code
 from fastsoftmax.kernels.jit.numba_internals import config
 
 
@@ -38,7 +38,7 @@ def places():
     with contextlib.suppress(OSError, RuntimeError):
         root = machine_code.named_folder(config.CACHE_DIR)
         if root is not None:
-            roots.append((root, machine_code.distrusted(root)))
+            roots.append((root, code_files.distrusted(root)))
     return [_inspect(*each) for each in roots]
 
 
@@ -48,9 +48,9 @@ def _inspect(root, not_used):
         with contextlib.suppress(OSError):  # it is replaced or swept away at this moment
             found = path.stat()
             n_files, n_bytes = n_files + 1, n_bytes + found.st_size
-            if not machine_code.is_trusted(found):
+            if not code_files.is_trusted(found):
                 n_distrusted += 1
-            elif not machine_code.is_whole(path.name, path.read_bytes()):
+            elif not code_files.is_whole(path.name, path.read_bytes()):
                 n_damaged += 1
     return Place(root, not_used, n_files, n_bytes, n_distrusted, n_damaged, _is_writable(root))
 

@@ -3,9 +3,9 @@
 One file a function and signature, named by everything that the code depends on: the text of the kernel files that its
 own file imports, directly or not, as they were when this process imported them, the versions of Numba, llvmlite and
 Python, the CPU and the argument types. A changed source or machine therefore asks for another file: stale code cannot
-be run. There is no index that processes could race for; files appear by an atomic rename and carry a checksum of name
-and content, and whatever goes wrong with them means one more compilation, never an error. With a kernel, those that it
-calls are loaded first.
+be run. There is no index that processes could race for; files (code_files.py) appear by an atomic rename and carry a
+checksum of name and content, and whatever goes wrong with them means one more compilation, never an error. With a
+kernel, those that it calls are loaded first.
 
 A file is unpickled, so that whoever wrote it can run anything in this process. Two places are read:
 
@@ -24,12 +24,7 @@ import hashlib
 import importlib.resources
 import os
 import pickle
-import re
-import shutil
-import stat
 import sys
-import tempfile
-import time
 import warnings
 import zlib
 from pathlib import Path
@@ -38,17 +33,13 @@ import llvmlite
 import numba
 import platformdirs
 
+from fastsoftmax.kernels.jit.code_files import PACKAGE, distrusted, read, write
 from fastsoftmax.kernels.jit.libraries import has_a_name, pack, unpack
 from fastsoftmax.kernels.jit.numba_internals import caching, config, rtsys, serialize
 
 KERNELS = "fastsoftmax.kernels"
-PACKAGE = Path(__file__).resolve().parent.parent.parent
 FOLDER = "fastsoftmax-machine-code"
 BESIDE_PACKAGE = PACKAGE.parent / FOLDER
-ABANDONED = 3600  # seconds after which a file that is not whole will never be
-DIGEST_SIZE = 32  # what a file begins with
-KEPT = 4  # of the versions, and of each version's sources, those that were used last
-OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class MachineCode(caching._Cache):
@@ -77,7 +68,7 @@ class MachineCode(caching._Cache):
             for folder in _to_read(self._module):
                 # Whatever a damaged file raises, the cure is the same: compile again.
                 with contextlib.suppress(Exception):
-                    called, state = _read(folder / name)
+                    called, state = pickle.loads(zlib.decompress(read(folder / name)))
                     return unpack(state, [_ready(*identity) for identity in called], target_context)
         return None
 
@@ -88,9 +79,9 @@ class MachineCode(caching._Cache):
                 return
             folder = _to_write(self._module)
             if folder is not None:
-                _write(
-                    folder / self._file_name(sig, data.codegen), zlib.compress(serialize.dumps((called, pack(data))))
-                )
+                body = zlib.compress(serialize.dumps((called, pack(data))))
+                # what is installed is for everyone
+                write(folder / self._file_name(sig, data.codegen), body, for_everybody=bool(_installing))
 
     def _file_name(self, sig, codegen):
         vectorize = config.LOOP_VECTORIZE, config.SLP_VECTORIZE
@@ -215,109 +206,3 @@ def named_folder(numba_cache_dir):
         root = platformdirs.user_cache_path("fastsoftmax", appauthor=False)
     # no HOME, and a user who is not in the system's list: "~" means nothing
     return None if not root.is_absolute() or any(part.startswith("~") for part in root.parts) else root
-
-
-def distrusted(root):
-    """Why the folder, or the one that it would be made in, is not this user's alone; None if it is."""
-    if PACKAGE in (root, *root.parents):
-        return f"{root} lies inside the package"
-    if not hasattr(os, "geteuid"):
-        return None
-    if root.exists():
-        if {root.stat().st_uid, root.lstat().st_uid} != {os.geteuid()}:  # of a link, too
-            return f"{root} belongs to another user"
-        return f"{root} may be written by others" if root.stat().st_mode & OTHERS_MAY_WRITE else None
-    above = next(folder for folder in root.parents if folder.exists())
-    return None if above.stat().st_uid in (0, os.geteuid()) else f"{above} belongs to another user"
-
-
-def is_trusted(found):
-    """Whether a file of this owner and mode may be loaded."""
-    if not hasattr(os, "geteuid"):
-        return True
-    owners = {0, os.geteuid()}
-    with contextlib.suppress(OSError):  # in a zip file the package has no owner of its own
-        owners.add(PACKAGE.stat().st_uid)
-    return found.st_uid in owners and not found.st_mode & OTHERS_MAY_WRITE
-
-
-def _read(path):
-    with path.open("rb") as file:
-        if not is_trusted(os.fstat(file.fileno())):  # of the file that is open, which nobody can exchange any more
-            raise PermissionError(f"{path} may have been written by another user")
-        content = file.read()
-    _note_use(path.parent)
-    if not is_whole(path.name, content):
-        raise ValueError(f"{path} is damaged")
-    return pickle.loads(zlib.decompress(content[DIGEST_SIZE:]))
-
-
-def is_whole(name, content):
-    """Whether the content of a file is as it was written, under this name."""
-    return _checksum(name, content[DIGEST_SIZE:]) == content[:DIGEST_SIZE]
-
-
-@functools.cache
-def _note_use(folder):
-    """Once a process: what is used is not swept away."""
-    with contextlib.suppress(OSError):
-        os.utime(folder)
-        os.utime(folder.parent.parent)
-
-
-def _checksum(name, body):
-    return hashlib.sha256(name.encode() + b"\0" + body).digest()
-
-
-def _write(path, body):
-    folder, everybody = path.parent, bool(_installing)  # what is installed is for everyone
-    if not folder.exists():
-        module, versions = folder.parent, folder.parent.parent
-        root = versions.parent
-        for new in (*reversed(root.parents), root, versions, module, folder):
-            if not new.exists():
-                new.mkdir(0o700, exist_ok=True)
-                if everybody:
-                    new.chmod(0o755)  # whatever the umask
-        _sweep(root)
-        _sweep(module)
-    _clear(folder)
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_checksum(path.name, body) + body)
-        os.chmod(temporary, 0o644 if everybody else 0o600)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def _clear(folder):
-    """Remove what processes have left that were killed while they wrote."""
-    with contextlib.suppress(OSError):
-        for path in folder.glob("*.tmp"):
-            if path.stat().st_mtime < time.time() - ABANDONED:
-                path.unlink()
-
-
-def _sweep(folder):
-    """Remove all but the subfolders that were used last, of those that are surely ours."""
-    ours = [path for path in folder.iterdir() if _DIGEST.fullmatch(path.name) and _holds_code_alone(path)]
-    for path in sorted(ours, key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-_DIGEST, _MODULE = re.compile("[0-9a-f]{16}"), re.compile(r"[a-z_]\w*(\.[a-z_]\w*)*")
-
-
-def _holds_code_alone(folder):
-    """A folder as we make them: of versions, of a module or of sources."""
-    return not folder.is_symlink() and all(
-        path.suffix in (".nbc", ".tmp")
-        or (
-            (_DIGEST.fullmatch(path.name) or _MODULE.fullmatch(path.name)) and path.is_dir() and _holds_code_alone(path)
-        )
-        for path in folder.iterdir()
-    )
