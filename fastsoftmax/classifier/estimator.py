@@ -1,11 +1,10 @@
 """SoftmaxClassifier: the protocol of a scikit-learn classifier around training, and nothing else.
 
 fit reads its parameters into Options (options.py) and its data (reading.py, labels.py), hands them with starting
-weights to fitting.py, and makes of the Outcome the attributes that LogisticRegression and MLPClassifier have, too.
-fitted.py has what it does with them.
+weights to fitting.py, and sets the attributes that attributes.py makes of the Outcome, which LogisticRegression and
+MLPClassifier have, too. fitted.py has what it does with them.
 """
 
-import math
 import os
 from collections.abc import Iterable
 from typing import Any, Self
@@ -17,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.classifier import attributes
 from fastsoftmax.classifier.checkpoint import Checkpoint
 from fastsoftmax.classifier.fitted import FittedClassifier
 from fastsoftmax.classifier.fitting import Data, Outcome, pose, solve, tell
@@ -469,7 +469,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         if max_iter is not None and self.checkpoint is not None:
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_every, self._state_after)
         given = data.for_callbacks() if isinstance(data, Data) else {}
-        callbacks = Callbacks(self, max_iter, given, lambda now: attributes_of(network, now))
+        callbacks = Callbacks(self, max_iter, given, lambda now: attributes.of_params(network, now))
         with progress_bar(options.verbose and max_iter is not None, type(self).__name__, max_iter or 1) as draw:
             callbacks.begin(params)
             report: Report = lambda now, loss: draw(now, loss) or callbacks.report(now, loss)  # noqa: E731
@@ -485,19 +485,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
 
     def _fitted_by(self, outcome: Outcome) -> dict[str, Any]:
         """The attributes that come out of a training."""
-        curve, scores = [*self.loss_curve_, *outcome.training.loss_curve], outcome.scores
-        return {
-            **attributes_of(outcome.network, outcome.params),
-            "n_iter_": outcome.n_iter,
-            "dual_gap_": outcome.dual_gap,
-            "loss_curve_": curve,
-            "loss_": curve[-1] if curve else math.nan,
-            "t_": self.t_ if outcome.seen is None else outcome.seen,
-            "validation_scores_": scores,
-            "validation_loss_curve_": outcome.validation_losses,
-            "best_validation_score_": max(scores) if scores else None,
-            "best_loss_": None if scores else min(curve, default=math.nan),
-        }
+        return attributes.of_outcome(outcome, self.loss_curve_, self.t_)
 
     def _state_after(self, outcome: Outcome | None = None, unfinished: Unfinished | None = None) -> State:
         """What a checkpoint holds; by default that of a fit which has come to its end."""
@@ -515,35 +503,6 @@ def fitted_classifier(
 ) -> SoftmaxClassifier:
     """A SoftmaxClassifier of these parameters whose weights come from elsewhere."""
     model = SoftmaxClassifier(**params)
-    fitted = {
-        **attributes_of(network, weights),
-        "classes_": classes,
-        "temperature_": 1.0,
-        "n_features_in_": int(network.sizes[0]),
-        "n_iter_": np.array([n_iter], np.int32),
-        "t_": 0,
-        "loss_curve_": [],
-        "loss_": math.nan,
-        "best_loss_": math.nan,
-        "_descent": None,
-        "_unfinished": None,
-        **dict.fromkeys(("dual_gap_", "validation_scores_", "validation_loss_curve_", "best_validation_score_")),
-    }
-    if feature_names is not None:
-        fitted["feature_names_in_"] = feature_names
-    for name, value in fitted.items():
+    for name, value in attributes.of_weights(network, weights, classes, n_iter, feature_names).items():
         setattr(model, name, value)
     return model
-
-
-def attributes_of(network: Network, params: Array) -> dict[str, Any]:
-    """What a classifier with these parameters has."""
-    layers = [(weight.copy(), bias.copy()) for weight, bias in network.layers(params)]
-    if len(layers[-1][0]) == 2:
-        layers[-1] = layers[-1][0][1:], layers[-1][1][1:]
-    return {
-        "coefs_": [weight.T for weight, _ in layers],
-        "intercepts_": [bias for _, bias in layers],
-        "n_layers_": len(layers) + 1,
-        "n_outputs_": len(layers[-1][0]),
-    }

@@ -1,0 +1,62 @@
+"""The attributes of a fitted SoftmaxClassifier, by name, of the values that they are made of."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax.classifier.fitting import Outcome
+from fastsoftmax.training.objective import Network
+
+
+def of_params(network: Network, params: Array) -> dict[str, Any]:
+    """Those of the weights: copies, without the first of two classes, whose weights are 0."""
+    layers = [(weight.copy(), bias.copy()) for weight, bias in network.layers(params)]
+    if len(layers[-1][0]) == 2:
+        layers[-1] = layers[-1][0][1:], layers[-1][1][1:]
+    return {
+        "coefs_": [weight.T for weight, _ in layers],
+        "intercepts_": [bias for _, bias in layers],
+        "n_layers_": len(layers) + 1,
+        "n_outputs_": len(layers[-1][0]),
+    }
+
+
+def of_outcome(outcome: Outcome, loss_curve: list[float], seen: int) -> dict[str, Any]:
+    """Those that come out of a training, after one that had this loss_curve and so many samples seen."""
+    curve, scores = [*loss_curve, *outcome.training.loss_curve], outcome.scores
+    return {
+        **of_params(outcome.network, outcome.params),
+        "n_iter_": outcome.n_iter,
+        "dual_gap_": outcome.dual_gap,
+        "loss_curve_": curve,
+        "loss_": curve[-1] if curve else math.nan,
+        "t_": seen if outcome.seen is None else outcome.seen,
+        "validation_scores_": scores,
+        "validation_loss_curve_": outcome.validation_losses,
+        "best_validation_score_": max(scores) if scores else None,
+        "best_loss_": None if scores else min(curve, default=math.nan),
+    }
+
+
+def of_weights(
+    network: Network, params: Array, classes: Array, n_iter: int, feature_names: Array | None
+) -> dict[str, Any]:
+    """All of them, where no training of the classifier's own found the weights."""
+    names = {} if feature_names is None else {"feature_names_in_": feature_names}
+    return {
+        **of_params(network, params),
+        "classes_": classes,
+        "temperature_": 1.0,
+        "n_features_in_": int(network.sizes[0]),
+        "n_iter_": np.array([n_iter], np.int32),
+        "t_": 0,
+        "loss_curve_": [],
+        "loss_": math.nan,
+        "best_loss_": math.nan,
+        "_descent": None,
+        "_unfinished": None,
+        **dict.fromkeys(("dual_gap_", "validation_scores_", "validation_loss_curve_", "best_validation_score_")),
+        **names,
+    }
