@@ -52,12 +52,12 @@ class Columns:
     mean : ndarray (D,), that has been subtracted, or None
     """
 
-    def __init__(self, X: Any, n_features: int, share: Array, centres: bool) -> None:
+    def __init__(self, X: Any, n_features: int, row_weight: Array, centres: bool) -> None:
         self.data: Any
         self.mean: Array | None = None
         self.is_sparse = isinstance(X, tuple)
         if self.is_sparse:
-            n_rows = len(share)
+            n_rows = len(row_weight)
             by_column = csr_array(X, shape=(n_rows, n_features)).tocsc()
             ones, rows = np.ones(n_rows, by_column.dtype), np.arange(n_rows, dtype=np.int32)
             indptr = np.append(by_column.indptr.astype(np.int64), by_column.nnz + n_rows)
@@ -68,10 +68,10 @@ class Columns:
             return
         self.data = np.ones((X.shape[1] + 1, len(X)))
         self.data[:-1] = X.T
-        self.data[:, share == 0] = 0.0
+        self.data[:, row_weight == 0] = 0.0
         if centres:
-            self.mean = np.einsum("dn,n->d", self.data[:-1], share / share.sum())
-            self.data[:-1] -= self.mean[:, None] * (share > 0)
+            self.mean = np.einsum("dn,n->d", self.data[:-1], row_weight / row_weight.sum())
+            self.data[:-1] -= self.mean[:, None] * (row_weight > 0)
         self._sizes = np.full(len(self.data), len(X))
         self._largest = np.maximum(self.data.max(axis=1), -self.data.min(axis=1))
 
@@ -112,14 +112,14 @@ class Columns:
         for part in some.calls:
             kernel(self.data, some.features[part], some.classes[part], steps[part], logits)
 
-    def at_rest(self, share: Array, probs: Array) -> Motion:
-        """No change yet; share: the weights of the rows (N,)."""
+    def at_rest(self, row_weight: Array, probs: Array) -> Motion:
+        """No change yet; row_weight: the weights of the rows (N,)."""
         if self.is_sparse:
-            by_class, by_row = np.zeros((*probs.shape, 2)), np.zeros((len(share), 2))
-            by_class[:, :, 0], by_row[:, 0] = probs, share
+            by_class, by_row = np.zeros((*probs.shape, 2)), np.zeros((len(row_weight), 2))
+            by_class[:, :, 0], by_row[:, 0] = probs, row_weight
             return Motion((by_class, by_row), by_class[:, :, 1], by_row[:, 1])
-        changes, mean = np.zeros_like(probs), np.zeros(len(share))
-        return Motion((share * probs, probs, changes, mean), changes, mean)
+        changes, mean = np.zeros_like(probs), np.zeros(len(row_weight))
+        return Motion((row_weight * probs, probs, changes, mean), changes, mean)
 
     def sweep(self, some: Selection, motion: Motion, by_coordinate: Array) -> float:
         """Each coordinate once to the minimum of a quadratic model: the largest violation that a step has mended.

@@ -38,7 +38,7 @@ class Penalised:
     ----------
     weight : ndarray (C, D + 1)
     columns : X by features, and ones
-    share : ndarray (N,), the a_n
+    row_weight : ndarray (N,), the a_n
     logits, probs : ndarray (C, N)
     loss : the first sum in F
     value : F
@@ -53,14 +53,14 @@ class Penalised:
     def __init__(self, objective: ArrayObjective, params: Array, columns: Columns) -> None:
         self._objective, self._first = objective, int(objective.pins_first_class)
         ((weight, bias),) = objective.network.layers(params)
-        self.share, self._all_targets = _targets(objective)
+        self.row_weight, self._all_targets = _targets(objective)
         self.targets = self._all_targets[self._first :]
         self.columns = columns
         self.l1, self.l2, self.has_bias = objective.l1, objective.alpha, objective.fit_intercept
         self.weight = np.hstack([weight[self._first :], bias[self._first :, None]]).astype(np.float64)
         if self.columns.mean is not None:
             self.weight[:, -1] += self.weight[:, :-1] @ self.columns.mean
-        self.logits = np.zeros((len(self.weight), len(self.share)))
+        self.logits = np.zeros((len(self.weight), len(self.row_weight)))
         classes, features = np.nonzero(self.weight)
         steps = self.weight[classes, features]
         self.columns.add(self.columns.select(features, classes), steps, self.logits)
@@ -79,7 +79,7 @@ class Penalised:
         total = probs.sum(axis=0) + (np.exp(-top) if self._first else 0.0)
         probs /= total
         losses = top + np.log(total) - np.einsum("cn,cn->n", self.targets, logits)
-        return probs, weighted_sum(self.share, losses)
+        return probs, weighted_sum(self.row_weight, losses)
 
     @staticmethod
     def penalty(weight: Array, l1: Any, l2: Any) -> float:
@@ -96,27 +96,27 @@ class Penalised:
         """Balance the biases; then F, its gradient, and the gap."""
         self.probs, self.loss = self.probs_and_loss(self.logits)
         unbalanced = self._balance() if self.has_bias else 0.0
-        self.grad = self._gradient(self.share * (self.probs - self.targets))
+        self.grad = self._gradient(self.row_weight * (self.probs - self.targets))
         self._norm = self.penalty(self.weight[:, :-1], self.l1, self.l2)
         self.value = (self.loss + self._norm) / self._objective.total
-        if unbalanced <= USABLE * self.share.sum():
+        if unbalanced <= USABLE * self.row_weight.sum():
             self._bound = max(self._bound, self._dual())
 
     def _balance(self) -> float:
         """Newton's method in the biases: the largest sum of r over rows that is left."""
-        enough, rounded = BALANCED * self.share.sum(), USABLE * self.share.sum()
-        slope = (self.share * (self.probs - self.targets)).sum(axis=1)
+        enough, rounded = BALANCED * self.row_weight.sum(), USABLE * self.row_weight.sum()
+        slope = (self.row_weight * (self.probs - self.targets)).sum(axis=1)
         for _ in range(BIAS_STEPS):
             before = np.abs(slope).max()
             if not enough < before < math.inf or not self._step_in_biases(slope):
                 break
-            slope = (self.share * (self.probs - self.targets)).sum(axis=1)
+            slope = (self.row_weight * (self.probs - self.targets)).sum(axis=1)
             if before / 2 < np.abs(slope).max() and before <= rounded:
                 break
         return float(np.abs(slope).max())
 
     def _step_in_biases(self, slope: Array) -> bool:
-        probs, weighted = self.probs, self.share * self.probs
+        probs, weighted = self.probs, self.row_weight * self.probs
         among = np.empty((len(probs), len(probs)))
         run(kernels.dense_rows, probs.size, probs, weighted, np.zeros(len(probs)), among)
         hessian = np.diag(weighted.sum(axis=1)) - among
@@ -154,7 +154,7 @@ class Penalised:
                 excess = np.maximum(q * slopes - self.l1, 0.0)
                 conjugate = float((excess * excess).sum()) / (2 * self.l2)
             mixed = entropies(q * probs + (1.0 - q) * self._all_targets)
-            best = max(best, weighted_sum(self.share, mixed) - conjugate)
+            best = max(best, weighted_sum(self.row_weight, mixed) - conjugate)
         return best / self._objective.total
 
     def write(self, params: Array) -> None:

@@ -21,7 +21,7 @@ from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
 
 SLACK = 25.0
-ENOUGH, HALVINGS = 2.0**-11, 20  # of a step: the share of what its slope promises, and how often it is halved
+ENOUGH, HALVINGS = 2.0**-11, 20  # Armijo's constant; how often a step is halved
 EPS = float(np.finfo(float).eps)
 ROUNDING = 16 * EPS  # of F
 
@@ -166,13 +166,13 @@ def _search(problem: _InDifferences, point: _Point, step: Array) -> _Point | Non
 
     By Armijo's rule; where F changes by its rounding alone, the gradient is to fall, as in scikit-learn's NewtonSolver.
     """
-    slope, share = float(point.grad @ step), 1.0
+    slope, length = float(point.grad @ step), 1.0
     for _ in range(HALVINGS):
-        there = problem.at(point.V + share * step)
+        there = problem.at(point.V + length * step)
         change = there.value - point.value
-        if change <= ENOUGH * share * slope:
+        if change <= ENOUGH * length * slope:
             return there
         if abs(change) <= ROUNDING * abs(point.value) and np.abs(there.grad).sum() < np.abs(point.grad).sum():
             return there
-        share /= 2
+        length /= 2
     return None

@@ -115,25 +115,25 @@ class _WorkingSet:
         weights, changes = quadratic.minimise(PRECISION * violation)
         moved = self._search(quadratic.start, weights, changes)
         if moved:
-            self._slopes = model.columns.sums(self._some, model.share * (model.probs - model.targets))
+            self._slopes = model.columns.sums(self._some, model.row_weight * (model.probs - model.targets))
             self.is_solved = self._violation() <= SOLVED * self._first_violation
         return moved
 
     def _search(self, start: Array, end: Array, changes: Array) -> bool:
         """Go from weights towards others, by half as much until F falls enough. changes: of the logits."""
-        model, penalty, share = self._model, self._penalty, 1.0
+        model, penalty, length = self._model, self._penalty, 1.0
         before = model.penalty(start, *penalty)
         decrease = min(0.0, float(self._slopes @ (end - start)) + model.penalty(end, *penalty) - before)
         slack = 1e-15 * abs(model.loss)
         for _ in range(HALVINGS):
-            weights, logits = start + share * (end - start), model.logits + share * changes
+            weights, logits = start + length * (end - start), model.logits + length * changes
             probs, loss = model.probs_and_loss(logits)
             more = model.penalty(weights, *penalty) - before
-            if loss - model.loss + more <= SUFFICIENT * share * decrease + slack:
+            if loss - model.loss + more <= SUFFICIENT * length * decrease + slack:
                 model.move(self._some.at, weights, logits, probs, loss, more)
-                self.reach *= GROWTH_OF_REACH if share == 1.0 else max(share, SHRINKING)
+                self.reach *= GROWTH_OF_REACH if length == 1.0 else max(length, SHRINKING)
                 return True
-            share /= 2
+            length /= 2
         return False
 
 

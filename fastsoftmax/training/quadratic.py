@@ -30,9 +30,9 @@ class Quadratic:
     ) -> None:
         self._columns, self._some, self._slopes, self._penalty = model.columns, some, slopes, penalty
         self.start = model.weight[some.at]
-        weighted = model.share * model.probs
-        self._weighted, self._probs, self._share = weighted, model.probs, model.share
-        self._motion = self._columns.at_rest(model.share, model.probs)
+        weighted = model.row_weight * model.probs
+        self._weighted, self._probs, self._row_weight = weighted, model.probs, model.row_weight
+        self._motion = self._columns.at_rest(model.row_weight, model.probs)
         curvature = self._columns.squares(some, weighted * (1.0 - model.probs))
         limits = self.start - most, self.start + most
         self._by_coordinate = np.stack([self.start, slopes, curvature, *penalty, *limits])
@@ -69,7 +69,7 @@ class Quadratic:
             now[:], mean_now[:] = changes, mean
 
     def _value(self, weights: Array, changes: Array, mean: Array) -> float:
-        curved = weighted_sum(self._weighted, changes * changes) - weighted_sum(self._share, mean * mean)
+        curved = weighted_sum(self._weighted, changes * changes) - weighted_sum(self._row_weight, mean * mean)
         l1, l2 = self._penalty
         penalty = l1 @ np.abs(weights) + 0.5 * (l2 @ (weights * weights))
         return float(self._slopes @ (weights - self.start) + 0.5 * curved + penalty)

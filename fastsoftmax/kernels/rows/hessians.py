@@ -71,11 +71,11 @@ def squared_error_hvp_rows(probs, tangent, labels, distribution, sample_weight, 
 
 
 @inlined
-def _moves_at(j, count, p, v, start, inner, label, share, target):
+def _moves_at(j, count, p, v, start, inner, label, at_label, target):
     # p_j, q_j and d_j
     prob = load_masked(p, start + j, count, 0)
     q = prob * (load_masked(v, start + j, count, 0) - inner)
-    return prob, q, prob - target_at(j, count, p, *target) - one_hot(p, label - j, share)
+    return prob, q, prob - target_at(j, count, p, *target) - one_hot(p, label - j, at_label)
 
 
 @inlined

@@ -70,7 +70,7 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
     width, (n_rows, n_columns) = lanes(logits), logits.shape
     tile, sums, tops, lane = stack_tile(logits), stack_square(logits), stack_square(logits), stack_square(logits)
     label_of, factor_of = stack_square(logits), stack_square(logits)
-    shares, logs = stack_square(FLOAT64), stack_square(FLOAT64)
+    row_weight, logs = stack_square(FLOAT64), stack_square(FLOAT64)
     label_at, weight_at, class_at, loss_at = (
         pointer(labels),
         pointer(sample_weight),
@@ -85,14 +85,14 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
         # long before they are read as vectors: a load waits for the stores that it spans
         if weighs or count < width:
             for r in range(width):
-                shares[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
+                row_weight[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
         if weighs:
             for r in range(count):
                 label = label_at[n + r]
                 weight = weight_at[n + r] if by_row else 1.0
                 if label >= 0 and weight != 0.0:
                     weight *= np.float64(class_at[label]) if by_class else 1.0
-                    shares[r], label_of[r], factor_of[r] = weight, label, scale * weight
+                    row_weight[r], label_of[r], factor_of[r] = weight, label, scale * weight
         else:  # no branch, so that LLVM makes vectors of both loops
             for r in range(count):
                 label = np.int32(label_at[n + r])
@@ -105,11 +105,11 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
         if weighs:
             for r in range(count):
                 loss = 0.0
-                if shares[r] != 0.0:  # a weight of 0 hides an infinite gap
+                if row_weight[r] != 0.0:  # a weight of 0 hides an infinite gap
                     gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + label_at[n + r]])
-                    loss = shares[r] * (logs[r] + gap)
+                    loss = row_weight[r] * (logs[r] + gap)
                 elif label_of[r] >= 0:
-                    loss = shares[r] * logs[r]
+                    loss = row_weight[r] * logs[r]
                 loss_at[n + r] = loss
         else:
             for r in range(count):
@@ -146,7 +146,7 @@ def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, strea
             e, at = either(apart, pointer(scratch), pointer(grad)), 0 if apart else start
             top = max_row(z, start, n_columns)
             target = target_of(z, labels, distribution, n, n_columns, class_weight, smoothing)
-            spread_out = not has_labels or smoothing != 0.0  # else the label alone has a share
+            spread_out = not has_labels or smoothing != 0.0  # else only the label's t_c is not 0
             mass, gap, at_label, label_gap = 0.0, 0.0, 0.0, 0.0  # M = sum_c t_c and sum_c t_c (max z - z_c)
             if spread_out:
                 mass = sum_values(z, n_columns, target_added, (z, *target))
@@ -181,8 +181,8 @@ def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, strea
 
 
 @inlined
-def _grad_by_label(j, count, e, at, factor, label, share):
-    return fma(load_masked(e, at + j, count, 0), factor, one_hot(e, label - j, -share))
+def _grad_by_label(j, count, e, at, factor, label, at_label):
+    return fma(load_masked(e, at + j, count, 0), factor, one_hot(e, label - j, -at_label))
 
 
 @inlined
@@ -192,9 +192,9 @@ def _grad_by_target(j, count, by_label, minus_weight, target):
 
 @inlined
 def _gap_added(total, j, count, z, start, top, *target):
-    share = target_at(j, count, z, *target)  # 0 hides an infinite gap
+    t = target_at(j, count, z, *target)  # 0 hides an infinite gap
     gap = top - load_masked(z, start + j, count, 0)
-    return select(equal(share, splat(z, 0)), total, fma(share, gap, total))
+    return select(equal(t, splat(z, 0)), total, fma(t, gap, total))
 
 
 @kernel
@@ -235,10 +235,10 @@ def _squared_error_span(first, last, logits, targets, scale, losses, grad, strea
 
 
 @inlined
-def _difference_at(j, count, e, factor, label, share, target):
+def _difference_at(j, count, e, factor, label, at_label, target):
     # p_j - t_j
-    at_label = one_hot(e, label - j, -share)
-    return fma(load_masked(e, j, count, 0), factor, at_label) - target_at(j, count, e, *target)
+    minus = one_hot(e, label - j, -at_label)
+    return fma(load_masked(e, j, count, 0), factor, minus) - target_at(j, count, e, *target)
 
 
 @inlined

@@ -34,7 +34,7 @@ def target_added(total, j, count, like, *target):
 
 @inlined
 def target_at(j, count, like, distribution, counts, start, class_weight, n_weights, keep, spread):
-    # t_j but for the label's own share, then zeros
+    # t_j without what the label adds to its own, then zeros
     value = spread
     if counts:
         value = fma(load_masked(distribution, start + j, count, 0), keep, spread)
