@@ -594,7 +594,7 @@ def twice(x):
     assert (done.stdout.strip(), done.stderr) == (str([0] * 32), "")
     kept = files_of(mine(copy))
     assert [path.name.split("-")[0] for path in kept] == ["once", "twice"]
-    assert all(machine_code.is_whole(path.name, path.read_bytes()) for path in kept)
+    assert all(code_files.is_whole(path.name, path.read_bytes()) for path in kept)
     assert not list(copy.rglob("*.tmp"))
     check = "from fastsoftmax.kernels import direct_toy as toy; assert toy.twice(1.5) == 3.0\n"
     first_call(copy, between=check + "assert sum(toy.twice.stats.cache_misses.values()) == 0")

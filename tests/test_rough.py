@@ -115,6 +115,23 @@ def test_where_float32_leads_nowhere_float64_does_it_all(monkeypatch):
     assert Scaled(objective, params).is_good(1e-4)
 
 
+def test_where_no_step_in_float32_goes_down_float64_goes_on(monkeypatch):
+    objective, search, steps = made(), lbfgs._Memory.search, []
+
+    def searched(self, problem):
+        steps.append(problem.objective is objective)
+        return len(steps) != 4 and search(self, problem)
+
+    monkeypatch.setattr(lbfgs._Memory, "search", searched)
+    params = np.zeros(objective.network.n_params)
+    training = train(objective, params, LBFGS(1e-4, 500, keeps=True))
+    assert training.converged
+    assert not any(steps[:4])
+    assert all(steps[4:])
+    assert len(training.loss_curve) == len(steps) - 1
+    assert Scaled(objective, params).is_good(1e-4)
+
+
 def test_a_fit_alone_is_in_float64(monkeypatch):
     """It has the bits that it has from files and on workers, where there is no copy in float32."""
     objective = made()
