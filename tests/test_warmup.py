@@ -160,11 +160,11 @@ def test_warmup_says_how_long_and_how_large(tmp_path):
 
 
 SLOW = """
-import sys, time
+import os, sys, time
 from fastsoftmax.cli import main, warmup
 
 def slow(dtype):
-    yield lambda: (print("begun", file=sys.stderr, flush=True), time.sleep(120))
+    yield lambda: (os.write(2, b"begun\\n"), time.sleep(120))  # a line at once: two processes write
 
 if __name__ == "__main__":
     warmup.CALLS = (slow,)
