@@ -115,6 +115,28 @@ def test_rows_of_several_blocks_are_cut_into_parts():
     assert cluster.bytes_of_run(found) == X[10:95].nbytes + y[10:95].nbytes
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "wanted"),
+    [(32 * PART + 264, [16 * PART, 16 * PART + 264]), (33 * PART, [16 * PART, 17 * PART]), (PART, [0, PART])],
+    ids=["a short last part", "whole parts", "one part"],
+)
+def test_workers_have_as_many_rows_as_the_parts_allow(n_rows, wanted, monkeypatch):
+    placed = {"a": 0, "b": 0}
+    found = SimpleNamespace(n_rows=n_rows, n_features=D, is_sparse=False)
+    stream = cluster.ClusterStream.__new__(cluster.ClusterStream)
+    stream.found, stream._blocks, stream._n_threads = found, [None], 1
+    stream._client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})
+
+    def run(first_part, n_parts, rows_a_part, encoding, worker):
+        placed[worker] += min((first_part + n_parts) * rows_a_part, n_rows) - first_part * rows_a_part
+
+    stream._run = run
+    monkeypatch.setattr(cluster, "part_rows", lambda *_: PART)
+    monkeypatch.setattr(cluster, "ClusterParts", lambda *_: None)
+    stream.parts(None, 1)
+    assert list(placed.values()) == wanted
+
+
 class Workers:
     """Stands for a client whose workers answer, or end with an error, as they are told."""
 
