@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from fastsoftmax.training import line_search
-from fastsoftmax.training.line_search import C1, C2, Trial, wolfe_step
+from fastsoftmax import kernels
+from fastsoftmax._gate.arrays import QUIET
+from fastsoftmax.kernels.fit.line_search import C1, C2, HIGH, IS_BETWEEN, LOW, SEARCH_SIZE, STEP, TRY
+from fastsoftmax.training.line_search import Trial, wolfe_step
 
 # value and derivative, falling at 0 (the first three: More & Thuente 1994, functions 1 to 3, with other numbers)
 FUNCTIONS = {
@@ -39,7 +41,8 @@ def test_the_conditions_hold_at_the_trial_that_came_last(name, first):
         return Trial(step, function(step), slope(step))
 
     start = Trial(0.0, function(0.0), slope(0.0))
-    trial = wolfe_step(evaluate, start, first, 0.0)
+    with QUIET():  # without the JIT NumPy's numbers overflow aloud
+        trial = wolfe_step(evaluate, start, first, 0.0)
     assert trial is not None
     assert trial.step == seen[-1]
     assert trial.value <= start.value + C1 * trial.step * start.slope
@@ -69,13 +72,15 @@ def test_a_first_step_that_has_underflowed_is_none():
     assert wolfe_step(lambda step: Trial(step, 1.0, -1e300), Trial(0.0, 0.0, -1e300), 0.0, 0.0) is None
 
 
-def test_between_two_trials_whose_cubic_has_no_curvature_the_middle_is_tried():
-    """Equal slopes and the values that a straight line would have."""
-    low, high = Trial(0.0, 0.0, -1.0), Trial(2.0, -2.0, -1.0)
-    assert line_search._guess(low, high) == 1.0
-
-
-def test_between_two_trials_whose_cubic_has_no_minimum_the_middle_is_tried():
-    """It falls all the way: more slowly in between than at both ends."""
-    low, high = Trial(0.0, 0.0, -1.0), Trial(2.0, -4 / 3, -1.0)
-    assert line_search._guess(low, high) == 1.0
+@pytest.mark.parametrize(
+    "value_there",
+    [-2.0, -4 / 3],
+    ids=["no curvature: equal slopes and the values of a straight line", "it falls, more slowly in between"],
+)
+def test_between_two_trials_whose_cubic_has_no_minimum_the_middle_is_tried(value_there):
+    search = np.zeros(SEARCH_SIZE)
+    kernels.begin_search(search, 0.0, -1.0, 2.0, 0.0)
+    search[HIGH], search[IS_BETWEEN] = -1.0, 1.0  # the other end lies behind, so that the interval becomes 0 to 2
+    assert kernels.next_trial(search, value_there, -1.0) == TRY
+    assert sorted(search[[LOW, HIGH]]) == [0.0, 2.0]
+    assert search[STEP] == 1.0

@@ -88,7 +88,7 @@ def memory_of(grads, trials):
         grad_there[:] = there
         return Trial(step, 0.0, 0.0)
 
-    problem = SimpleNamespace(grad=np.array(grads), search=search)
+    problem = SimpleNamespace(grad=np.array(grads), search=search, iterates=False)
     problem.accept = lambda trial: None
     return lbfgs._Memory(problem.grad), problem
 

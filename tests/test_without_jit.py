@@ -27,6 +27,8 @@ def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_
         "boosting",
         "objective",
         "epoch",
+        "iteration",
+        "line_search",
         "training",
         "coordinates",
         "newton_cholesky",

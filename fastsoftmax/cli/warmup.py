@@ -185,7 +185,8 @@ def _dense_calls(dtype: Any) -> Iterator[Call]:
 def _training_calls(dtype: Any) -> Iterator[Call]:
     """What SoftmaxClassifier trains with: a network's loss and gradient, an epoch, and a fit by both other solvers."""
     nearly_equal = np.array([[1, 1.01, 0], [2, 1.99, 1], [3, 3.01, 1], [-1, -1.01, 0]], dtype)  # they are whitened
-    samples, labels = (nearly_equal, csr_array(np.eye(4, 3, dtype=dtype))), np.array([0, 1, 2, 0])
+    independent, labels = np.eye(4, 3, dtype=dtype), np.array([0, 1, 2, 0])
+    samples = nearly_equal, independent, csr_array(independent)
     both = labels, np.eye(3, dtype=dtype)[labels]
     for X, targets, loss in itertools.product(samples, both, LOSSES):
         for hidden in ((), (2,)):

@@ -21,6 +21,7 @@ class Loss:
     rows : loss and gradient in the logits
     direct : the same for a plain call
     linear_rows, linear_hvp_rows : of a dense layer with the loss on top, in one pass
+    linear_iteration : of L-BFGS, on such a layer
     network_rows, network_epoch : of a network of dense layers
     """
 
@@ -30,6 +31,7 @@ class Loss:
     direct: Kernel
     linear_rows: Kernel
     linear_hvp_rows: Kernel
+    linear_iteration: Kernel
     network_rows: Kernel
     network_epoch: Kernel
 
@@ -41,6 +43,7 @@ CROSS_ENTROPY = Loss(
     direct=direct.cross_entropy_value_and_grad,
     linear_rows=kernels.linear_cross_entropy_rows,
     linear_hvp_rows=kernels.linear_cross_entropy_hvp_rows,
+    linear_iteration=kernels.linear_cross_entropy_iteration,
     network_rows=kernels.network_cross_entropy_rows,
     network_epoch=kernels.network_cross_entropy_epoch,
 )
@@ -51,6 +54,7 @@ SQUARED_ERROR = Loss(
     direct=direct.squared_error_value_and_grad,
     linear_rows=kernels.linear_squared_error_rows,
     linear_hvp_rows=kernels.linear_squared_error_hvp_rows,
+    linear_iteration=kernels.linear_squared_error_iteration,
     network_rows=kernels.network_squared_error_rows,
     network_epoch=kernels.network_squared_error_epoch,
 )

@@ -34,12 +34,14 @@ from fastsoftmax.kernels.fit.coordinates import (
     params_of,
 )
 from fastsoftmax.kernels.fit.lbfgs import lbfgs_direction, move_memory, remember_pair
+from fastsoftmax.kernels.fit.line_search import begin_search, next_trial
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
 from fastsoftmax.kernels.layer.epoch import network_cross_entropy_epoch, network_squared_error_epoch
 from fastsoftmax.kernels.layer.hessian import linear_cross_entropy_hessian_rows
 from fastsoftmax.kernels.layer.inference import linear_argmax_rows, linear_log_softmax_rows, linear_softmax_rows
+from fastsoftmax.kernels.layer.iteration import linear_cross_entropy_iteration, linear_squared_error_iteration
 from fastsoftmax.kernels.layer.linear import (
     dense_rows,
     dense_vjp_rows,
@@ -79,6 +81,7 @@ __all__ = [
     "add_columns",
     "add_multiple",
     "all_finite",
+    "begin_search",
     "column_squares",
     "column_sums",
     "conjugate_step",
@@ -103,10 +106,12 @@ __all__ = [
     "linear_argmax_rows",
     "linear_cross_entropy_hessian_rows",
     "linear_cross_entropy_hvp_rows",
+    "linear_cross_entropy_iteration",
     "linear_cross_entropy_rows",
     "linear_log_softmax_rows",
     "linear_softmax_rows",
     "linear_squared_error_hvp_rows",
+    "linear_squared_error_iteration",
     "linear_squared_error_rows",
     "log_softmax_columns",
     "log_softmax_jvp_columns",
@@ -122,6 +127,7 @@ __all__ = [
     "network_cross_entropy_rows",
     "network_squared_error_epoch",
     "network_squared_error_rows",
+    "next_trial",
     "params_of",
     "penalise",
     "range_and_order",

@@ -169,24 +169,29 @@ class _Memory:
             self._n_pairs = self._place = 0
 
     def _step(self, problem: Scaled) -> bool:
-        grad, here = problem.grad, self._place
-        direction, grad_there = self._rows[here], self._rows[self._most + here]
-        products = self._products, self._by_grad
-        newest = (here - 1) % self._most
-        slope = run(kernels.lbfgs_direction, grad.size, self._rows, newest, self._n_pairs, grad, *products, here)
-        if not slope < 0:
+        here, n_pairs = self._place, min(self._n_pairs + 1, self._most)
+        if problem.iterates:
+            ring = here, self._n_pairs, n_pairs
+            if not problem.iterate(self._rows, ring, self._products, self._by_grad):
+                return False
+        elif not self._step_by_calls(problem, n_pairs):
             return False
-        # features that go together make the Hessian larger than the identity along the first gradient: length 1
-        first = 1.0 if self._n_pairs else min(1.0, 1.0 / math.sqrt(-slope))
-        trial = problem.search(direction, slope, first, grad_there)
-        if trial is None:
-            return False
-        problem.accept(trial)
-        n_pairs = min(self._n_pairs + 1, self._most)
-        run(kernels.remember_pair, grad.size, self._rows, here, n_pairs, trial.step, grad, *products)
         curvature = self._products[here, self._most + here]
         if curvature > 0:
             self._n_pairs, self._place = n_pairs, (here + 1) % self._most
         elif n_pairs == self._n_pairs:  # the oldest pair is lost, and nothing came in its place
             self._n_pairs = self._place = 0
+        return True
+
+    def _step_by_calls(self, problem: Scaled, n_pairs: int) -> bool:
+        """What kernels/layer/iteration.py does, where F is not that of a linear model on dense rows in memory."""
+        grad, here = problem.grad, self._place
+        direction, grad_there = self._rows[here], self._rows[self._most + here]
+        products, newest = (self._products, self._by_grad), (here - 1) % self._most
+        slope, first = run(kernels.lbfgs_direction, grad.size, self._rows, newest, self._n_pairs, grad, *products, here)
+        trial = problem.search(direction, slope, first, grad_there) if slope < 0 else None
+        if trial is None:
+            return False
+        problem.accept(trial)
+        run(kernels.remember_pair, grad.size, self._rows, here, n_pairs, trial.step, grad, *products)
         return True

@@ -12,6 +12,7 @@ dL/dp times the Jacobian of each row, built, O(C^2). They tell the compared mode
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from fastsoftmax._gate.samples import Samples
 from fastsoftmax._gate.targets import split_targets
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import LOSSES
+from fastsoftmax.kernels.fit.line_search import SEARCH_SIZE
 from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
 from fastsoftmax.training.network import ACTIVATIONS as ACTIVATIONS
 from fastsoftmax.training.network import Network as Network
@@ -39,6 +41,7 @@ from fastsoftmax.training.tasks import (
     whole_hessian,
 )
 
+MOST_AT_ONCE = 2**22  # elements of an evaluation of F: 1 ms or so; then calls from Python are nothing beside it
 CALL_WORK = 2**25  # elements in one call at the most, unless a batch has more: 10 to 100 ms
 
 Options = dict[str, Any]
@@ -150,6 +153,13 @@ class Objective:
         value, grad = self.parts.fold(loss_and_grad, self.terms, params, out=out)
         return value / self.total, grad
 
+    def iteration(self, scaling: tuple[Array, Array, float]) -> Callable[..., tuple[float, float]] | None:
+        """An iteration of L-BFGS in such coordinates as one call, where there is one: see kernels/layer/iteration.py.
+
+        The function takes where it begins, and the memory.
+        """
+        return None
+
     def hvp(self, params: Array) -> Callable[[Array, Array], Array]:
         """The function (v, out) -> H v, H the Hessian of F at the parameters of a linear model."""
         terms, probs, sizes = self.terms, self._probs(params), self.network.sizes
@@ -241,6 +251,16 @@ class ArrayObjective(EpochObjective):
         if self.backward == "fused":
             return super()._loss_and_grad(params, out)
         return self._by_logits(params, self.first_order(), self.total, out), out
+
+    def iteration(self, scaling: tuple[Array, Array, float]) -> Callable[..., tuple[float, float]] | None:
+        """Of a linear model, dense rows of one part, and evaluations that take so little time that calls count."""
+        (part, *others), is_dense = self._array_parts.parts, not self.parts.is_sparse
+        work = self.terms.work(part)
+        if not (self.is_linear and self.backward == "fused" and is_dense) or others or work > MOST_AT_ONCE:
+            return None
+        rows = part.rows, self.terms.targets(part, self.dtype), part.losses, self.total
+        constants = *rows, scaling, self.network.sizes, self._penalty, np.empty(SEARCH_SIZE)
+        return partial(run, LOSSES[self.loss].linear_iteration, max(work, self.network.n_params), *constants)
 
     def _probs(self, params: Array) -> list[Array] | None:
         return [probs_of(part, self.terms, params) for part in self._array_parts]

@@ -8,6 +8,7 @@ iterations; without, 2000 are not enough) or say much the same (breast_cancer as
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class Scaled:
         self._exact = params.astype(work) if work != params.dtype else params  # params, before rounding
         self._exact_trial = np.empty_like(self._exact) if work != params.dtype else self._trial
         self._raw = np.empty_like(params) if work != params.dtype else None  # the gradient in the parameters
+        plain = work == params.dtype and not coordinates.whitens
+        self._iteration = objective.iteration(coordinates.scaling) if objective.is_linear and plain else None
         self._eps = float(np.finfo(params.dtype).eps)
         self.grad = np.empty(params.size, work)
         self.value = self._evaluate(params, self.grad)
@@ -71,6 +74,19 @@ class Scaled:
             return Trial(step, value, product(grad, direction))
 
         return wolfe_step(evaluate, Trial(0.0, self.value, slope), step, self.noise)
+
+    @property
+    def iterates(self) -> bool:
+        """Whether a whole iteration of L-BFGS is one call: `iterate`."""
+        return self._iteration is not None
+
+    def iterate(self, *memory: Any) -> bool:
+        """Go one step down, if one leads there, and stand where it ended: see kernels/layer/iteration.py."""
+        assert self._iteration is not None
+        step, value = self._iteration(self.params, self._trial, self.value, self.noise, self.grad, *memory)
+        if step > 0:
+            self.value = value
+        return bool(step > 0)
 
     def accept(self, trial: Trial) -> None:
         """Stand where the last search ended. The gradient there is the solver's to keep."""

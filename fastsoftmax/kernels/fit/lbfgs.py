@@ -9,6 +9,8 @@ gradient with all, and for the sum; the recursion as it is usually written reads
 products (2 m, 2 m) holds the products of the memory's rows, by_grad (2 m,) those with the gradient; float64.
 """
 
+import math
+
 import numpy as np
 
 from fastsoftmax.kernels.fit.vectors import BLOCK, block_product, n_blocks, total_of
@@ -116,13 +118,15 @@ def _products_span(first, last, memory, n_pairs, grad, sums):
 @kernel(counts_references=True)
 def lbfgs_direction(memory, newest, n_pairs, grad, products, by_grad, place, team):
     # -H g into row `place` of the memory, which may be that of the oldest pair; H is what n_pairs pairs, the newest at
-    # `newest`, tell of the Hessian's inverse. -> its product with g
+    # `newest`, tell of the Hessian's inverse. -> its product with g, and the first step of a line search along it:
+    # features that go together make the Hessian larger than the identity along the first gradient, so length 1 there
     coefficients = np.zeros(memory.shape[0])
     by_gradient = _two_loops(newest, n_pairs, products, by_grad, coefficients)
     sums = np.empty(n_blocks(grad))
     arguments = (memory, place, n_pairs, grad, coefficients, by_gradient, sums)
     share_each(team, sums.size, _direction_span, arguments)
-    return total_of(sums)
+    slope = total_of(sums)
+    return slope, 1.0 if n_pairs or not slope < 0.0 else min(1.0, 1.0 / math.sqrt(-slope))
 
 
 @inlined(counts_references=True)
