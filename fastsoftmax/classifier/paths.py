@@ -42,7 +42,8 @@ class Point:
     converged: bool
 
 
-Judge = Callable[[Fold, Options, Array], float]
+Score = Callable[[Options, Array], float]
+Judge = Callable[[Fold], Score]
 
 
 def read_folds(splits: Iterator[tuple[Any, Any]], n_samples: int) -> list[Fold]:
@@ -116,8 +117,9 @@ def follow_all(
         if not given[fold.held_out].any():
             raise ValueError("sample_weight must not be all zero in what a fold holds out")
         trained_on = weighted if data.X.size > COPIED else weighted.take(np.flatnonzero(weighted.by_row))
+        score_of = judge(fold)
         for options, point in zip(path, follow(path, network, trained_on, start, over.is_set), strict=False):
-            score = judge(fold, options, point.params)
+            score = score_of(options, point.params)
             if not math.isfinite(score):
                 raise ValueError(f"scoring must give finite scores, got {score} for alpha={options.alpha} in a fold")
             tell(point.params, score)

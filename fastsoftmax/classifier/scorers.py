@@ -14,7 +14,7 @@ from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier
 from fastsoftmax.classifier.labels import Labels
 from fastsoftmax.classifier.options import Options
-from fastsoftmax.classifier.paths import COPIED, Fold, Judge
+from fastsoftmax.classifier.paths import COPIED, Fold, Judge, Score
 from fastsoftmax.training.objective import Network
 
 # Of scikit-learn's scorers, beyond its documentation: the function, the classifier's method that it judges, arguments
@@ -22,18 +22,22 @@ PRIVATE = SCORE, METHOD, GIVEN = "_score_func", "_response_method", "_kwargs"
 
 
 def judge_of(scoring: Any, shared: dict[str, Any], network: Network, X: Any, labels: Labels, by_row: Array) -> Judge:
-    """The function that scores parameters on what a fold holds out. shared: of the classifiers that a scorer gets."""
+    """What scores parameters on what a fold holds out. shared: of the classifiers that a scorer gets."""
     if scoring is None or (isinstance(scoring, str) and scoring in SCORES):
         return judge_by(scoring, network, X, labels.hard, by_row)
     scorer = tell_classes(check_scoring(SoftmaxClassifier(), scoring), labels.classes)
     weighs, y = by_row.size and takes_weights(scorer), labels.classes[labels.hard]
 
-    def judge(fold: Fold, options: Options, params: Array) -> float:
+    def judge(fold: Fold) -> Score:
         rows = fold.held_out
-        given = {**shared, "alpha": options.alpha, "l1_ratio": options.l1_ratio, "n_threads": None}
-        model = fitted_classifier(given, labels.classes, network, params)
-        weights = {"sample_weight": by_row[rows]} if weighs else {}
-        return float(scorer(model, X[rows], y[rows], **weights))
+
+        def score(options: Options, params: Array) -> float:
+            given = {**shared, "alpha": options.alpha, "l1_ratio": options.l1_ratio, "n_threads": None}
+            model = fitted_classifier(given, labels.classes, network, params)
+            weights = {"sample_weight": by_row[rows]} if weighs else {}
+            return float(scorer(model, X[rows], y[rows], **weights))
+
+        return score
 
     return judge
 
@@ -94,12 +98,17 @@ SCORES: dict[str | None, Callable[[Array, Array, Array | None], float]] = {
 
 def judge_by(scoring: str | None, network: Network, X: Any, labels: Array, by_row: Array) -> Judge:
     """The score of parameters on what a fold holds out, by one of SCORES."""
-    score = SCORES[scoring]
 
-    def judge(fold: Fold, _: Options, params: Array) -> float:
-        ((weight, bias),), rows = network.layers(params), fold.held_out
+    def judge(fold: Fold) -> Score:
+        rows = fold.held_out
         is_small = X.size <= COPIED  # else logits of all rows take less memory than a copy of some rows of X
-        logits = functional.dense(X[rows], weight, bias) if is_small else functional.dense(X, weight, bias)[rows]
-        return score(logits, labels[rows], by_row[rows] if by_row.size else None)
+        held_out, hard, weight_of = X[rows] if is_small else X, labels[rows], by_row[rows] if by_row.size else None
+
+        def score(_: Options, params: Array) -> float:
+            ((weight, bias),) = network.layers(params)
+            logits = functional.dense(held_out, weight, bias)
+            return SCORES[scoring](logits if is_small else logits[rows], hard, weight_of)
+
+        return score
 
     return judge
