@@ -235,7 +235,8 @@ def _csr(team, X, products, work, weight, sums):
     carried = np.zeros((full.size, n_classes), weight.dtype)
     workspace = np.empty(rows * n_classes * max(1, products[0]), weight.dtype)
     transposed = on_huge_pages(np.empty(weight.size * products[0], weight.dtype))
-    by_feature = on_huge_pages(np.zeros(weight.size if with_grad else 0, weight.dtype))
+    by_feature = on_huge_pages(np.empty(weight.size if with_grad else 0, weight.dtype))
+    by_feature[:] = 0  # np.zeros would have touched it before it lies on huge pages
     for k in range(products[0]):
         arguments = (products[3] if k else products[1], transposed, k * weight.size)
         share(team, n_features, n_classes, transpose_weight, arguments)
