@@ -94,20 +94,21 @@ def test_what_a_dense_layer_gives_goes_the_direct_way(dtype, monkeypatch):
 
 PLAIN, LOCKED = np.ones((2, 3)), np.ones((2, 3))
 LOCKED.flags.writeable = False
-NOT_PLAIN = [
-    PLAIN.tolist(),
-    np.ones((2, 1, 3)),
+NOT_MATRICES = [PLAIN.tolist(), np.ones((2, 1, 3)), np.ones(3), np.ma.array(PLAIN)]
+OTHER_MATRICES = [
     np.ones((2, 3), np.float32),
+    np.ones((2, 3), np.float16),
     np.ones((2, 3), int),
     np.ones((3, 2)).T,
+    np.ones((2, 6))[:, ::2],
     np.ones((2, 3), ">f8"),
-    np.ma.array(PLAIN),
+    np.frombuffer(bytes(49), np.uint8)[1:].view(float).reshape(2, 3),
     LOCKED,
 ]
 
 
-@pytest.mark.parametrize("odd", NOT_PLAIN)
-def test_the_direct_way_is_for_plain_matrices_of_one_dtype_alone(odd):
+@pytest.mark.parametrize("odd", NOT_MATRICES)
+def test_the_direct_way_is_for_matrices_alone(odd):
     plain, out = np.ones((2, 3)), np.empty((2, 3))
     assert plain_target(plain, out) is plain_target(plain, out, plain) is out
     assert plain_target(plain, odd) is plain_target(plain, out, odd) is plain_target(plain, odd, plain) is None
@@ -115,6 +116,36 @@ def test_the_direct_way_is_for_plain_matrices_of_one_dtype_alone(odd):
     new = plain_target(plain, None)
     assert (new.shape, new.dtype) == ((2, 3), float)
     assert not np.shares_memory(new, plain)
+
+
+@pytest.mark.parametrize("odd", [np.ones((2, 1, 3)), np.ones(3), *OTHER_MATRICES])
+def test_it_refuses_arrays_of_other_kinds_and_is_not_compiled_for_them(odd):
+    plain, out, labels = np.ones((2, 3)), np.full((2, 3), 7.0), np.array([2, 0])
+    fs.softmax(plain), fs.softmax_vjp(plain, plain), fs.cross_entropy_value_and_grad(plain, labels)
+    compiled = [list(getattr(kernel, "signatures", ())) for kernel in vars(direct).values()]
+    assert direct.softmax(odd, out, 0) is direct.softmax(plain, odd, 0) is False
+    for arguments in ((odd, plain, out), (plain, odd, out), (plain, plain, odd)):
+        assert direct.softmax_jvp(*arguments, 0) is False
+    assert direct.cross_entropy_value_and_grad(odd, labels, out, 0) == direct.REFUSED
+    assert direct.cross_entropy_value_and_grad(plain, labels, odd, 0) == direct.REFUSED
+    assert (out == 7).all()
+    assert compiled == [list(getattr(kernel, "signatures", ())) for kernel in vars(direct).values()]
+
+
+@pytest.mark.parametrize("labels", [np.int32([2, 0]), np.array([2.0, 0.0]), np.array([[2], [0]]), np.arange(4)[::2]])
+def test_it_refuses_other_labels(labels):
+    out = np.full((2, 3), 7.0)
+    for name in ("cross_entropy_value_and_grad", "squared_error_value_and_grad"):
+        assert getattr(direct, name)(np.ones((2, 3)), labels, out, 0) == direct.REFUSED
+    assert (out == 7).all()
+
+
+def test_what_it_refuses_holds_no_memory():
+    """Numba keeps the types of a call that it compiles for."""
+    big_endian = np.ones((2, 3), ">f8")
+    for _ in range(3):
+        assert direct.softmax(big_endian, np.empty((2, 3)), 0) is False
+    assert not getattr(direct.softmax, "_types_active_call", ())
 
 
 def through(monkeypatch):

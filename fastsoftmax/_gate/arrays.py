@@ -22,27 +22,32 @@ Axis = int | tuple[int, ...] | None
 _OVERLAP_WORK = 100_000  # np.shares_memory gives up after this much; then the arrays count as overlapping
 
 
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_ARRAY, _FLOAT32, _FLOAT64 = np.ndarray, np.dtype(np.float32), np.dtype(np.float64)
 _NO_OTHER = object()
 
 
 def plain_target(array: Any, out: Any, other: Any = _NO_OTHER) -> Array | None:
-    """Where the result goes if direct.py takes the arguments as they are, matrices of one float dtype; else None."""
+    """Where the result goes if the arguments are matrices, at whose dtypes and layouts direct.py looks; else None."""
     if (
-        type(array) is np.ndarray
+        type(array) is _ARRAY
         and array.ndim == 2
-        and ((kind := array.dtype) is _FLOAT32 or kind is _FLOAT64)
-        and array.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
-        and (
-            other is _NO_OTHER
-            or (type(other) is np.ndarray and other.ndim == 2 and other.dtype is kind and other.flags.carray)
-        )
+        and (other is _NO_OTHER or (type(other) is _ARRAY and other.ndim == 2))
     ):
         if out is None:
             return np.empty_like(array)
-        if type(out) is np.ndarray and out.ndim == 2 and out.dtype is kind and out.flags.carray:
+        if type(out) is _ARRAY and out.ndim == 2:
             return out
     return None
+
+
+def is_plain(array: Any) -> bool:
+    """Whether kernels for matrices of floats take it as it is: aligned, C-contiguous and writable."""
+    return bool(
+        type(array) is _ARRAY
+        and array.ndim == 2
+        and ((kind := array.dtype) is _FLOAT32 or kind is _FLOAT64)
+        and array.flags.carray
+    )
 
 
 def real_array(name: str, value: ArrayLike) -> Array:

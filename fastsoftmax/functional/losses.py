@@ -191,7 +191,7 @@ def _directly(
     kernel: Callable[..., float], logits: ArrayLike, targets: ArrayLike, out: Array | None
 ) -> tuple[Any, Array] | None:
     """What a kernel of rows/direct.py gives for labels without options; None if that is not for these arguments."""
-    if type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64 and targets.flags.carray:
+    if type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64:
         target = plain_target(logits, out)
         if target is not None:
             size = target.size

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows, plain_target
+from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows, is_plain, plain_target
 from fastsoftmax._gate.numbers import read_temperature
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.rows import direct
@@ -140,7 +140,7 @@ def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, w
     >>> float(fs.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
-    if axis is LAST and where is None and not keepdims and plain_target(logits, logits) is not None:
+    if axis is LAST and where is None and not keepdims and is_plain(logits):
         plain: Array = logits  # type: ignore[assignment]
         values = np.empty(len(plain), plain.dtype)
         run(kernels.logsumexp_rows, plain.size, plain, values)

@@ -1,6 +1,6 @@
 """How every kernel is compiled.
 
-Five decorators hold all JIT options. No fast-math flag is among them: nnan and ninf would make NaN rows and masks
+Six decorators hold all JIT options. No fast-math flag is among them: nnan and ninf would make NaN rows and masks
 undefined, reassoc cancels the rounding trick that exp is built on, and contract would leave it to the compiler where a
 multiplication is fused with an addition, so that CPUs would differ in their last bits: `simd.fma` says where.
 
@@ -8,6 +8,7 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 
 - a `kernel` is machine code of its own: it is compiled once for each kind of arguments, kept on disk, and called by
   its symbol from other kernels. Python and a user's @njit code can call it;
+- a `kernel_for` is a kernel for some kinds of arrays, which refuses others, for which Numba would compile it anew;
 - a `routine` is the same without a way in from Python;
 - what is `inlined` exists in its callers alone, with which it is optimised once (a call in the middle of a row costs
   much of its time: 17 classes, 14 ns against 11); what is `linked` too, but LLVM decides whether to inline it;
@@ -28,6 +29,7 @@ from numba.extending import overload
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
 from fastsoftmax.kernels.jit.machine_code import MachineCode
 from fastsoftmax.kernels.jit.numba_internals import COUNTS_REFERENCES, config, global_compiler_lock
+from fastsoftmax.kernels.jit.refusing import refuse_others
 
 # Of a process that is forked while another thread compiles, the child would wait for ever for the lock of a thread that
 # it does not have, and LLVM would be in the middle of something: the fork waits until it is compiled.
@@ -47,6 +49,18 @@ _INLINED = {**_LINKED, "forceinline": True}
 def kernel(function=None, *, counts_references=False):
     """Compile by itself, callable from Python; the order of additions stays as written."""
     return _decorated(function, _compiled_alone, counts_references, no_cfunc_wrapper=True)
+
+
+def kernel_for(*dimensions, refusal, counts_references=False):
+    """A kernel for plain arrays of so many dimensions, matrices of one float dtype and vectors of int64, and a team.
+
+    Of others it gives `refusal`: so its caller need not look at what Numba looks at anyway (refusing.py).
+    """
+
+    def decorate(function):
+        return refuse_others(kernel(function, counts_references=counts_references), dimensions, refusal)
+
+    return decorate
 
 
 def routine(function=None, *, counts_references=False):

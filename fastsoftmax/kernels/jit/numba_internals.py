@@ -74,6 +74,7 @@ USED = (
     "config.OPT",
     "config.SLP_VECTORIZE",
     "cpu_target.target_context",
+    "dispatcher.Dispatcher._compile_for_args",
     "dispatcher.Dispatcher.get_call_template",
     "event.Listener",
     "global_compiler_lock.acquire",
