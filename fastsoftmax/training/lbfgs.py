@@ -139,7 +139,7 @@ class _Memory:
     def __init__(self, grad: Array) -> None:
         self._most = next(pairs for n_bytes, pairs in PAIRS if grad.nbytes < n_bytes)
         self._rows = np.empty((2 * self._most, grad.size), grad.dtype)
-        self._products, self._by_grad = np.empty((2 * self._most,) * 2), np.empty(2 * self._most)
+        self._products, self._by_grad = np.zeros((2 * self._most,) * 2), np.zeros(2 * self._most)
         self._n_pairs, self._place = 0, 0
 
     def move(self, ratio: Array, ridge: Array, grad: Array) -> None:

@@ -6,7 +6,8 @@ gradient: so its coefficients follow from the vectors' products with one another
 vector (Chen, Wang & Zhou 2014). The vectors are read twice an iteration, for the products of the new pair and the
 gradient with all, and for the sum; the recursion as it is usually written reads them, and what it works on, five times.
 
-products (2 m, 2 m) holds the products of the memory's rows, by_grad (2 m,) those with the gradient; float64.
+products (2 m, 2 m) holds the products of the memory's rows, by_grad (2 m,) those with the gradient; float64. Those of
+two steps are never asked for, and stay 0.
 """
 
 import math
@@ -31,7 +32,7 @@ def remember_pair(memory, place, n_pairs, step, grad, products, by_grad, team):
     s, y = place, m + place
     for i in range(2 * m):
         if i % m < n_pairs:
-            for k in range(3):
+            for k in range(1 if i < m else 0, 3):
                 total = 0.0
                 for block in range(sums.shape[0]):
                     total += sums[block, i, k]
@@ -53,7 +54,8 @@ def _remember_span(first, last, memory, place, n_pairs, step, grad, sums):
         for i in range(2 * m):
             if i % m < n_pairs:
                 row = i * size + start
-                sums[block, i, 0] = block_product(rows, row, rows, s + start, end - start)
+                if i >= m:
+                    sums[block, i, 0] = block_product(rows, row, rows, s + start, end - start)
                 sums[block, i, 1] = block_product(rows, row, rows, y + start, end - start)
                 sums[block, i, 2] = block_product(rows, row, g, start, end - start)
 
@@ -80,7 +82,7 @@ def move_memory(memory, n_pairs, ratio, ridge, grad, products, by_grad, team):
             products[i, : i + 1] = 0.0
             for block in range(sums.shape[0]):
                 by_grad[i] += sums[block, i, 2 * m]
-                for k in range(i + 1):
+                for k in range(i + 1 if i >= m else 0):
                     if k % m < n_pairs:
                         products[i, k] += sums[block, i, k]
             for k in range(i):
@@ -109,7 +111,7 @@ def _products_span(first, last, memory, n_pairs, grad, sums):
         for i in range(2 * m):
             if i % m < n_pairs:
                 row = i * size + start
-                for k in range(i + 1):
+                for k in range(i + 1 if i >= m else 0):
                     if k % m < n_pairs:
                         sums[block, i, k] = block_product(rows, row, rows, k * size + start, count)
                 sums[block, i, 2 * m] = block_product(rows, row, g, start, count)
