@@ -9,7 +9,7 @@ from helpers import FLOATS, JIT, rng, same_bits, uneven
 import fastsoftmax as fs
 from fastsoftmax._gate.arrays import plain_target
 from fastsoftmax.kernels.rows import direct
-from fastsoftmax.kernels.threads import LIGHT
+from fastsoftmax.kernels.threads import SMALL
 
 SHAPES = [(1, 1), (1, 10), (7, 3), (5, 37), (3, 600)]
 
@@ -169,7 +169,7 @@ def through(monkeypatch):
 @pytest.mark.parametrize("with_out", [False, True])
 def test_plain_matrices_skip_the_gate_and_small_ones_the_threads(dtype, with_out, monkeypatch):
     handed = through(monkeypatch)
-    for n_rows, parts in ((3, 0), (LIGHT // 10 + 1, 1)):  # LIGHT is the larger limit
+    for n_rows, parts in ((3, 0), (SMALL // 10 + 1, 1)):
         logits, labels = uneven((n_rows, 10), dtype), np.arange(n_rows) % 10
         out = {"out": np.empty_like(logits)} if with_out else {}
         calls = dict.fromkeys(("softmax", "log_softmax"), (logits,))

@@ -15,7 +15,7 @@ from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows, is_plain, pla
 from fastsoftmax._gate.numbers import read_temperature
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.rows import direct
-from fastsoftmax.kernels.threads import LIGHT, SMALL
+from fastsoftmax.kernels.threads import SMALL
 
 
 def softmax(
@@ -193,7 +193,7 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out:
         target = plain_target(probs, out, tangent)
         if target is not None and (
             direct.softmax_jvp(probs, tangent, target, 0)
-            if target.size < LIGHT
+            if target.size < SMALL
             else run(direct.softmax_jvp, target.size, probs, tangent, target)
         ):
             return target
@@ -217,7 +217,7 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
         target = plain_target(probs, out, cotangent)
         if target is not None and (
             direct.softmax_jvp(probs, cotangent, target, 0)
-            if target.size < LIGHT
+            if target.size < SMALL
             else run(direct.softmax_jvp, target.size, probs, cotangent, target)
         ):
             return target
