@@ -94,21 +94,26 @@ def test_what_a_dense_layer_gives_goes_the_direct_way(dtype, monkeypatch):
 
 PLAIN, LOCKED = np.ones((2, 3)), np.ones((2, 3))
 LOCKED.flags.writeable = False
-NOT_MATRICES = [PLAIN.tolist(), np.ones((2, 1, 3)), np.ones(3), np.ma.array(PLAIN)]
-OTHER_MATRICES = [
+NOT_PLAIN = [
+    PLAIN.tolist(),
     np.ones((2, 3), np.float32),
     np.ones((2, 3), np.float16),
     np.ones((2, 3), int),
+    np.ones((2, 3), ">f8"),
+    np.ma.array(PLAIN),
+]
+OTHER_LAYOUTS = [
+    np.ones((2, 1, 3)),
+    np.ones(3),
     np.ones((3, 2)).T,
     np.ones((2, 6))[:, ::2],
-    np.ones((2, 3), ">f8"),
     np.frombuffer(bytes(49), np.uint8)[1:].view(float).reshape(2, 3),
     LOCKED,
 ]
 
 
-@pytest.mark.parametrize("odd", NOT_MATRICES)
-def test_the_direct_way_is_for_matrices_alone(odd):
+@pytest.mark.parametrize("odd", NOT_PLAIN)
+def test_the_direct_way_is_for_plain_arrays_of_one_dtype_alone(odd):
     plain, out = np.ones((2, 3)), np.empty((2, 3))
     assert plain_target(plain, out) is plain_target(plain, out, plain) is out
     assert plain_target(plain, odd) is plain_target(plain, out, odd) is plain_target(plain, odd, plain) is None
@@ -118,7 +123,7 @@ def test_the_direct_way_is_for_matrices_alone(odd):
     assert not np.shares_memory(new, plain)
 
 
-@pytest.mark.parametrize("odd", [np.ones((2, 1, 3)), np.ones(3), *OTHER_MATRICES])
+@pytest.mark.parametrize("odd", [*NOT_PLAIN[1:4], *OTHER_LAYOUTS])
 def test_it_refuses_arrays_of_other_kinds_and_is_not_compiled_for_them(odd):
     plain, out, labels = np.ones((2, 3)), np.full((2, 3), 7.0), np.array([2, 0])
     fs.softmax(plain), fs.softmax_vjp(plain, plain), fs.cross_entropy_value_and_grad(plain, labels)
@@ -140,11 +145,27 @@ def test_it_refuses_other_labels(labels):
     assert (out == 7).all()
 
 
+BYTE_ORDERS = [("softmax", 0), ("softmax_vjp", 0), ("softmax_vjp", 1)]
+BYTE_ORDERS += [("cross_entropy_value_and_grad", which) for which in (0, 1)]
+
+
+@pytest.mark.parametrize(("name", "which"), BYTE_ORDERS)
+def test_arrays_of_another_byte_order_are_taken_for_what_they_are(name, which):
+    """To Numba they look as those of the machine's own order do."""
+    second = np.arange(4) if name.startswith("cross") else uneven((4, 5), seed=1)
+    arguments = [uneven((4, 5)), second][: 1 if name == "softmax" else 2]
+    expected = getattr(fs, name)(*arguments)
+    arguments[which] = arguments[which].astype(arguments[which].dtype.newbyteorder())
+    found = getattr(fs, name)(*arguments)
+    assert same_bits(np.hstack([np.ravel(part) for part in found]), np.hstack([np.ravel(part) for part in expected]))
+    with pytest.raises((TypeError, ValueError), match="out"):
+        getattr(fs, name)(*arguments, out=np.empty((4, 5), ">f8"))
+
+
 def test_what_it_refuses_holds_no_memory():
     """Numba keeps the types of a call that it compiles for."""
-    big_endian = np.ones((2, 3), ">f8")
     for _ in range(3):
-        assert direct.softmax(big_endian, np.empty((2, 3)), 0) is False
+        assert direct.softmax(np.ones((2, 3), np.float16), np.empty((2, 3)), 0) is False
     assert not getattr(direct.softmax, "_types_active_call", ())
 
 

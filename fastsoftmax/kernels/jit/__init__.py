@@ -54,7 +54,7 @@ def kernel(function=None, *, counts_references=False):
 def kernel_for(*dimensions, refusal, counts_references=False):
     """A kernel for plain arrays of so many dimensions, matrices of one float dtype and vectors of int64, and a team.
 
-    Of others it gives `refusal`: so its caller need not look at what Numba looks at anyway (refusing.py).
+    Of others it gives `refusal`: so its caller need not look at layouts, at which Numba looks anyway (refusing.py).
     """
 
     def decorate(function):

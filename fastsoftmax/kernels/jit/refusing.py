@@ -1,8 +1,8 @@
 """Kernels that refuse arguments of other types than they were made for.
 
 Of each call Numba finds the machine code for the types of the arguments. Where it has none yet it asks to compile it:
-there the arguments are looked at, and not before, because a look at an array's dtype and layout from Python takes as
-long as a softmax of ten numbers.
+there the arguments are looked at, and not before: a look at an array's layout from Python takes as long as a softmax of
+ten numbers. Subclasses of arrays, and arrays of another byte order, look alike to Numba: its caller's to tell.
 """
 
 from functools import wraps
