@@ -7,8 +7,10 @@ import pytest
 from helpers import rng
 from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array
+from scipy.special import log_softmax
 
-from fastsoftmax import kernels
+from fastsoftmax import kernels, num_threads
+from fastsoftmax._threads import run
 from fastsoftmax.training.columns import Columns
 
 N, D, C = 37, 5, 3
@@ -140,3 +142,72 @@ def test_sweeps_of_a_hessian_that_a_memory_tells(class_mean):
         np.testing.assert_allclose(model[0], weights, atol=1e-12)
     np.testing.assert_allclose(sums, middle @ rows.T @ (weights - start), atol=1e-12)
     np.testing.assert_allclose(by_feature, np.bincount(features, weights - start), atol=1e-12)
+
+
+def test_sweeps_by_a_hessian_that_is_built():
+    """H d is what changes slopes; coordinates that are left out have no step."""
+    r, places = rng(8), np.array([4, 0, 2])
+    root = r.standard_normal((5, 9))
+    hessian = (root @ root.T).astype(np.float32)
+    start, slopes, l1, l2 = r.standard_normal(3), 9 * r.standard_normal(3), 2.0, 0.5
+    curvature, most = hessian.diagonal()[places].astype(float), np.full(3, np.inf)
+    model = np.stack([start, slopes, curvature, np.full(3, l1), np.full(3, l2), -most, most])
+    changes, weights, steps = np.zeros(5, np.float32), start.copy(), np.zeros(5)
+    for _ in range(3):
+        worst = 0.0
+        for k, place in enumerate(places):
+            target = weights[k] * curvature[k] - slopes[k] - hessian[place] @ steps
+            new = np.sign(target) * max(abs(target) - l1, 0.0) / (curvature[k] + l2)
+            worst = max(worst, abs(new - weights[k]) * (curvature[k] + l2))
+            steps[place], weights[k] = steps[place] + new - weights[k], new
+        assert kernels.hessian_sweep(hessian, places, changes, model) == pytest.approx(worst, rel=1e-4, abs=1e-5)
+        np.testing.assert_allclose(model[0], weights, atol=1e-5)
+    np.testing.assert_allclose(changes, hessian @ steps, atol=1e-4)
+
+
+@pytest.mark.parametrize("counts", [(3, 0, 2), (30, 1, 26)])  # of coordinates of each class: more than a band of rows
+def test_the_hessian_of_columns(counts):
+    r, n_rows, n_features = rng(9), 37, 30
+    columns, factors = r.standard_normal((n_features, n_rows)), r.random((3, n_rows))
+    factors[:, :3] = 1e-40  # 0, rather than what float32 has no normal number for
+    features = np.concatenate([r.permutation(n_features)[:count] for count in counts])
+    classes = np.repeat(np.arange(3), counts)
+    within, across = np.empty((2, len(features), 30), np.float32)
+    run(kernels.scaled_columns, 2**20, columns, features, classes, factors, 5, within)
+    np.testing.assert_allclose(within, (columns[features] * factors[classes])[:, 5:35], rtol=1e-6)
+    run(kernels.scaled_columns, 2**20, columns, features, classes, factors, 0, across)
+    assert not across[:, :3].any()
+    out = np.empty((len(features), len(features)), np.float32)
+    ends = np.searchsorted(classes, classes, side="right")
+    run(kernels.hessian_of_columns, 2**20, within, across, ends, out)
+    a, b = within.astype(float), across.astype(float)
+    expected = np.where(classes[:, None] == classes, a @ a.T, -b @ b.T)
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+    np.testing.assert_array_equal(out, out.T)
+    with num_threads(1):
+        alone = np.empty_like(out)
+        run(kernels.hessian_of_columns, 2**20, within, across, ends, alone)
+    np.testing.assert_array_equal(alone, out)
+
+
+@pytest.mark.parametrize("pinned", [0, 1])
+@pytest.mark.parametrize("n_rows", [1, 37, 1024 + 37])
+def test_softmax_and_loss_class_by_class(n_rows, pinned):
+    r = rng(10)
+    logits, targets = 5 * r.standard_normal((C, n_rows)), r.dirichlet(np.ones(C + pinned), n_rows).T[pinned:].copy()
+    logits[0, 0], weights = 900.0, r.exponential(size=n_rows)
+    every = np.vstack([np.zeros((pinned, n_rows)), logits])
+    expected = log_softmax(every, axis=0)[pinned:]
+    probs, cotangent = np.empty((2, C, n_rows))
+    loss = run(kernels.softmax_by_class, 2**20, logits, targets, weights, pinned, probs, cotangent)
+    np.testing.assert_allclose(probs, np.exp(np.maximum(expected, -200)), rtol=1e-12)
+    np.testing.assert_allclose(cotangent, weights * (probs - targets), atol=1e-15)
+    top = np.log(np.exp(every - every.max(axis=0)).sum(axis=0)) + every.max(axis=0)
+    assert loss == pytest.approx(weights @ (top - (targets * logits).sum(axis=0)), rel=1e-12)
+    with num_threads(1):
+        assert loss == run(kernels.softmax_by_class, 2**20, logits, targets, weights, pinned, probs, cotangent)
+    for bad in (np.nan, np.inf, -np.inf):
+        logits[1, -1] = bad
+        with np.errstate(invalid="ignore"):  # without the JIT
+            loss = run(kernels.softmax_by_class, 1, logits, targets, weights, pinned, probs, cotangent)
+        assert not np.isfinite(loss)

@@ -29,6 +29,8 @@ from fastsoftmax.functional.inference import is_finite
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
+from fastsoftmax.training.column_hessian import ByHessian, Hessian
+from fastsoftmax.training.duality import Penalised, columns_of
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.newton_cg import NewtonCG
@@ -205,6 +207,8 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
         train(objective, params, NewtonCholesky(1e-3, 2))
         objective.alpha = objective.l1 = 0.01
         train(objective, params, ProximalNewton(1e-3, 2))
+        if isinstance(X, np.ndarray):
+            _sweep_by_hessian(objective, params)
         train(objective, params, ProximalLBFGS(1e-3, 2))
         objective.l1, along_a_path = 0.0, LBFGS(1e-3, 2, keeps=True)
         for objective.alpha in (0.01, 0.02):
@@ -212,6 +216,15 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
     descent = np.zeros_like(params), np.zeros_like(params), np.zeros(RULE_SIZE)
     for objective.backward in ("fused", "vjp"):
         objective.epoch(params, np.arange(2), np.zeros(1, np.uint64), 2, descent)
+
+
+def _sweep_by_hessian(objective: ArrayObjective, params: np.ndarray) -> None:
+    """What ProximalNewton does with larger data."""
+    model = Penalised(objective, params, columns_of(objective))
+    some = model.columns.select(np.array([0]), np.array([0]))
+    by_hessian = ByHessian(Hessian(model, some), model, some)
+    by_hessian.sweep(np.zeros((7, 1)))
+    by_hessian.at(np.zeros(1))
 
 
 KINDS = {

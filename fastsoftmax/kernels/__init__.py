@@ -13,6 +13,7 @@ address of a board of threads (threads.py), or 0: alone.
 array([[0.2689, 0.7311]])
 """
 
+from fastsoftmax.kernels.fit.by_class import softmax_by_class
 from fastsoftmax.kernels.fit.coordinate_descent import (
     add_columns,
     column_squares,
@@ -21,6 +22,7 @@ from fastsoftmax.kernels.fit.coordinate_descent import (
     csc_column_squares,
     csc_column_sums,
     csc_sweep,
+    hessian_sweep,
     memory_sweep,
     sweep,
 )
@@ -38,6 +40,7 @@ from fastsoftmax.kernels.fit.line_search import begin_search, next_trial
 from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
+from fastsoftmax.kernels.layer.column_hessian import hessian_of_columns, scaled_columns
 from fastsoftmax.kernels.layer.epoch import network_cross_entropy_epoch, network_squared_error_epoch
 from fastsoftmax.kernels.layer.hessian import linear_cross_entropy_hessian_rows
 from fastsoftmax.kernels.layer.inference import linear_argmax_rows, linear_log_softmax_rows, linear_softmax_rows
@@ -101,6 +104,8 @@ __all__ = [
     "feature_squares",
     "feature_sums",
     "first_bad_label",
+    "hessian_of_columns",
+    "hessian_sweep",
     "hide",
     "lbfgs_direction",
     "linear_argmax_rows",
@@ -132,7 +137,9 @@ __all__ = [
     "penalise",
     "range_and_order",
     "remember_pair",
+    "scaled_columns",
     "shuffle",
+    "softmax_by_class",
     "softmax_columns",
     "softmax_grad_hess_rows",
     "softmax_jvp_columns",

@@ -68,10 +68,13 @@ class Columns:
             return
         self.data = np.ones((X.shape[1] + 1, len(X)))
         self.data[:-1] = X.T
-        self.data[:, row_weight == 0] = 0.0
+        is_left_out = row_weight == 0
+        some_are_left_out = is_left_out.any()
+        if some_are_left_out:
+            self.data[:, is_left_out] = 0.0
         if centres:
             self.mean = np.einsum("dn,n->d", self.data[:-1], row_weight / row_weight.sum())
-            self.data[:-1] -= self.mean[:, None] * (row_weight > 0)
+            self.data[:-1] -= self.mean[:, None] * ~is_left_out if some_are_left_out else self.mean[:, None]
         self._sizes = np.full(len(self.data), len(X))
         self._largest = np.maximum(self.data.max(axis=1), -self.data.min(axis=1))
 

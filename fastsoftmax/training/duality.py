@@ -24,7 +24,6 @@ from fastsoftmax.training.columns import Columns
 from fastsoftmax.training.objective import ArrayObjective
 
 SUFFICIENT, HALVINGS = 1e-4, 40  # Armijo's constant; steps that are tried
-LEAST_LOG = -200.0  # of a probability, over the largest: products of several are no subnormal numbers, which are slow
 BIAS_STEPS, BALANCED, USABLE = 30, 1e-12, 1e-8  # of Newton's method in the biases: sums of r over sum of a
 
 
@@ -40,14 +39,13 @@ class Penalised:
     columns : X by features, and ones
     row_weight : ndarray (N,), the a_n
     logits, probs : ndarray (C, N)
+    cotangent : ndarray (C, N), a_n (p_cn - t_cn): dL/dlogits
     loss : the first sum in F
     value : F
     grad : ndarray (C, D + 1), of the loss at the last `evaluate`
     """
 
-    probs: Array
     grad: Array
-    loss: float
     value: float
 
     def __init__(self, objective: ArrayObjective, params: Array, columns: Columns) -> None:
@@ -66,37 +64,34 @@ class Penalised:
         self.columns.add(self.columns.select(features, classes), steps, self.logits)
         self._norm = self.penalty(self.weight[:, :-1], self.l1, self.l2)
         self._bound = -math.inf
+        self.probs, self.cotangent, self.loss = self.at(self.logits)
 
     @property
     def gap(self) -> float:
         """F less the largest bound from below that an `evaluate` has found."""
         return max(0.0, self.value - self._bound)
 
-    def probs_and_loss(self, logits: Array) -> tuple[Array, float]:
-        """Probabilities of the classes that have weights, and the sum of the losses."""
-        top = np.maximum(logits.max(axis=0), 0.0) if self._first else logits.max(axis=0)
-        probs = np.exp(np.maximum(logits - top, LEAST_LOG))
-        total = probs.sum(axis=0) + (np.exp(-top) if self._first else 0.0)
-        probs /= total
-        losses = top + np.log(total) - np.einsum("cn,cn->n", self.targets, logits)
-        return probs, weighted_sum(self.row_weight, losses)
+    def at(self, logits: Array) -> tuple[Array, Array, float]:
+        """Probabilities of the classes that have weights, the loss's slopes along logits, and the sum of the losses."""
+        probs, cotangent = np.empty_like(logits), np.empty_like(logits)
+        given = logits, self.targets, self.row_weight, self._first
+        return probs, cotangent, float(run(kernels.softmax_by_class, logits.size, *given, probs, cotangent))
 
     @staticmethod
     def penalty(weight: Array, l1: Any, l2: Any) -> float:
         """The penalty of some weights."""
         return float((l1 * np.abs(weight)).sum() + (0.5 * l2 * weight * weight).sum())
 
-    def move(self, at: Any, weights: Array, logits: Array, probs: Array, loss: float, penalty: float) -> None:
-        """Stand at new weights of some coordinates; penalty: by how much it has grown."""
-        self.weight[at], self.logits, self.probs, self.loss = weights, logits, probs, loss
+    def move(self, at: Any, weights: Array, logits: Array, there: tuple[Array, Array, float], penalty: float) -> None:
+        """Stand at new weights of some coordinates. there: `at` the logits; penalty: by how much it has grown."""
+        self.weight[at], self.logits, (self.probs, self.cotangent, self.loss) = weights, logits, there
         self._norm += penalty
-        self.value = (loss + self._norm) / self._objective.total
+        self.value = (self.loss + self._norm) / self._objective.total
 
     def evaluate(self) -> None:
         """Balance the biases; then F, its gradient, and the gap."""
-        self.probs, self.loss = self.probs_and_loss(self.logits)
         unbalanced = self._balance() if self.has_bias else 0.0
-        self.grad = self._gradient(self.row_weight * (self.probs - self.targets))
+        self.grad = self._gradient(self.cotangent)
         self._norm = self.penalty(self.weight[:, :-1], self.l1, self.l2)
         self.value = (self.loss + self._norm) / self._objective.total
         if unbalanced <= USABLE * self.row_weight.sum():
@@ -105,12 +100,12 @@ class Penalised:
     def _balance(self) -> float:
         """Newton's method in the biases: the largest sum of r over rows that is left."""
         enough, rounded = BALANCED * self.row_weight.sum(), USABLE * self.row_weight.sum()
-        slope = (self.row_weight * (self.probs - self.targets)).sum(axis=1)
+        slope = self.cotangent.sum(axis=1)
         for _ in range(BIAS_STEPS):
             before = np.abs(slope).max()
             if not enough < before < math.inf or not self._step_in_biases(slope):
                 break
-            slope = (self.row_weight * (self.probs - self.targets)).sum(axis=1)
+            slope = self.cotangent.sum(axis=1)
             if before / 2 < np.abs(slope).max() and before <= rounded:
                 break
         return float(np.abs(slope).max())
@@ -124,10 +119,10 @@ class Penalised:
         step *= min(1.0, 10.0 / max(np.abs(step).max(), 1e-300))
         for _ in range(HALVINGS):
             logits = self.logits + step[:, None]
-            probs, loss = self.probs_and_loss(logits)
-            if loss <= self.loss + SUFFICIENT * float(slope @ step) + 1e-15 * abs(self.loss):
+            there = self.at(logits)
+            if there[-1] <= self.loss + SUFFICIENT * float(slope @ step) + 1e-15 * abs(self.loss):
                 self.weight[:, -1] += step
-                self.logits, self.probs, self.loss = logits, probs, loss
+                self.logits, (self.probs, self.cotangent, self.loss) = logits, there
                 return True
             step = step / 2
         return False
@@ -184,14 +179,11 @@ def without_choice(weight: Array) -> Array:
     """Weights of the same penalty and logits up to a constant, in which nothing is left to choose.
 
     With L1 alone and an even number of classes, a change of all weights of a feature by as much changes nothing while
-    as many are above 0 as below: then the sum of squares is made as small as that allows, which is the limit of the
-    elastic net as L1 takes over.
+    no more are above 0 than below or 0, and the other way round: then the sum of squares is made as small as that
+    allows, which is the limit of the elastic net as L1 takes over.
     """
-    crowded = np.flatnonzero((weight != 0).all(axis=0))
-    low, high = np.sort(weight[:, crowded], axis=0)[len(weight) // 2 - 1 : len(weight) // 2 + 1]
-    weight = weight.copy()
-    weight[:, crowded] -= np.where((low < 0) & (high > 0), np.clip(weight[:, crowded].mean(axis=0), low, high), 0.0)
-    return weight
+    low, high = np.sort(weight, axis=0)[len(weight) // 2 - 1 : len(weight) // 2 + 1]
+    return weight - np.where((low <= 0) & (high >= 0), np.clip(weight.mean(axis=0), low, high), 0.0)
 
 
 def entropies(probs: Array) -> Array:

@@ -17,15 +17,16 @@ from typing import ClassVar
 import numpy as np
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.training.column_hessian import ByHessian, Hessian, pays
 from fastsoftmax.training.columns import Columns
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Penalised, columns_of
 from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import ArrayObjective, Objective
-from fastsoftmax.training.quadratic import Quadratic
+from fastsoftmax.training.quadratic import ByRows, Quadratic
 
 LEAST_SET, GROWTH = 8192, 3  # coordinates of a working set, and times those that are not 0, at the most
-PRECISION = 0.1  # of the model's minimum, relative to the violation that it began with
+AS_BEFORE = 0.1  # of a violation, if a step leaves no more: then the next one goes by the same Hessian
 SOLVED = 0.1  # of the violation that a working set began with: then it is left
 REACH, GROWTH_OF_REACH, SHRINKING = 2.0, 2.0, 0.1  # the first; by how much it grows, and shrinks at the most
 ROUNDING = 1e4  # eps of F: a gap that may be left when no step goes down
@@ -58,7 +59,7 @@ class ProximalNewton:
             model.write(params)
             after_iteration(params, model.value)
             return True
-        working_set = _WorkingSet(model, REACH)
+        working_set = _WorkingSet(model)
         for _ in range(self.max_iter):
             moved = working_set.step()
             if is_left := not moved or working_set.is_solved:
@@ -70,7 +71,7 @@ class ProximalNewton:
             if not moved:
                 return self.dual_gap <= ROUNDING * float(np.finfo(params.dtype).eps) * abs(model.value)
             if is_left:
-                working_set = _WorkingSet(model, working_set.reach)
+                working_set = _WorkingSet(model, working_set)
         value = model.value  # of the params; what follows finds a bound, and moves the biases
         model.evaluate()
         self.dual_gap = value - model.value + model.gap
@@ -90,8 +91,10 @@ class _WorkingSet:
     is_solved : whether the conditions of the minimum hold well enough in the set
     """
 
-    def __init__(self, model: Penalised, reach: float) -> None:
-        self._model, self.reach, self.is_solved = model, reach, False
+    def __init__(self, model: Penalised, before: "_WorkingSet | None" = None) -> None:
+        self._model, self.is_solved = model, False
+        self.reach: float = REACH if before is None else before.reach
+        self._hessian: Hessian | None = None if before is None else before._hessian
         self._some = model.columns.select(*_chosen(model))
         is_weight = self._some.features < model.weight.shape[1] - 1
         self._penalty = model.l1 * is_weight, model.l2 * is_weight
@@ -108,16 +111,35 @@ class _WorkingSet:
 
     def step(self) -> bool:
         """To the minimum of the model over the set, or as far as F falls; False if it does not."""
-        model, violation = self._model, self._violation()
+        violation, had_hessian = self._violation(), self._hessian is not None
         if violation == 0:
             return False
-        quadratic = Quadratic(model, self._some, self._slopes, self._penalty, self.reach * self._unit)
-        weights, changes = quadratic.minimise(PRECISION * violation)
-        moved = self._search(quadratic.start, weights, changes)
-        if moved:
-            self._slopes = model.columns.sums(self._some, model.row_weight * (model.probs - model.targets))
-            self.is_solved = self._violation() <= SOLVED * self._first_violation
-        return moved
+        if not self._go(violation):
+            self._hessian = None
+            return had_hessian and self._go(violation)
+        return True
+
+    def _go(self, violation: float) -> bool:
+        """One step, by the curvature that there is or else a new one."""
+        model, start, most = self._model, self._model.weight[self._some.at], self.reach * self._unit
+        quadratic = Quadratic(start, self._slopes, self._penalty, most, self._curvature())
+        weights, changes = quadratic.minimise(violation)
+        if not self._search(start, weights, changes):
+            return False
+        self._slopes = model.columns.sums(self._some, model.cotangent)
+        left = self._violation()
+        self.is_solved = left <= SOLVED * self._first_violation
+        if left > AS_BEFORE * violation:
+            self._hessian = None
+        return True
+
+    def _curvature(self) -> ByRows | ByHessian:
+        """What the model curves by."""
+        if not pays(self._model, self._some):
+            return ByRows(self._model, self._some)
+        if self._hessian is None or not self._hessian.covers(self._some):
+            self._hessian = Hessian(self._model, self._some)
+        return ByHessian(self._hessian, self._model, self._some)
 
     def _search(self, start: Array, end: Array, changes: Array) -> bool:
         """Go from weights towards others, by half as much until F falls enough. changes: of the logits."""
@@ -127,10 +149,10 @@ class _WorkingSet:
         slack = 1e-15 * abs(model.loss)
         for _ in range(HALVINGS):
             weights, logits = start + length * (end - start), model.logits + length * changes
-            probs, loss = model.probs_and_loss(logits)
+            there = model.at(logits)
             more = model.penalty(weights, *penalty) - before
-            if loss - model.loss + more <= SUFFICIENT * length * decrease + slack:
-                model.move(self._some.at, weights, logits, probs, loss, more)
+            if there[-1] - model.loss + more <= SUFFICIENT * length * decrease + slack:
+                model.move(self._some.at, weights, logits, there, more)
                 self.reach *= GROWTH_OF_REACH if length == 1.0 else max(length, SHRINKING)
                 return True
             length /= 2

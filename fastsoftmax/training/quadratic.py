@@ -4,14 +4,59 @@ Coordinate descent minimises it; every HISTORY sweeps Anderson's extrapolation f
 Massias 2021, "Anderson acceleration of coordinate descent", algorithm 1) is taken if it is lower.
 """
 
+from typing import Any
+
 import numpy as np
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.training.column_hessian import ByHessian
 from fastsoftmax.training.columns import Selection
 from fastsoftmax.training.duality import Penalised, weighted_sum
 
 SWEEPS = 100  # at the most
-HISTORY = 5  # sweeps from one extrapolation to the next
+
+
+class ByRows:
+    """The curvature of a model, by sums over the rows: where sweeps are, is the logits' changes and their mean.
+
+    Attributes as those of ByHessian.
+    """
+
+    precision, history = 0.1, 5
+
+    def __init__(self, model: Penalised, some: Selection) -> None:
+        self._columns, self._some, self._probs, self._row_weight = model.columns, some, model.probs, model.row_weight
+        self._weighted = model.row_weight * model.probs
+        self._motion = self._columns.at_rest(model.row_weight, model.probs)
+        self.curvatures = self._columns.squares(some, self._weighted * (1.0 - model.probs))
+
+    def sweep(self, by_coordinate: Array) -> float:
+        """As Columns.sweep."""
+        return self._columns.sweep(self._some, self._motion, by_coordinate)
+
+    @property
+    def where(self) -> tuple[Array, Array]:
+        """The changes (C, N), and their mean (N,)."""
+        return self._motion.changes, self._motion.mean
+
+    @where.setter
+    def where(self, there: tuple[Array, Array]) -> None:
+        self._motion.changes[:], self._motion.mean[:] = there
+
+    def at(self, steps: Array) -> tuple[Array, Array]:
+        """Where sweeps would be, had the weights changed by so much."""
+        changes = np.zeros_like(self._probs)
+        self._columns.add(self._some, steps, changes)
+        return changes, np.einsum("cn,cn->n", self._probs, changes)
+
+    def curved(self, _: Array, where: tuple[Array, Array]) -> float:
+        """d^T H d."""
+        changes, mean = where
+        return weighted_sum(self._weighted, changes * changes) - weighted_sum(self._row_weight, mean * mean)
+
+    def changes(self, _: Array) -> Array:
+        """Of the logits, by steps of the weights."""
+        return self._motion.changes
 
 
 class Quadratic:
@@ -19,35 +64,30 @@ class Quadratic:
 
     Parameters
     ----------
-    some : the coordinates
+    start : the weights
     slopes : of the loss along them
     penalty : l1 and l2 of each
     most : by how much each may change
+    curvature : of the loss
     """
 
     def __init__(
-        self, model: Penalised, some: Selection, slopes: Array, penalty: tuple[Array, Array], most: Array
+        self, start: Array, slopes: Array, penalty: tuple[Array, Array], most: Array, curvature: ByRows | ByHessian
     ) -> None:
-        self._columns, self._some, self._slopes, self._penalty = model.columns, some, slopes, penalty
-        self.start = model.weight[some.at]
-        weighted = model.row_weight * model.probs
-        self._weighted, self._probs, self._row_weight = weighted, model.probs, model.row_weight
-        self._motion = self._columns.at_rest(model.row_weight, model.probs)
-        curvature = self._columns.squares(some, weighted * (1.0 - model.probs))
-        limits = self.start - most, self.start + most
-        self._by_coordinate = np.stack([self.start, slopes, curvature, *penalty, *limits])
+        self.start, self._slopes, self._penalty, self._curvature = start, slopes, penalty, curvature
+        self._by_coordinate = np.stack([start, slopes, curvature.curvatures, *penalty, start - most, start + most])
 
-    def minimise(self, precision: float) -> tuple[Array, Array]:
-        """The weights at the minimum, when a sweep mends no violation above `precision`; and the logits' changes."""
-        weights, history = self._by_coordinate[0], [self.start]
+    def minimise(self, violation: float) -> tuple[Array, Array]:
+        """The weights about the minimum; and the logits' changes. violation: of its conditions, at the start."""
+        weights, history, enough = self._by_coordinate[0], [self.start], self._curvature.precision * violation
         for _ in range(SWEEPS):
-            if self._columns.sweep(self._some, self._motion, self._by_coordinate) <= precision:
+            if self._curvature.sweep(self._by_coordinate) <= enough:
                 break
             history.append(weights.copy())
-            if len(history) > HISTORY:
+            if len(history) > self._curvature.history:
                 self._extrapolate(np.array(history))
                 history = [weights.copy()]
-        return weights, self._motion.changes
+        return weights, self._curvature.changes(weights - self.start)
 
     def _extrapolate(self, history: Array) -> None:
         """Go to where the weights seem to be heading, if the model is lower there."""
@@ -60,16 +100,12 @@ class Quadratic:
         weights = np.clip(np.einsum("i,in->n", mixed / mixed.sum(), history[1:]), low, high)
         if not np.isfinite(weights).all():
             return
-        _, now, mean_now = self._motion
-        changes = np.zeros_like(self._probs)
-        self._columns.add(self._some, weights - self.start, changes)
-        mean = np.einsum("cn,cn->n", self._probs, changes)
-        if self._value(weights, changes, mean) < self._value(history[-1], now, mean_now):
+        there: Any = self._curvature.at(weights - self.start)
+        if self._value(weights, there) < self._value(history[-1], self._curvature.where):
             self._by_coordinate[0] = weights
-            now[:], mean_now[:] = changes, mean
+            self._curvature.where = there
 
-    def _value(self, weights: Array, changes: Array, mean: Array) -> float:
-        curved = weighted_sum(self._weighted, changes * changes) - weighted_sum(self._row_weight, mean * mean)
-        l1, l2 = self._penalty
+    def _value(self, weights: Array, where: Any) -> float:
+        steps, (l1, l2) = weights - self.start, self._penalty
         penalty = l1 @ np.abs(weights) + 0.5 * (l2 @ (weights * weights))
-        return float(self._slopes @ (weights - self.start) + 0.5 * curved + penalty)
+        return float(self._slopes @ steps + 0.5 * self._curvature.curved(steps, where) + penalty)

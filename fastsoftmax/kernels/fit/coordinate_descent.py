@@ -157,6 +157,22 @@ def csc_sweep(columns, features, classes, by_class, by_row, model, first):
 
 
 @kernel
+def hessian_sweep(hessian, places, changes, model):
+    # every coordinate once, where the Hessian H (n, n), float32, has been built (layer/column_hessian.py): coordinate k
+    # is its row and column places_k, of at most n. model as in `sweep`; what moves with the weights: changes H d (n,),
+    # float32, by which slopes differ from those in the model. -> the largest violation that a step has mended
+    size, worst = changes.shape[0], 0.0
+    h, v = pointer(hessian), pointer(changes)
+    for k in range(places.shape[0]):
+        place = places[k]
+        step = _step(k, np.float64(v[place]), model)
+        if step != 0.0:
+            worst = max(worst, abs(step) * (model[2, k] + model[4, k]))
+            each_vector(changes, 0, size, _add_multiple, (splat(changes, step), h, place * size, v, 0))
+    return worst
+
+
+@kernel
 def memory_sweep(rows, images, scale, features, class_mean, start, sums, by_feature, model):
     # every coordinate once, where the Hessian B (n, n) is that of a memory of m pairs: model as in `sweep`, and a slope
     #
