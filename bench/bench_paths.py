@@ -12,19 +12,26 @@ from sklearn.model_selection import StratifiedKFold
 
 import fastsoftmax as fs
 
-PATH = np.geomspace(1000, 1, 30)  # alphas, falling, so that each minimum is near the one before
+LEAST, STEPS = 1.0, 30  # of a path: its last alpha, and how many, falling, so that each minimum is near the one before
 GRID = np.geomspace(1e4, 1e-1, 10)
 FOLDS = 5
 
 
-def path_of(model, set_alpha, X, y):
+def path_from(X, y, l1_ratio):
+    """Alphas from 1000, or with L1 from the largest at which any weight would not be 0."""
+    targets = np.eye(int(y.max()) + 1)[y]
+    first = float(np.abs(X.T @ (targets - targets.mean(axis=0))).max()) / l1_ratio if l1_ratio else 1000.0
+    return np.geomspace(first, LEAST, STEPS)
+
+
+def path_of(model, set_alpha, alphas, X, y):
     """Fits the model for each alpha from where it stands; the last one is for the smallest."""
 
     def call():
         for name in ("coef_", "coefs_", "classes_"):  # a start from nothing
             vars(model).pop(name, None)
         models = []
-        for alpha in PATH:
+        for alpha in alphas:
             model.set_params(**set_alpha(alpha)).fit(X, y)
             models.append(layers_of(model))
         return models
@@ -37,14 +44,15 @@ def path_race(benchmark, threads):
     """30 alphas in one go, beside one fit for the smallest of them; each of ours must reach the goal."""
 
     def run(data_set, l1_ratio, solver, their_solver):
-        case = FitCase(data_set, alpha=PATH[-1], l1_ratio=l1_ratio)
+        case = FitCase(data_set, alpha=LEAST, l1_ratio=l1_ratio)
         X, y = case.data
+        alphas = path_from(X, y, l1_ratio)
         mine, other = ours(case, solver)(warm_start=True), theirs(case, their_solver)(warm_start=True)
         calls = {
-            f"fastsoftmax {solver}": path_of(mine, lambda alpha: {"alpha": alpha}, X, y),
-            f"sklearn {their_solver}": path_of(other, lambda alpha: {"C": 1 / alpha}, X, y),
+            f"fastsoftmax {solver}": path_of(mine, lambda alpha: {"alpha": alpha}, alphas, X, y),
+            f"sklearn {their_solver}": path_of(other, lambda alpha: {"C": 1 / alpha}, alphas, X, y),
         }
-        cases = [FitCase(data_set, alpha=alpha, l1_ratio=l1_ratio) for alpha in PATH]
+        cases = [FitCase(data_set, alpha=alpha, l1_ratio=l1_ratio) for alpha in alphas]
         models = {name: quietly(call) for name, call in calls.items()}
         models["exact"] = [layers_of(quietly(partial(exact(one).fit, X, y))) for one in cases]
         values = {

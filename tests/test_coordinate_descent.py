@@ -208,6 +208,4 @@ def test_softmax_and_loss_class_by_class(n_rows, pinned):
         assert loss == run(kernels.softmax_by_class, 2**20, logits, targets, weights, pinned, probs, cotangent)
     for bad in (np.nan, np.inf, -np.inf):
         logits[1, -1] = bad
-        with np.errstate(invalid="ignore"):  # without the JIT
-            loss = run(kernels.softmax_by_class, 1, logits, targets, weights, pinned, probs, cotangent)
-        assert not np.isfinite(loss)
+        assert not np.isfinite(run(kernels.softmax_by_class, 1, logits, targets, weights, pinned, probs, cotangent))

@@ -5,9 +5,10 @@ as far as F falls (Armijo's rule for composite functions: Tseng & Yun 2009; Lee,
 minimum from any start. In the working set are the weights that are not 0 and those that violate the conditions of the
 minimum most, by one gradient of all; it is left when they hold in it.
 
-The model is minimised by coordinate descent (kernels/fit/coordinate_descent.py), which Anderson's extrapolation speeds
-up (Bertrand & Massias 2021). Where rows are sure of their classes it hardly curves, though F does not go on like that:
-so a weight may move by no more than changes a logit by `reach`, which grows and shrinks as steps do well or not.
+The model is minimised by coordinate descent (kernels/fit/coordinate_descent.py), over the rows or by the Hessian of the
+set (column_hessian.py), which Anderson's extrapolation speeds up (Bertrand & Massias 2021). Where rows are sure of
+their classes it hardly curves, though F does not go on like that: so a weight may move by no more than changes a logit
+by `reach`, which grows and shrinks as steps do well or not.
 """
 
 import math
