@@ -20,6 +20,7 @@ import zlib
 from llvmlite import binding
 
 from fastsoftmax.kernels.jit.numba_internals import bytecode, codegen, compiler, untyped_passes
+from fastsoftmax.kernels.jit.pipeline import Pipeline, untold_calls
 
 
 class _Library(codegen.JITCodeLibrary):
@@ -142,7 +143,7 @@ def has_a_name(function):
     return "<locals>" not in function.__qualname__
 
 
-class KernelCompiler(compiler.Compiler):
+class KernelCompiler(Pipeline):
     """Numba's compiler, into a Kernel whose symbol is the same in every process."""
 
     def compile_extra(self, func):
@@ -154,7 +155,7 @@ class KernelCompiler(compiler.Compiler):
         return _compile(self, func_id, Kernel(self.state.targetctx.codegen(), func_id.func_qualname, identity))
 
 
-class InlinedCompiler(compiler.Compiler):
+class InlinedCompiler(Pipeline):
     """Numba's compiler, into an Inlined library."""
 
     def compile_extra(self, func):
@@ -168,7 +169,7 @@ def _compile(pipeline, func_id, library):
     state.func_id, state.library = func_id, library
     untyped_passes.ExtractByteCode().run_pass(state)
     state.lifted, state.lifted_from = (), None
-    with _without_collector():
+    with _without_collector(), untold_calls():
         return pipeline._compile_bytecode()
 
 

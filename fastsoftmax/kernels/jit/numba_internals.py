@@ -3,18 +3,23 @@
 USED has what is called or overridden besides, as paths from this module; tests/test_numba_internals.py looks for each.
 """
 
+from llvmlite.binding import ffi as ffi
 from numba.core import bytecode as bytecode
 from numba.core import caching as caching
 from numba.core import callconv as callconv
 from numba.core import cgutils as cgutils
 from numba.core import codegen as codegen
 from numba.core import compiler as compiler
+from numba.core import compiler_machinery as compiler_machinery
 from numba.core import config as config
 from numba.core import cpu as cpu
 from numba.core import dispatcher as dispatcher
 from numba.core import errors as errors
 from numba.core import event as event
+from numba.core import lowering as lowering
 from numba.core import serialize as serialize
+from numba.core import targetconfig as targetconfig
+from numba.core import typed_passes as typed_passes
 from numba.core import untyped_passes as untyped_passes
 from numba.core.callconv import excinfo_ptr_t as excinfo_ptr_t
 from numba.core.compiler_lock import global_compiler_lock as global_compiler_lock
@@ -62,10 +67,15 @@ USED = (
     "codegen.JITCodeLibrary._get_module_for_linking",
     "codegen.JITCodeLibrary.finalize",
     "codegen.JitEngine.is_symbol_defined",
-    "compiler.Compiler.compile_extra",
-    "compiler.Compiler._compile_bytecode",
+    "compiler.CompilerBase.compile_extra",
+    "compiler.CompilerBase.define_pipelines",
+    "compiler.CompilerBase._compile_bytecode",
     "compiler.CompileResult._find_referenced_environments",
     "compiler.compile_result",
+    "compiler_machinery.PassManager._patch_error",
+    "compiler_machinery.PassManager.run",
+    "compiler_machinery._pass_registry.get",
+    "compiler_machinery.register_pass",
     "config.BOUNDSCHECK",
     "config.CACHE_DIR",
     "config.DISABLE_JIT",
@@ -77,12 +87,32 @@ USED = (
     "dispatcher.Dispatcher._compile_for_args",
     "dispatcher.Dispatcher.get_call_template",
     "event.Listener",
+    "ffi.lib._lock._cblist",
     "global_compiler_lock.acquire",
     "global_compiler_lock.release",
     "event.install_listener",
+    "lowering.Lower.lower_block",
+    "lowering.Lower.lower_inst",
+    "lowering.Lower.post_block",
+    "lowering.Lower.pre_block",
     "models.PointerModel",
     "models.PrimitiveModel",
     "rtsys.initialize",
     "serialize.dumps",
+    "compiler.CompilerBase._compile_core",
+    "compiler.Flags.summary",
+    "targetconfig.ConfigStack.enter",
+    "typed_passes.IRLegalization.run_pass",
+    "typed_passes.NativeLowering.lowering_class",
+    "typed_passes.NoPythonBackend",
+    "typed_passes.NopythonTypeInference",
+    "typed_passes.PreLowerStripPhis",
+    "untyped_passes.DeadBranchPrune",
     "untyped_passes.ExtractByteCode.run_pass",
+    "untyped_passes.FixupArgs",
+    "untyped_passes.GenericRewrites",
+    "untyped_passes.IRProcessing",
+    "untyped_passes.ReconstructSSA",
+    "untyped_passes.RewriteSemanticConstants",
+    "untyped_passes.TranslateByteCode",
 )

@@ -1,0 +1,138 @@
+"""What Numba does between the bytecode of a kernel and its LLVM code: of its two dozen passes those that kernels need.
+
+The others look, some of them several times, for what no kernel has: closures and loops over lists to be inlined, `with`
+blocks, functions that Numba inlines itself, expressions of whole arrays, parallel loops, `literally` and
+`literal_unroll`; or write down types for people to read. Nor is a pass timed, or told about to listeners.
+
+Where no references are counted, nothing is done where a variable dies, so that nobody needs to know where.
+"""
+
+import contextlib
+import functools
+
+from fastsoftmax.kernels.jit.numba_internals import (
+    compiler,
+    compiler_machinery,
+    errors,
+    ffi,
+    lowering,
+    targetconfig,
+    typed_passes,
+    untyped_passes,
+)
+
+
+@compiler_machinery.register_pass(mutates_CFG=False, analysis_only=True)
+class _Deaths(typed_passes.IRLegalization):
+    """Say where variables die, if references are counted."""
+
+    _name = "fastsoftmax_deaths"
+
+    def run_pass(self, state):
+        return super().run_pass(state) if state.flags.nrt else True
+
+
+class _Lower(lowering.Lower):
+    def lower_block(self, block):
+        """Numba's, without a context for errors around each statement."""
+        self.pre_block(block)
+        for statement in block.body:
+            self.loc = statement.loc
+            self.lower_inst(statement)
+        self.post_block(block)
+
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(typed_passes.NativeLowering):
+    _name = "fastsoftmax_lowering"
+    lowering_class = _Lower
+
+
+_PASSES = (
+    untyped_passes.TranslateByteCode,
+    untyped_passes.FixupArgs,
+    untyped_passes.IRProcessing,
+    untyped_passes.RewriteSemanticConstants,
+    untyped_passes.DeadBranchPrune,  # what types decide: an argument that is None, True or False
+    untyped_passes.GenericRewrites,  # a[0] with a constant index
+    untyped_passes.ReconstructSSA,
+    typed_passes.NopythonTypeInference,
+    typed_passes.PreLowerStripPhis,
+    _Deaths,
+    _Lowering,
+    typed_passes.NoPythonBackend,
+)
+
+
+class _Passes(compiler_machinery.PassManager):
+    def run(self, state):
+        """Run them one after another."""
+        for each in self._instances:
+            each.analysis = self._analysis
+            try:
+                each.run_pass(state)
+            except errors.NumbaError as error:
+                raise self._patch_error(
+                    f"Failed in {self.pipeline_name} mode pipeline (step: {each.name()})", error
+                ) from None
+
+    def finalize(self):
+        """Take the instances of the passes, which keep no state of a compilation."""
+        super().finalize()
+        self._instances = [compiler_machinery._pass_registry.get(each).pass_inst for each, _ in self.passes]
+
+
+@functools.cache
+def _passes():
+    passes = _Passes("kernel")
+    for each in _PASSES:
+        passes.add_pass(each)
+    passes.finalize()
+    return passes
+
+
+class _HandedDown(compiler.Flags):
+    """The options of a function as Numba's own functions that it calls see them: those of the function that it is in.
+
+    They are a part of the key by which each call of such a function (an operator is one, too) looks for its code; what
+    differs between kernels, routines and inlined functions is left out, or it would be compiled for each of them.
+    """
+
+    def __hash__(self):
+        return _SAME_HASH  # as Numba's, which takes 20 us: of the names of the options
+
+
+_SAME_HASH = hash(compiler.Flags())
+_handed_down: dict[str, _HandedDown] = {}
+
+
+def _to_hand_down(flags):
+    """One object for all that are equal, which need not be compared."""
+    options = _HandedDown(flags)
+    options.forceinline, options.no_cpython_wrapper, options.no_cfunc_wrapper = False, True, True
+    return _handed_down.setdefault(options.summary(), options)
+
+
+class Pipeline(compiler.CompilerBase):
+    """Numba's compiler with the passes above."""
+
+    def define_pipelines(self):
+        """All there is: a kernel is compiled in no other way."""
+        return [_passes()]
+
+    def _compile_core(self):
+        with targetconfig.ConfigStack().enter(_to_hand_down(self.state.flags)):
+            _passes().run(self.state)
+        self.state.pipeline = None  # it would keep alive what belongs to the caller
+        return self.state.cr
+
+
+@contextlib.contextmanager
+def untold_calls():
+    """Do not tell the timers of each function that is being compiled of each call of LLVM: some 60,000 of a fit."""
+    lock = ffi.lib._lock
+    told, lock._cblist = lock._cblist, []
+    try:
+        yield
+    finally:
+        lock._cblist = told + lock._cblist  # what was registered meanwhile
