@@ -14,7 +14,6 @@ from fastsoftmax.kernels.rows.vecmath import each_vector
 from fastsoftmax.kernels.simd import (
     dot_tile,
     dot_tile_classes,
-    dot_tile_rows,
     lanes,
     load_masked,
     outer_band,
@@ -69,14 +68,11 @@ def logits_block(X, start, count, weight, bias, first_class, n_classes, out):
         deep = min(depth, n_features - d)
         for t in range(n_tiles):
             c, end = first_class + n_classes * t // n_tiles, first_class + n_classes * (t + 1) // n_tiles
-            rows = dot_tile_rows(end - c)
-            for r in range(0, count, rows):
-                x, w = (
-                    (pointer(X), (start + r) * n_features + d, n_features),
-                    (pointer(weight), c * n_features + d, n_features),
-                )
-                z = (out, r * stride + c, stride)
-                dot_tile(x, min(rows, count - r), w, end - c, deep, pointer(bias), c, d > 0, z)
+            x, w = (
+                (pointer(X), start * n_features + d, n_features),
+                (pointer(weight), c * n_features + d, n_features),
+            )
+            dot_tile(x, count, w, end - c, deep, pointer(bias), c, d > 0, (out, c, stride))
 
 
 @routine

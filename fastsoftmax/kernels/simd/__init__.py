@@ -9,7 +9,7 @@ elements in memory order. The array must outlive its pointers: a kernel's argume
 pointer is taken anew in each turn of the loop. + - * / take vectors, and scalars of their dtype.
 
 This file says in NumPy what each name means, and that is what runs when the JIT is off; compiled code gets the
-instructions of memory.py, arithmetic.py, transposition.py and tiles.py.
+instructions of memory.py, arithmetic.py, transposition.py, tiles.py and dots.py.
 """
 
 import numpy as np
@@ -202,11 +202,6 @@ def dot_tile_classes():
     return 5
 
 
-def dot_tile_rows(n_classes):
-    """The most rows that `dot_tile` takes for so many classes."""
-    return 16 // n_classes
-
-
 def outer_tile_height():
     """The most rows of `out` that `outer_tile` takes."""
     return 14
@@ -241,6 +236,7 @@ def outer_tile(factors, height, x, columns, count, adds, out, ahead):
 
 if not config.DISABLE_JIT:
     from fastsoftmax.kernels.simd.arithmetic import *  # noqa: F403
+    from fastsoftmax.kernels.simd.dots import *  # noqa: F403
     from fastsoftmax.kernels.simd.memory import *  # noqa: F403
     from fastsoftmax.kernels.simd.tiles import *  # noqa: F403
     from fastsoftmax.kernels.simd.transposition import *  # noqa: F403

@@ -1,11 +1,9 @@
-"""What the names of simd/__init__.py that multiply matrices are in compiled code: tiles of sums that stay in registers.
+"""What `outer_tile` of simd/__init__.py is in compiled code: a tile of sums that stay in registers; and what it shares
+with the tile of dots.py.
 
 A function that holds tiles is not copied into its callers: it is large, and called for thousands of numbers at a time.
 A tile keeps as many sums as the target has registers for while it goes through its factors; each of its heights is a
-loop of its own, written out here, because LLVM does not find such tiles in a loop over numbers. Where a register is a
-half or a quarter of a vector, dot_tile goes through its factors once for each part of the vectors: so it loads fewer
-numbers for a multiplication than with whole vectors (AVX2: 7 registers for 12 instead of 8 for 8), and adds them up in
-the same order.
+loop of its own, written out here, because LLVM does not find such tiles in a loop over numbers.
 """
 
 import functools
@@ -15,26 +13,24 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastsoftmax.kernels.jit.numba_internals import cgutils
-from fastsoftmax.kernels.simd.target import has_many_registers, has_mask_registers, register_bytes
+from fastsoftmax.kernels.simd.target import has_mask_registers, register_bytes
 from fastsoftmax.kernels.simd.types import (
-    INT32,
     Vector,
     call_in,
     check_writable,
     is_pointer_to_floats,
-    joined,
     load_first,
     prefetch_in,
     splat_in,
     store_first,
 )
 
-__all__ = ["dot_tile", "dot_tile_classes", "dot_tile_rows", "outer_band", "outer_tile", "outer_tile_height"]
+__all__ = ["outer_band", "outer_tile", "outer_tile_height"]
 
 NUMBER, NUMBER_OF = types.intp, ir.IntType(64)
 
 
-class _Place:
+class Place:
     """Where a matrix is, in code that is being written: pointer, position, and the distance of its rows."""
 
     def __init__(self, context, builder, kind, value):
@@ -48,7 +44,7 @@ class _Place:
         return self._builder.gep(self.pointer, [self._builder.add(here, column)])
 
 
-def _is_place(kind):
+def is_place(kind):
     return isinstance(kind, types.BaseTuple) and len(kind) == 3 and is_pointer_to_floats(kind[0])
 
 
@@ -58,7 +54,7 @@ def _fma(builder, vector, a, b, place):
     builder.store(total, place)
 
 
-def _add_products(builder, vector, left, right, sums):
+def add_products(builder, vector, left, right, sums):
     """All products of the numbers that left and right load, added to the sums, row by row of left.
 
     The shorter side stays in registers and the other comes one by one: else LLVM keeps the longer, and spills sums.
@@ -72,7 +68,7 @@ def _add_products(builder, vector, left, right, sums):
             _fma(builder, vector, value, other, sums[i * len(right) + j])
 
 
-def _load(context, builder, vector, address, count=None, rest=None):
+def load(context, builder, vector, address, count=None, rest=None):
     """The vector at the address, or `count` elements of it and those of the rest (zeros)."""
     if count is not None:
         rest = ir.Constant(vector.llvm, None) if rest is None else rest
@@ -81,7 +77,7 @@ def _load(context, builder, vector, address, count=None, rest=None):
     return builder.load(address, align=vector.kind.bitwidth // 8)
 
 
-def _store(context, builder, vector, value, address, count=None):
+def store(context, builder, vector, value, address, count=None):
     if count is not None:
         store_first(context, builder, vector, value, address, count)
     else:
@@ -89,7 +85,7 @@ def _store(context, builder, vector, value, address, count=None):
         builder.store(value, address, align=vector.kind.bitwidth // 8)
 
 
-class _Part:
+class Part:
     """What of a vector fills a register."""
 
     def __init__(self, context, vector):
@@ -99,14 +95,6 @@ class _Part:
 
 
 # Registers are for the sums, for the numbers of one factor, and one for what they are multiplied with
-
-
-def _dot_sums(context):
-    return 16 if has_mask_registers(context) else 24 if has_many_registers(context) else 12
-
-
-def _most_classes(context):
-    return 5 if has_mask_registers(context) else 6 if has_many_registers(context) else 4
 
 
 def _most_height(context):
@@ -119,7 +107,7 @@ def _band(context):
     return 42 if _most_height(context) == 3 else 14
 
 
-def _constant_of_target(value):
+def constant_of_target(value):
     @intrinsic
     def constant(typingctx):
         def codegen(context, builder, signature, args):
@@ -130,20 +118,11 @@ def _constant_of_target(value):
     return constant
 
 
-dot_tile_classes = _constant_of_target(_most_classes)
-outer_tile_height = _constant_of_target(_most_height)
-outer_band = _constant_of_target(_band)
+outer_tile_height = constant_of_target(_most_height)
+outer_band = constant_of_target(_band)
 
 
-@intrinsic
-def dot_tile_rows(typingctx, classes):
-    def codegen(context, builder, signature, args):
-        return builder.sdiv(context.get_constant(NUMBER, _dot_sums(context)), args[0])
-
-    return NUMBER(NUMBER), codegen
-
-
-def _by_case(builder, value, bodies):
+def by_case(builder, value, bodies):
     """Run the body that belongs to the value."""
     builder.function.attributes.add("noinline")
     done = builder.append_basic_block("done")
@@ -157,115 +136,25 @@ def _by_case(builder, value, bodies):
     builder.position_at_end(done)
 
 
-@intrinsic
-def dot_tile(typingctx, x, n_rows, w, n_classes, depth, bias, first, adds, out):
-    if not (_is_place(x) and _is_place(w) and _is_place(out)):
-        return None
-    check_writable(out[0])
-    vector = Vector(x[0].dtype)
-
-    def codegen(context, builder, signature, args):
-        x_place, w_place, out_place = (_Place(context, builder, signature.args[i], args[i]) for i in (0, 2, 8))
-        _, rows, _, classes, depth, bias, first, adds, _ = args
-        bias = builder.gep(bias, [first])
-        none, full = NUMBER_OF(0), builder.sub(depth, builder.srem(depth, NUMBER_OF(vector.count)))
-        part, n_sums = _Part(context, vector), _dot_sums(context)
-        sums = [cgutils.alloca_once(builder, part.llvm) for _ in range(n_sums)]
-
-        def body(n_classes):
-            n_rows, last = n_sums // n_classes, builder.sub(rows, NUMBER_OF(1))
-            # rows that are not there stand in for the last one, and are not stored
-            numbers = [builder.select(_less(builder, i, rows), NUMBER_OF(i), last) for i in range(n_rows)]
-
-            def accumulate(d, count=None):
-                def load_at(place, row):
-                    return lambda: _load(context, builder, part, place.address(row, d), count)
-
-                xs = [load_at(x_place, number) for number in numbers]
-                ws = [load_at(w_place, NUMBER_OF(j)) for j in range(n_classes)]
-                _add_products(builder, part, xs, ws, sums)
-
-            def sum_up(start):
-                for place in sums:
-                    builder.store(ir.Constant(part.llvm, None), place)
-                end = builder.add(full, start)
-                with cgutils.for_range_slice(builder, start, end, NUMBER_OF(vector.count)) as (d, _):
-                    accumulate(d)
-                left = builder.sub(depth, end)
-                with builder.if_then(builder.icmp_signed("<", full, depth)):  # zeros, too, are added: -0 becomes 0
-                    accumulate(end, builder.select(_less(builder, 0, left), left, none))
-                return [builder.load(place) for place in sums]
-
-            parts = [sum_up(NUMBER_OF(start)) for start in range(0, vector.count, part.count)]
-            while len(parts) > 1:
-                parts = [
-                    [joined(builder, *pair) for pair in zip(low, high, strict=True)]
-                    for low, high in zip(parts[::2], parts[1::2], strict=True)
-                ]
-            loaded = parts[0]
-            some = ir.VectorType(vector.llvm.element, n_classes)
-            align = vector.kind.bitwidth // 8
-            totals = [_totals(builder, vector, loaded[g : g + vector.count]) for g in range(0, n_sums, vector.count)]
-            for i in range(n_rows):
-                with builder.if_then(_less(builder, i, rows)):
-                    address = out_place.address(NUMBER_OF(i), none)
-                    start = builder.bitcast(builder.select(adds, address, bias), some.as_pointer())
-                    value = _lanes(builder, vector, totals, i * n_classes, n_classes)
-                    value = builder.fadd(builder.load(start, align=align), value)
-                    builder.store(value, builder.bitcast(address, some.as_pointer()), align=align)
-
-        bodies = [(n, lambda n=n: body(n)) for n in range(1, _most_classes(context) + 1)]
-        _by_case(builder, classes, bodies)
-        return context.get_dummy_value()
-
-    taken = (x, NUMBER, w, NUMBER, NUMBER, bias, NUMBER, types.boolean, out)
-    return types.void(*taken), codegen
-
-
-def _less(builder, number, value):
+def less(builder, number, value):
     return builder.icmp_signed("<", NUMBER_OF(number), value)
 
 
-def _smaller(builder, a, b):
+def smaller(builder, a, b):
     return builder.select(builder.icmp_signed("<", a, b), a, b)
-
-
-def _totals(builder, vector, sums):
-    """One vector whose lane i is the sum of the lanes of sums[i]: halves added, then quarters, ..."""
-    sums = sums + [ir.Constant(vector.llvm, None)] * (vector.count - len(sums))
-    apart, kind = vector.count // 2, ir.VectorType(INT32, vector.count)
-    while apart:
-        kept = [lane + (vector.count if lane & apart else 0) for lane in range(vector.count)]
-        crossed = [(lane ^ apart) + (vector.count if lane & apart else 0) for lane in range(vector.count)]
-        sums, apart = (
-            [
-                builder.fadd(*(builder.shuffle_vector(a, b, ir.Constant(kind, order)) for order in (kept, crossed)))
-                for a, b in zip(sums[:apart], sums[apart:], strict=True)
-            ],
-            apart // 2,
-        )
-    return sums[0]
-
-
-def _lanes(builder, vector, vectors, start, count):
-    """`count` lanes from lane `start` on of vectors side by side."""
-    first = start // vector.count
-    pair = [*vectors[first : first + 2], ir.Constant(vector.llvm, ir.Undefined)][:2]
-    order = ir.Constant(ir.VectorType(INT32, count), [start - first * vector.count + i for i in range(count)])
-    return builder.shuffle_vector(*pair, order)
 
 
 @intrinsic
 def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
-    if not (_is_place(factors) and _is_place(x) and _is_place(out)):
+    if not (is_place(factors) and is_place(x) and is_place(out)):
         return None
     check_writable(out[0])
     vector = Vector(x[0].dtype)
 
     def codegen(context, builder, signature, args):
-        factor_place, x_place, out_place = (_Place(context, builder, signature.args[i], args[i]) for i in (0, 2, 6))
+        factor_place, x_place, out_place = (Place(context, builder, signature.args[i], args[i]) for i in (0, 2, 6))
         _, height, _, columns, count, adds, _, ahead = args
-        part = _Part(context, vector)
+        part = Part(context, vector)
         n_parts = vector.count // part.count
         sums = [cgutils.alloca_once(builder, part.llvm) for _ in range(2 * _most_height(context) * n_parts)]
 
@@ -277,25 +166,25 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
                     return splat_in(builder, factor, part.llvm)
 
                 def load_x(start, count):
-                    return _load(context, builder, part, x_place.address(loop.index, start), count)
+                    return load(context, builder, part, x_place.address(loop.index, start), count)
 
                 for start in starts[::n_parts]:
                     prefetch_in(builder, builder.gep(x_place.address(loop.index, start), [ahead]))
                 factors = [functools.partial(load_factor, i) for i in range(n_rows)]
                 xs = [functools.partial(load_x, *pair) for pair in zip(starts, counts, strict=True)]
-                _add_products(builder, part, factors, xs, sums)
+                add_products(builder, part, factors, xs, sums)
 
         def add_present(tile, wanted=None):
             for address, place, some in tile:
                 if wanted is not None:
                     some = builder.select(wanted, some or NUMBER_OF(part.count), NUMBER_OF(0))
                 nothing = ir.Constant(part.llvm, [-0.0] * part.count)  # what -0 is added to stays as it is
-                value = _load(context, builder, part, address, some, nothing)
+                value = load(context, builder, part, address, some, nothing)
                 builder.store(builder.fadd(value, builder.load(place)), place)
 
         def put(tile):
             for address, place, some in tile:
-                _store(context, builder, part, builder.load(place), address, some)
+                store(context, builder, part, builder.load(place), address, some)
 
         def tile_of(n_rows, starts, counts):
             numbers = [(i, v) for i in range(n_rows) for v in range(len(starts))]
@@ -332,7 +221,7 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
 
         def by_height(body, *arguments):
             heights = range(1, _most_height(context) + 1)
-            _by_case(builder, height, [(h, functools.partial(body, h, *arguments)) for h in heights])
+            by_case(builder, height, [(h, functools.partial(body, h, *arguments)) for h in heights])
 
         with builder.if_else(builder.icmp_signed(">", columns, NUMBER_OF(vector.count))) as (wide, narrow):
             if has_mask_registers(context):
@@ -346,10 +235,10 @@ def outer_tile(typingctx, factors, height, x, columns, count, adds, out, ahead):
                 by_height(by_registers, parts + [builder.add(last, p) for p in parts])
             with narrow:
                 last = builder.sub(columns, NUMBER_OF(part.count))
-                with builder.if_else(_less(builder, -1, last)) as (enough, less):
+                with builder.if_else(less(builder, -1, last)) as (enough, short):
                     with enough:
-                        by_height(by_registers, [_smaller(builder, p, last) for p in parts])
-                    with less:
+                        by_height(by_registers, [smaller(builder, p, last) for p in parts])
+                    with short:
                         by_height(by_registers, [NUMBER_OF(0)], columns)
         return context.get_dummy_value()
 
