@@ -23,6 +23,7 @@ from fastsoftmax.kernels.threads import SMALL
 Reduction = Literal["none", "sum", "mean"]
 ZERO = 0.0  # the default label_smoothing, by identity
 _INT64 = np.dtype(np.int64)
+_ALL = slice(None)
 
 
 def cross_entropy(
@@ -249,6 +250,8 @@ class LossTargets:
 
     def of_rows(self, rows: slice) -> "LossTargets":
         """Those of some rows, with the scale of all."""
+        if rows == _ALL:
+            return self
         return replace(self, labels=self.labels[rows], distribution=self.distribution[rows], by_row=self.by_row[rows])
 
     def reduce(self, losses: Array, dtype: np.dtype[Any]) -> Any:

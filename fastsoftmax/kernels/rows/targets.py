@@ -45,8 +45,13 @@ def target_at(j, count, like, distribution, counts, start, class_weight, n_weigh
 @kernel
 def weight_taking_part(labels, distribution, sample_weight, class_weight):
     # targets -> how many rows are not left out by their label, and the sum of their weights
-    present, total = 0, 0.0
-    for n in range(max(labels.shape[0], distribution.shape[0])):
+    n_rows, present, total = max(labels.shape[0], distribution.shape[0]), 0, 0.0
+    if sample_weight.size == 0 and class_weight.size == 0:  # no branch, so that LLVM makes vectors of it
+        for n in range(labels.shape[0]):
+            present += 1 if labels[n] >= 0 else 0
+        present = present if labels.size > 0 else n_rows
+        return present, np.float64(present)
+    for n in range(n_rows):
         if not left_out(labels, n, 1.0):
             present += 1
             weight = weight_of_row(sample_weight, n)
