@@ -19,6 +19,7 @@ from fastsoftmax.kernels.layer.activations import activate, times_slope
 from fastsoftmax.kernels.layer.dense import (
     CHUNK,
     PACKED,
+    PANEL,
     grad_bias_block,
     grad_weight_block,
     grad_X_block,
@@ -52,8 +53,8 @@ def new_room(gathers, params, sizes, capacity):
 
 @inlined(counts_references=True)
 def new_packed(params, rows):
-    # for the factors of a tile of a block's rows
-    return np.empty(max(CHUNK, rows) * PACKED, params.dtype)
+    # for the factors of a tile of a block's rows, and what of the rows it takes
+    return np.empty(max(CHUNK, rows) * (PACKED + PANEL), params.dtype)
 
 
 @inlined

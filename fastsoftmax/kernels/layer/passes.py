@@ -29,6 +29,7 @@ from fastsoftmax.kernels.layer.dense import (
     CHUNK,
     CLASSES,
     PACKED,
+    PANEL,
     ROWS,
     add_to,
     block_rows,
@@ -106,7 +107,7 @@ def _groups(first, last, team, ticket, workspace, size, rows, group_rows, X, pro
     grad_weight, grad_bias, grad_X = sums
     n_rows, n_features, n_classes, threads = X.shape[0], X.shape[1], weight.shape[0], team_size(team)
     with_grad = grad_weight.size > 0 or grad_bias.size > 0
-    packed = np.empty(max(CHUNK, rows) * PACKED if with_grad or grad_X.size else 0, X.dtype)
+    packed = np.empty(max(CHUNK, rows) * (PACKED + PANEL) if with_grad or grad_X.size else 0, X.dtype)
     for group in range(first, last):
         # a thread has one group at a time, and they end in order: so the one that had this workspace has left it
         place = -misaligned(pointer(workspace), 0) % lanes(X) + group % threads * size
@@ -181,7 +182,7 @@ def _work_rows(first, last, work, start, z, second):
 
 @routine(counts_references=True)
 def _grad_weight_pieces(first, last, z, X, start, grad_weight, grad_bias):
-    band, packed = outer_band(), np.empty(z.shape[0] * PACKED, X.dtype)
+    band, packed = outer_band(), np.empty(z.shape[0] * (PACKED + PANEL), X.dtype)
     for piece in range(first, last):
         c = piece * band
         n_classes = min(band, z.shape[1] - c)
