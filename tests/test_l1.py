@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from fastsoftmax import SoftmaxClassifier
 from fastsoftmax.training import column_hessian, proximal
 from fastsoftmax.training.column_hessian import Hessian, pays
-from fastsoftmax.training.duality import Penalised, columns_of
+from fastsoftmax.training.duality import Penalised, given_by
 from fastsoftmax.training.network import Network
 from fastsoftmax.training.objective import ArrayObjective
 
@@ -293,7 +293,7 @@ def digits_at_zero(scale=1.0, convert=np.asarray):
     X, y = data_of("digits")
     network = Network(np.array([64, 10]))
     objective = ArrayObjective(convert(X[::2] * scale), y[::2], network, np.empty(0), l1=5.0)
-    model = Penalised(objective, np.zeros(network.n_params), columns_of(objective))
+    model = Penalised(objective, np.zeros(network.n_params), given_by(objective))
     model.evaluate()
     return model, model.columns.select(np.repeat(np.arange(1, 21), 10), np.tile(np.arange(10), 20))
 

@@ -30,7 +30,7 @@ from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.training.column_hessian import ByHessian, Hessian
-from fastsoftmax.training.duality import Penalised, columns_of
+from fastsoftmax.training.duality import Penalised, given_by
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.newton_cg import NewtonCG
@@ -220,7 +220,7 @@ def _train(X: Any, targets: np.ndarray, loss: str, hidden: tuple[int, ...]) -> N
 
 def _sweep_by_hessian(objective: ArrayObjective, params: np.ndarray) -> None:
     """What ProximalNewton does with larger data."""
-    model = Penalised(objective, params, columns_of(objective))
+    model = Penalised(objective, params, given_by(objective))
     some = model.columns.select(np.array([0]), np.array([0]))
     by_hessian = ByHessian(Hessian(model, some), model, some)
     by_hessian.sweep(np.zeros((7, 1)))

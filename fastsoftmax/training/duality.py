@@ -13,7 +13,7 @@ for sum_n r_n = 0, which Newton's method in the biases alone sees to before each
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,21 @@ from fastsoftmax.training.objective import ArrayObjective
 
 SUFFICIENT, HALVINGS = 1e-4, 40  # Armijo's constant; steps that are tried
 BIAS_STEPS, BALANCED, USABLE = 30, 1e-12, 1e-8  # of Newton's method in the biases: sums of r over sum of a
+
+
+class Given(NamedTuple):
+    """What does not change with the weights.
+
+    Attributes
+    ----------
+    columns : X by features, and ones
+    row_weight : ndarray (N,), the a_n
+    targets : ndarray (C, N), distributions
+    """
+
+    columns: Columns
+    row_weight: Array
+    targets: Array
 
 
 class Penalised:
@@ -48,12 +63,11 @@ class Penalised:
     grad: Array
     value: float
 
-    def __init__(self, objective: ArrayObjective, params: Array, columns: Columns) -> None:
+    def __init__(self, objective: ArrayObjective, params: Array, given: Given) -> None:
         self._objective, self._first = objective, int(objective.pins_first_class)
         ((weight, bias),) = objective.network.layers(params)
-        self.row_weight, self._all_targets = _targets(objective)
+        self.columns, self.row_weight, self._all_targets = given
         self.targets = self._all_targets[self._first :]
-        self.columns = columns
         self.l1, self.l2, self.has_bias = objective.l1, objective.alpha, objective.fit_intercept
         self.weight = np.hstack([weight[self._first :], bias[self._first :, None]]).astype(np.float64)
         if self.columns.mean is not None:
@@ -164,10 +178,12 @@ class Penalised:
             bias[self._first :] = biases - (0.0 if self._first else biases.mean())
 
 
-def columns_of(objective: ArrayObjective) -> Columns:
-    """X by features, for the weights of the rows."""
-    n_features = int(objective.network.sizes[0])
-    return Columns(objective.rows, n_features, _targets(objective)[0], objective.fit_intercept)
+def given_by(objective: ArrayObjective) -> Given:
+    """X by features, for the weights of the rows, and their targets."""
+    n_features, n_classes = map(int, objective.network.sizes)
+    smoothing = objective.label_smoothing
+    row_weight, targets = targets_of(objective.by_kind, objective.sample_weight, n_classes, smoothing)
+    return Given(Columns(objective.rows, n_features, row_weight, objective.fit_intercept), row_weight, targets)
 
 
 def weighted_sum(weights: Array, values: Array) -> float:
@@ -206,8 +222,3 @@ def targets_of(
     mass = targets.sum(axis=0)
     row_weight = mass * sample_weight if sample_weight.size else mass
     return row_weight, targets / np.where(mass > 0, mass, 1.0)
-
-
-def _targets(objective: ArrayObjective) -> tuple[Array, Array]:
-    how = int(objective.network.sizes[-1]), objective.label_smoothing
-    return targets_of(objective.by_kind, objective.sample_weight, *how)

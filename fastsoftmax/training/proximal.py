@@ -19,9 +19,8 @@ import numpy as np
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.training.column_hessian import ByHessian, Hessian, pays
-from fastsoftmax.training.columns import Columns
 from fastsoftmax.training.coordinates import Coordinates
-from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Penalised, columns_of
+from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Given, Penalised, given_by
 from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import ArrayObjective, Objective
 from fastsoftmax.training.quadratic import ByRows, Quadratic
@@ -47,14 +46,14 @@ class ProximalNewton:
     max_iter: int
     coordinates: Coordinates | None = field(default=None, init=False)
     dual_gap: float = field(default=math.inf, init=False)
-    _columns: tuple[Objective, Columns] | None = field(default=None, init=False)  # of the last call, for a path
+    _given: tuple[Objective, Given] | None = field(default=None, init=False)  # of the last call, for a path
 
     def __call__(self, objective: Objective, params: Array, after_iteration: AfterIteration) -> bool:
         """Minimise."""
         assert isinstance(objective, ArrayObjective)  # of others there are no columns
-        if self._columns is None or self._columns[0] is not objective:
-            self._columns = objective, columns_of(objective)
-        model = Penalised(objective, params, self._columns[1])
+        if self._given is None or self._given[0] is not objective:
+            self._given = objective, given_by(objective)
+        model = Penalised(objective, params, self._given[1])
         model.evaluate()
         if not math.isfinite(model.value) or self._is_done(model):
             model.write(params)
