@@ -20,6 +20,10 @@ def test_what_is_used_exists(path):
     operator.attrgetter(path)(numba_internals)
 
 
+def test_what_is_imported_late_exists():
+    assert callable(numba_internals.array_lowering().populate_array)
+
+
 @pytest.mark.skipif(not JIT, reason="without the JIT there are no libraries")
 def test_libraries_have_the_attributes_that_are_used():
     library = sum_row.get_compile_result(numba.float64(numba.float64[::1])).library

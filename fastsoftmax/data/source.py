@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +61,8 @@ def refuse_source(X: Any) -> None:
 def ahead(iterator: Iterator[Any]) -> Iterator[Any]:
     """The same, made in another thread: the next one while one is in use."""
     end = object()
+    from concurrent.futures import ThreadPoolExecutor  # 3 ms of each import of fastsoftmax, for those who read files
+
     with ThreadPoolExecutor(1, "fastsoftmax-reader") as reader:
         coming = following = reader.submit(next, iterator, end)
         try:

@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastsoftmax.kernels.jit import inlined_overload
-from fastsoftmax.kernels.jit.numba_internals import arrayobj, cgutils
+from fastsoftmax.kernels.jit.numba_internals import array_lowering, cgutils
 
 HUGE_BYTES, PAGE_BYTES = 2**22, 4096
 HUGE_PAGE_ADVICE = 14  # MADV_HUGEPAGE of Linux
@@ -52,7 +52,7 @@ def _borrowed(typingctx, array, start, shape):
         strides = [itemsize]
         for length in reversed(lengths[1:]):
             strides.insert(0, builder.mul(strides[0], length))
-        arrayobj.populate_array(
+        array_lowering().populate_array(
             result, builder.gep(source.data, [args[1]]), lengths, strides, itemsize, meminfo=None, parent=None
         )
         return result._getvalue()
