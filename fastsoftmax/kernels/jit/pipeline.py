@@ -9,6 +9,9 @@ Where no references are counted, nothing is done where a variable dies, so that 
 
 import contextlib
 import functools
+import operator
+
+from numba import types
 
 from fastsoftmax.kernels.jit.numba_internals import (
     compiler,
@@ -18,8 +21,50 @@ from fastsoftmax.kernels.jit.numba_internals import (
     lowering,
     targetconfig,
     typed_passes,
+    typing,
     untyped_passes,
 )
+
+
+class Plain(types.Type):
+    """A type of values of which nothing depends on options: a call that takes them is typed once in a process."""
+
+
+_PLAIN = (Plain, types.Number, types.Boolean, types.NoneType, types.CPointer)
+
+
+@functools.cache
+def _remembering(context):
+    """A typing context that knows what the other knows, and remembers what functions make of plain values.
+
+    Numba tries the templates of a function one after another, NumPy's first, anew for each `+`.
+    """
+    signatures = {}
+
+    class Remembering(typing.Context):
+        def resolve_function_type(self, func, args, kws):
+            if kws or not all(isinstance(each, _PLAIN) for each in args):
+                return context.resolve_function_type(func, args, kws)
+            found = signatures.get((func, args))
+            if found is None:
+                found = signatures[func, args] = context.resolve_function_type(func, args, kws)
+            return found
+
+    remembering = object.__new__(Remembering)
+    remembering.__dict__ = context.__dict__
+    return remembering
+
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class _TypeInference(typed_passes.NopythonTypeInference):
+    _name = "fastsoftmax_type_inference"
+
+    def run_pass(self, state):
+        context, state.typingctx = state.typingctx, _remembering(state.typingctx)
+        try:
+            return super().run_pass(state)
+        finally:
+            state.typingctx = context
 
 
 @compiler_machinery.register_pass(mutates_CFG=False, analysis_only=True)
@@ -41,6 +86,20 @@ class _Lower(lowering.Lower):
             self.lower_inst(statement)
         self.post_block(block)
 
+    def lower_binop(self, resty, expr, op):
+        """Numba's, without a search for instructions of its own for a constant operand, which only powers have."""
+        if op in (operator.pow, operator.ipow):
+            return super().lower_binop(resty, expr, op)
+        context, signature = self.context, self.fndesc.calltypes[expr]
+        values = [
+            context.cast(self.builder, self.loadvar(each.name), self.typeof(each.name), wanted)
+            for each, wanted in zip((expr.lhs, expr.rhs), signature.args, strict=True)
+        ]
+        op = context.typing_context.resolve_value_type(op)
+        chosen = _remembering(context.typing_context).resolve_function_type(op, signature.args, {})
+        function = context.get_function(op, chosen)
+        return context.cast(self.builder, function(self.builder, values), signature.return_type, resty)
+
 
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
 class _Lowering(typed_passes.NativeLowering):
@@ -56,7 +115,7 @@ _PASSES = (
     untyped_passes.DeadBranchPrune,  # what types decide: an argument that is None, True or False
     untyped_passes.GenericRewrites,  # a[0] with a constant index
     untyped_passes.ReconstructSSA,
-    typed_passes.NopythonTypeInference,
+    _TypeInference,
     typed_passes.PreLowerStripPhis,
     _Deaths,
     _Lowering,

@@ -33,7 +33,7 @@ def has_many_registers(context):
 
 def has_avx2(context):
     """Integers in registers of 32 bytes, and with them fused multiply-adds, and a lookup in a table of 8 numbers."""
-    return is_x86(context) and _adds_integers_in_32_bytes(*context.codegen().magic_tuple())
+    return is_x86(context) and _adds_integers_in_32_bytes(*_machine(context.codegen()))
 
 
 @functools.cache
@@ -66,8 +66,14 @@ def is_arm64(context):
 
 
 def _triple(context):
-    return context.codegen().magic_tuple()[0]
+    return _machine(context.codegen())[0]
 
 
 def _features(context):
-    return context.codegen().magic_tuple()[2].split(",")
+    return _machine(context.codegen())[2].split(",")
+
+
+@functools.cache
+def _machine(codegen):
+    # what LLVM says of it does not change, and takes 0.1 ms
+    return codegen.magic_tuple()

@@ -7,6 +7,7 @@ from numba import types
 from numba.extending import lower_builtin, type_callable
 
 from fastsoftmax.kernels.jit.numba_internals import cgutils, errors, models, register_default
+from fastsoftmax.kernels.jit.pipeline import Plain
 from fastsoftmax.kernels.simd.target import has_mask_registers, has_masked_loads
 
 VECTOR_BITS = 512
@@ -22,7 +23,7 @@ EIGHTHS = [
 MANTISSA = {types.float32: 23, types.float64: 52}
 
 
-class Vector(types.Type):
+class Vector(Plain):
     """As many floats, or bools of a mask, as fill one vector of `kind` (float32 or float64)."""
 
     def __init__(self, kind, is_mask=False):
@@ -48,7 +49,7 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, fe_type.llvm)
 
 
-class ReadOnlyPointer(types.Type):
+class ReadOnlyPointer(Plain):
     """Where the elements of a read-only array are: elements and vectors can be loaded, and nothing can be stored.
 
     The pointer of a writable array is a types.CPointer.
