@@ -30,25 +30,31 @@ def bind(typingctx, function, arguments, taken):
     called = function.get_call_type(typingctx, (*taken.types, *arguments.types), {})
 
     def codegen(context, builder, signature, args):
-        kinds = [context.get_value_type(t) for t in arguments.types]
-        frame_kind = ir.LiteralStructType(kinds)
-        frame = cgutils.alloca_once(builder, frame_kind)
-        for position, value in enumerate(cgutils.unpack_tuple(builder, args[1], len(kinds))):
-            builder.store(value, cgutils.gep_inbounds(builder, frame, 0, position))
-        kind = function_type(context, taken.types)
-        closure = ir.Function(builder.module, kind, builder.module.get_unique_name("closure"))
-        closure.linkage = "internal"
-        inner = ir.IRBuilder(closure.append_basic_block("entry"))
-        packer = context.get_arg_packer((types.voidptr, *taken.types))
-        address, *values = packer.from_arguments(inner, context.call_conv.get_arguments(closure))
-        bound = inner.bitcast(address, frame_kind.as_pointer())
-        values += [inner.load(cgutils.gep_inbounds(inner, bound, 0, position)) for position in range(len(kinds))]
-        context.get_function(function, called)(inner, values)
-        inner.ret(ir.Constant(ir.IntType(32), 0))
-        addresses = [builder.ptrtoint(closure, _NUMBER), builder.ptrtoint(frame, _NUMBER)]
-        return context.make_tuple(builder, signature.return_type, addresses)
+        return closure_in(context, builder, function, called, arguments, args[1])
 
     return types.UniTuple(types.int64, 2)(function, arguments, taken), codegen
+
+
+def closure_in(context, builder, function, called, arguments, values):
+    """The closure of a function, whose signature says what it takes, and of a tuple of arguments."""
+    taken = called.args[: len(called.args) - len(arguments.types)]
+    kinds = [context.get_value_type(t) for t in arguments.types]
+    frame_kind = ir.LiteralStructType(kinds)
+    frame = cgutils.alloca_once(builder, frame_kind)
+    for position, value in enumerate(cgutils.unpack_tuple(builder, values, len(kinds))):
+        builder.store(value, cgutils.gep_inbounds(builder, frame, 0, position))
+    kind = function_type(context, taken)
+    closure = ir.Function(builder.module, kind, builder.module.get_unique_name("closure"))
+    closure.linkage = "internal"
+    inner = ir.IRBuilder(closure.append_basic_block("entry"))
+    packer = context.get_arg_packer((types.voidptr, *taken))
+    address, *given = packer.from_arguments(inner, context.call_conv.get_arguments(closure))
+    bound = inner.bitcast(address, frame_kind.as_pointer())
+    given += [inner.load(cgutils.gep_inbounds(inner, bound, 0, position)) for position in range(len(kinds))]
+    context.get_function(function, called)(inner, given)
+    inner.ret(ir.Constant(ir.IntType(32), 0))
+    addresses = [builder.ptrtoint(closure, _NUMBER), builder.ptrtoint(frame, _NUMBER)]
+    return context.make_tuple(builder, types.UniTuple(types.int64, 2), addresses)
 
 
 @intrinsic
