@@ -31,6 +31,7 @@ from fastsoftmax.kernels.simd.types import INT32, VECTOR_BITS, Vector, check_wri
 __all__ = ["dot_tile", "dot_tile_classes"]
 
 PACKED_VECTORS = 64  # of a class at the most: then those of a tile, copied, stay in L1
+PACKED_CLASSES = 3  # at least: with fewer, most numbers that a tile loads are those of X
 PACKED_TILES = 4  # rows of more tiles than that are worth a copy
 MOST_ROWS = 8  # of a tile, which has a pointer to each
 
@@ -103,6 +104,8 @@ class _DotTile:
         features, 100 classes: 182 GFLOP/s, and 235 of a copy).
         """
         builder, vector = self.builder, self.vector
+        if n_classes < PACKED_CLASSES:
+            return [self.w.address(NUMBER_OF(j), NUMBER_OF(0)) for j in range(n_classes)], NUMBER_OF(1)
 
         def copy(d, count=None):
             for j in range(n_classes):
