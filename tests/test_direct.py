@@ -7,7 +7,7 @@ import pytest
 from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
-from fastsoftmax._gate.arrays import plain_target
+from fastsoftmax._gate.plain import plain_target
 from fastsoftmax.kernels.rows import direct
 from fastsoftmax.kernels.threads import SMALL
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import Array, Rows, deliver, plain_target, real_array
+from fastsoftmax._gate.arrays import Array, Rows, deliver, real_array
 from fastsoftmax._gate.numbers import read_smoothing
+from fastsoftmax._gate.plain import plain_target
 from fastsoftmax._gate.targets import read_targets, read_weights, split_targets
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import CROSS_ENTROPY, SQUARED_ERROR, Loss

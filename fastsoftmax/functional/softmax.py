@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows, is_plain, plain_target
+from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows
 from fastsoftmax._gate.numbers import read_temperature
+from fastsoftmax._gate.plain import is_plain, plain_target
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.rows import direct
 from fastsoftmax.kernels.threads import SMALL
