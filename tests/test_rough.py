@@ -1,26 +1,24 @@
-"""Paths of lbfgs, in float32 for the larger part: the minimum is that of float64, and the exact gradient says so."""
-
-import warnings
+"""lbfgs on float64, in float32 for the larger part: the minimum is that of float64, and the exact gradient says so."""
 
 import numpy as np
 import pytest
-from helpers import rng
+from helpers import JIT, rng, same_bits
 
 import fastsoftmax as fs
-from fastsoftmax.training import lbfgs, rough
+from fastsoftmax.training import lbfgs, parts, rough
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import ArrayObjective, Network
 from fastsoftmax.training.scaled import Scaled
 
-N, D, C = 700, 20, 5
+N, D, C = 1400, 20, 5
 
 
-def made(dtype=np.float64, offset=0.0, unit=1.0, **options):
+def made(dtype=np.float64, offset=0.0, unit=1.0, sample_weight=None, **options):
     X = rng(1).standard_normal((N, D)) @ rng(2).standard_normal((D, D))
     y = (X @ rng(3).standard_normal((D, C)) / 4 + rng(4).gumbel(size=(N, C))).argmax(axis=1)
-    options = {"alpha": 0.1, **options}
-    return ArrayObjective((X * unit + offset).astype(dtype), y, Network(np.array([D, C])), np.empty(0), **options)
+    options, by_row = {"alpha": 0.1, **options}, np.empty(0) if sample_weight is None else sample_weight
+    return ArrayObjective((X * unit + offset).astype(dtype), y, Network(np.array([D, C])), by_row, **options)
 
 
 def evaluations(objective, monkeypatch):
@@ -41,26 +39,25 @@ def test_the_exact_gradient_is_as_small_as_tol_asks(tol):
     objective = made()
     assert rough.rough_form(objective) is not None
     params = np.zeros(objective.network.n_params)
-    training = train(objective, params, LBFGS(tol, 500, keeps=True))
+    training = train(objective, params, LBFGS(tol, 500))
     assert training.converged
     assert Scaled(objective, params.copy()).is_good(tol)
     assert training.loss_curve[-1] == pytest.approx(objective.value_and_grad(params)[0], rel=1e-15)
     assert np.diff(training.loss_curve).max() < 1e-6
 
 
-def test_the_minimum_is_that_of_float64_alone(monkeypatch):
+def test_the_minimum_is_that_of_float64_alone():
     found = []
     for most in (rough.MOST_COPIED, 0):
-        monkeypatch.setattr(rough, "MOST_COPIED", most)
         found.append(np.zeros(made().network.n_params))
-        assert train(made(), found[-1], LBFGS(1e-9, 500, keeps=True)).converged
+        assert train(made(), found[-1], LBFGS(1e-9, 500, most_copied=most)).converged
     np.testing.assert_allclose(*found, rtol=0, atol=2e-5)
 
 
 def test_most_of_the_way_is_gone_in_float32(monkeypatch):
     objective = made()
     counts = evaluations(objective, monkeypatch)
-    n_iter = len(train(objective, np.zeros(objective.network.n_params), LBFGS(1e-4, 500, keeps=True)).loss_curve)
+    n_iter = len(train(objective, np.zeros(objective.network.n_params), LBFGS(1e-4, 500)).loss_curve)
     assert counts[True] == 1
     assert counts[False] > n_iter > 10
 
@@ -68,7 +65,7 @@ def test_most_of_the_way_is_gone_in_float32(monkeypatch):
 @pytest.mark.parametrize("max_iter", [1, 2, 5, 20, 40])
 def test_iterations_in_both_dtypes_are_counted(max_iter):
     objective = made()
-    training = train(objective, np.zeros(objective.network.n_params), LBFGS(1e-12, max_iter, keeps=True))
+    training = train(objective, np.zeros(objective.network.n_params), LBFGS(1e-12, max_iter))
     assert len(training.loss_curve) == max_iter
     assert not training.converged
 
@@ -80,7 +77,7 @@ def test_a_caller_may_stop_it_at_any_iteration():
         training = train(
             objective,
             params,
-            LBFGS(1e-9, 500, keeps=True),
+            LBFGS(1e-9, 500),
             lambda _, loss, told=told, last=last: told.append(loss) or len(told) == last,
         )
         assert training.stopped
@@ -104,7 +101,7 @@ def test_what_float32_would_lose_too_much_of_is_left_alone(objective):
 
 
 def test_where_float32_leads_nowhere_float64_does_it_all(monkeypatch):
-    def broken(objective):
+    def broken(objective, most_copied):
         form = made(alpha=objective.alpha)
         form.value_and_grad = lambda params, out=None: (np.inf, np.zeros_like(params))
         return form
@@ -112,7 +109,7 @@ def test_where_float32_leads_nowhere_float64_does_it_all(monkeypatch):
     monkeypatch.setattr(lbfgs, "rough_form", broken)
     objective = made()
     params = np.zeros(objective.network.n_params)
-    assert train(objective, params, LBFGS(1e-4, 500, keeps=True)).converged
+    assert train(objective, params, LBFGS(1e-4, 500)).converged
     assert Scaled(objective, params).is_good(1e-4)
 
 
@@ -125,7 +122,7 @@ def test_where_no_step_in_float32_goes_down_float64_goes_on(monkeypatch):
 
     monkeypatch.setattr(lbfgs._Memory, "search", searched)
     params = np.zeros(objective.network.n_params)
-    training = train(objective, params, LBFGS(1e-4, 500, keeps=True))
+    training = train(objective, params, LBFGS(1e-4, 500))
     assert training.converged
     assert not any(steps[:4])
     assert all(steps[4:])
@@ -133,23 +130,37 @@ def test_where_no_step_in_float32_goes_down_float64_goes_on(monkeypatch):
     assert Scaled(objective, params).is_good(1e-4)
 
 
-def test_a_fit_alone_is_in_float64(monkeypatch):
-    """It has the bits that it has from files and on workers, where there is no copy in float32."""
-    objective = made()
-    counts = evaluations(objective, monkeypatch)
-    assert train(objective, np.zeros(objective.network.n_params), LBFGS(1e-4, 500)).converged
-    assert counts[False] == 0
-
-
-@pytest.mark.parametrize("weight", [1e-200, 1e200])
-def test_weights_near_the_ends_of_float64(weight):
-    """The path of a model is that with ones."""
+@pytest.mark.skipif(not JIT, reason="takes minutes as Python")
+@pytest.mark.parametrize("kind", ["labels", "distributions"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_bits_are_the_same_wherever_the_rows_lie(monkeypatch, kind, weighted):
     X, y = made().X, made().targets
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        models = [
-            fs.SoftmaxClassifierCV(alphas=[w, 0.1 * w], cv=3, tol=1e-6, max_iter=1000).fit(X, y, np.full(N, w))
-            for w in (1.0, weight)
-        ]
-    scores = [np.asarray(model.scores_) for model in models]
-    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+    y = y if kind == "labels" else fs.softmax(3 * rng(5).standard_normal((N, C)))
+    weight = rng(6).integers(0, 3, N).astype(float) if weighted else None
+    forms = []
+    monkeypatch.setattr(lbfgs, "rough_form", lambda *given: forms.append(rough.rough_form(*given)) or forms[-1])
+    blocks = fs.data.from_blocks(
+        lambda: (
+            (X[n : n + 300], y[n : n + 300], *([] if weight is None else [weight[n : n + 300]]))
+            for n in range(0, N, 300)
+        )
+    )
+    options = {"solver": "lbfgs", "alpha": 0.1, "class_weight": "balanced"}
+    in_memory = fs.SoftmaxClassifier(**options).fit(X, y, weight)
+    read = fs.SoftmaxClassifier(**options).fit(blocks)
+    assert len(forms) == 2
+    assert all(form is not None for form in forms)
+    assert same_bits(read.coef_, in_memory.coef_)
+    assert read.loss_curve_ == in_memory.loss_curve_
+
+
+def test_parts_become_one_copy(monkeypatch):
+    whole = made().parts
+    monkeypatch.setattr(parts, "ELEMENTS", 480 * D)
+    objective = made(sample_weight=rng(6).random(N))
+    assert len(list(objective.parts)) > 2
+    form = rough.rough_form(objective)
+    assert same_bits(form.X, objective.X.astype(np.float32))
+    assert same_bits(form.targets, objective.targets)
+    assert same_bits(form.sample_weight, objective.sample_weight)
+    assert form.parts.n_rows == whole.n_rows

@@ -21,7 +21,7 @@ from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.objective import Network
 
-COPIED = 2**20  # numbers of X, up to which a fold has its rows as a copy: none of those with weight 0 take time
+COPIED = 2**20  # numbers of X, up to which a fold has its rows as a copy, and in float32: folds run side by side
 FURTHEST = 2.0  # times the last step of a path: how far its next minimum is looked for, at the most
 
 
@@ -62,7 +62,7 @@ def follow(
     objective, params = objective_of(path[0], network, data), start.copy()
     solver = solver_of(path[0], data.X.shape[0], None, 0, None, path[0].max_iter)
     if isinstance(solver, LBFGS):
-        solver.keeps = True
+        solver.keeps, solver.most_copied = True, COPIED
     last: deque[tuple[float, Point]] = deque(maxlen=2)  # with their alphas
     for options in path:
         objective.alpha, objective.l1 = options.alpha * (1 - options.l1_ratio), options.alpha * options.l1_ratio

@@ -1,9 +1,10 @@
 """L-BFGS (Nocedal & Wright 2006, algorithm 7.5), in coordinates that suit the objective."""
 
 import math
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from fastsoftmax._threads import run
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.loop import AfterIteration
 from fastsoftmax.training.objective import Objective
-from fastsoftmax.training.rough import rough_form
+from fastsoftmax.training.rough import MOST_COPIED, rough_form
 from fastsoftmax.training.scaled import Scaled
 
 # Bytes of a vector below which so many steps and changes of the gradient are remembered: digits take 59 evaluations
@@ -31,13 +32,13 @@ class LBFGS:
     Called again with the same objective, whose alpha may be another one, it may begin with the pairs that it has: these
     tell much of the Hessian near the new minimum, and the part that the penalty has in it is known.
 
-    On such a path a float64 objective that has a form in float32 (rough.py) is minimised in that, where a pass takes
-    half the time, until the gradient seems small enough; the exact one tells whether it is, or float64 goes on from
-    there. A fit alone is in its own dtype: it has the same bits from memory, from files and on a cluster's workers.
+    A float64 objective that has a form in float32 (rough.py) is minimised in that, where a pass takes half the time,
+    until the gradient seems small enough; the exact one tells whether it is, or float64 goes on from there.
 
     Attributes
     ----------
     keeps : whether it follows a path: pairs are kept for the next call
+    most_copied : numbers of X, up to which there may be a copy of it in float32
     coordinates : after a call, those that it worked in
     """
 
@@ -45,6 +46,7 @@ class LBFGS:
     tol: float
     max_iter: int
     keeps: bool = False
+    most_copied: int = MOST_COPIED
     coordinates: Coordinates | None = field(default=None, init=False)
     _rough: tuple[Objective, Objective | None] | None = field(default=None, init=False)
     _kept: "tuple[Objective, Coordinates, _Memory] | None" = field(default=None, init=False)
@@ -53,60 +55,56 @@ class LBFGS:
         """Minimise."""
         coordinates = self.coordinates = Coordinates(objective)
         coordinates.leave_out(params)
-        rough = self._rough_form(objective) if self.keeps and not coordinates.whitens else None
-        way = _Way() if rough is None else self._roughly(rough, objective, params, after_iteration)
-        if way.converged is not None:
-            return way.converged
-        problem = way.end or Scaled(objective, params, coordinates)
-        if way.n_iter == 0 and (not math.isfinite(problem.value) or problem.is_good(self.tol)):
+        n_iter, exact = 0, None
+        memory: _Memory | None = None
+        rough = None if coordinates.whitens else self._rough_form(objective)
+        if rough is not None:
+            rounded, tol = params.astype(rough.dtype), max(ROUGH * self.tol, ROUGH_TOL)
+            problem = Scaled(rough, rounded, coordinates.rounded())
+            if math.isfinite(problem.value) and not problem.is_good(tol):
+                memory = self._memory(problem)
+                for is_far_enough in self._steps(problem, memory, tol):
+                    n_iter, params[:] = n_iter + 1, rounded
+                    exact = Scaled(objective, params, coordinates) if is_far_enough else None
+                    if after_iteration(params, problem.value if exact is None else exact.value):
+                        return False
+                    if exact is not None and exact.is_good(self.tol):
+                        return True
+                    if n_iter == self.max_iter:
+                        return False
+        problem = Scaled(objective, params, coordinates) if exact is None else exact
+        if n_iter == 0 and (not math.isfinite(problem.value) or problem.is_good(self.tol)):
             after_iteration(params, problem.value)
             return True
-        little = LITTLE[objective.dtype.char] if objective.is_linear else NETWORK_LITTLE * self.tol
-        memory = self._memory(problem) if way.memory is None else way.memory.exact(problem.grad)
-        for _ in range(way.n_iter, self.max_iter):
-            before = problem.value
-            if not memory.search(problem):
-                return problem.is_lost_in_rounding()
+        memory = self._memory(problem) if memory is None else memory.exact(problem.grad)
+        for is_far_enough in self._steps(problem, memory, self.tol):
+            n_iter += 1
             if after_iteration(params, problem.value):
                 return False
-            if problem.is_good(self.tol):
-                return True
-            if before - problem.value <= little * max(abs(before), abs(problem.value), 1.0):
-                return True
-        return False
+            if is_far_enough or n_iter == self.max_iter:
+                return is_far_enough
+        return problem.is_lost_in_rounding()
+
+    def _steps(self, problem: Scaled, memory: "_Memory", tol: float) -> Iterator[bool]:
+        """Go down, as long as a step does: whether that is far enough, after each step."""
+        little = LITTLE[problem.objective.dtype.char] if problem.objective.is_linear else NETWORK_LITTLE * self.tol
+        is_far_enough = False
+        while not is_far_enough:
+            before = problem.value
+            if not memory.search(problem):
+                return
+            fall, size = before - problem.value, max(abs(before), abs(problem.value), 1.0)
+            is_far_enough = problem.is_good(tol) or fall <= little * size
+            yield is_far_enough
 
     def _rough_form(self, objective: Objective) -> Objective | None:
         """F in float32, kept for the next call, too."""
         if self._rough is None or self._rough[0] is not objective:
-            self._rough = objective, rough_form(objective)
+            self._rough = objective, rough_form(objective, self.most_copied)
         rough = self._rough[1]
         if rough is not None:
             rough.alpha = objective.alpha
         return rough
-
-    def _roughly(
-        self, rough: Objective, objective: Objective, params: Array, after_iteration: AfterIteration
-    ) -> "_Way":
-        """Go as far as float32 leads; whether that is far enough is the exact gradient's to say."""
-        assert self.coordinates is not None
-        rounded = params.astype(rough.dtype)
-        problem, tol = Scaled(rough, rounded, self.coordinates.rounded()), max(ROUGH * self.tol, ROUGH_TOL)
-        if not math.isfinite(problem.value) or problem.is_good(tol):
-            return _Way()
-        memory = self._memory(problem)
-        for n_iter in range(1, self.max_iter + 1):
-            before = problem.value
-            if not memory.search(problem):
-                return _Way(n_iter - 1, memory)
-            params[:] = rounded
-            fall = before - problem.value
-            if problem.is_good(tol) or fall <= LITTLE["f"] * max(abs(before), abs(problem.value), 1.0):
-                exact = Scaled(objective, params, self.coordinates)
-                stops = after_iteration(params, exact.value)
-                return _Way(n_iter, memory, exact, False if stops else True if exact.is_good(self.tol) else None)
-            if after_iteration(params, problem.value):
-                return _Way(n_iter, memory, None, False)
-        return _Way(self.max_iter, memory, None, False)
 
     def _memory(self, problem: Scaled) -> "_Memory":
         """The one of the last call, if that was for the same objective, in these coordinates; or else a new one."""
@@ -119,15 +117,6 @@ class LBFGS:
             memory = _Memory(problem.grad)
         self._kept = (problem.objective, here, memory) if self.keeps else None
         return memory
-
-
-class _Way(NamedTuple):
-    """The iterations in float32: how many, what they tell, and where they have led; converged: None if it goes on."""
-
-    n_iter: int = 0
-    memory: "_Memory | None" = None
-    end: Scaled | None = None
-    converged: bool | None = None
 
 
 class _Memory:

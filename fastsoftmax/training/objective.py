@@ -104,6 +104,7 @@ class Objective:
     l1 : strength of the L1 penalty, l1/S |W|_1; only proximal.py adds it: value_and_grad is of the smooth part
     total : S
     largest_weight : of a row, or 0: all have weight 1
+    backward : how the derivatives are computed, a key of BACKWARD
     """
 
     parts: Parts
@@ -114,6 +115,7 @@ class Objective:
     fit_intercept: bool = True
     pins_first_class: bool = False
     l1: float = 0.0
+    backward: str = "fused"
     total: float = field(init=False)
     largest_weight: float = field(init=False)
 
@@ -233,11 +235,9 @@ class ArrayObjective(EpochObjective):
         targets: Array,
         network: Network,
         sample_weight: Array,
-        *,
-        backward: str = "fused",
         **options: Any,
     ) -> None:
-        self.X, self.rows, self.backward = X, kernel_samples(X), backward
+        self.X, self.rows = X, kernel_samples(X)
         # arrays of a caller's may be read-only: kernels would be compiled once more for those
         self.targets = contiguous(targets, targets.dtype)
         self.sample_weight = contiguous(sample_weight, sample_weight.dtype)

@@ -115,7 +115,7 @@ class Spread:
         sample = self._sample
         if most > len(sample.rows) < self._counts.sum():
             chosen = _choose(self._counts, most)
-            sample = Sample(*self._parts.fold(_take, self._shares, self._parts.n_features, *chosen, combine=_stack))
+            sample = Sample(*self._parts.fold(_take, self._shares, self._parts.n_features, *chosen, combine=stack))
         return self._standardised(sample)
 
     def _standardised(self, sample: Sample) -> Array:
@@ -164,7 +164,7 @@ def _feature_squares(
 
 
 def _sums_and_rows(left: Sums, right: Sums) -> Sums:
-    return left[0] + right[0], left[1] + right[1], *_stack(left[2:], right[2:])
+    return left[0] + right[0], left[1] + right[1], *stack(left[2:], right[2:])
 
 
 def _choose(counts: Array, most: int) -> tuple[Array, Array]:
@@ -197,7 +197,7 @@ def _dense(X: Any, rows: Array, n_features: int) -> Array:
     return some
 
 
-def _stack(left: Sums, right: Sums) -> Sums:
+def stack(left: Sums, right: Sums) -> Sums:
     """Rows of parts that follow one another."""
     return tuple(np.concatenate([a, b]) for a, b in zip(left, right, strict=True))
 
