@@ -17,7 +17,7 @@ from fastsoftmax.training.spread import DEPENDENT, Spread, is_dependent
 
 CURVATURE = 0.25  # of a loss in its logits, times the number of classes: 1 at the start, less where it is sure
 WHITENED = 256  # features at the most
-LOOKED_AT, LOOKED_AT_BY_FEATURE, SAMPLED = 512, 4, 8192  # rows that tell whether, and how, features are dependent
+LOOKED_AT, LOOKED_AT_BY_FEATURE, SAMPLED = 256, 4, 8192  # rows that tell whether, and how, features are dependent
 HIDDEN = 100  # times the rounding of the weights' dtype: a direction of less than that is not made longer
 FAR = 1e3  # times the rounding of a feature's mean: a deviation below is far from 0
 WEIGHTS = {"f": 1e30, "d": 1e280}  # the largest weight, and the inverse of the least, of each dtype

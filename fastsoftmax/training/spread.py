@@ -119,8 +119,8 @@ class Spread:
         return self._standardised(sample)
 
     def _standardised(self, sample: Sample) -> Array:
-        X = sample.rows - self.mean if self.mean.size else sample.rows
-        X = np.divide(X, self.deviation, out=np.zeros_like(X), where=self.deviation > 0)
+        X = sample.rows - self.mean if self.mean.size else sample.rows.copy()
+        X /= np.where(self.deviation > 0, self.deviation, np.inf)
         X *= np.sqrt(sample.weight / sample.weight.sum())[:, None]
         return X
 
@@ -168,15 +168,16 @@ def _sums_and_rows(left: Sums, right: Sums) -> Sums:
 
 
 def _choose(counts: Array, most: int) -> tuple[Array, Array]:
-    """Rows, by their place among those that have a weight: at random if there are more than `most`.
+    """Rows, by their place among those that have a weight: of more than `most`, one at random of each of as many runs.
 
     And where each part begins among them.
     """
-    n_rows, ends = int(counts.sum()), np.cumsum(counts)
-    chosen = np.arange(n_rows)
-    if n_rows > most:
-        chosen = np.sort(np.random.default_rng(0).choice(n_rows, most, replace=False))
-    return chosen, np.append(0, ends)
+    starts = np.append(0, np.cumsum(counts))
+    n_rows = int(starts[-1])
+    if n_rows <= most:
+        return np.arange(n_rows), starts
+    runs = np.arange(most + 1) * n_rows // most
+    return np.random.default_rng(0).integers(runs[:-1], runs[1:]), starts
 
 
 def _take(part: Part, shares: Shares, n_features: int, chosen: Array, starts: Array) -> Sums:
