@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastsoftmax import SoftmaxClassifier
 from fastsoftmax.cli.datasets import load
 from fastsoftmax.cli.races.rows import DTYPES
-from fastsoftmax.training.objective import BACKWARD
+from fastsoftmax.training.backward import BACKWARD
 
 
 @pytest.mark.parametrize("backward", BACKWARD)

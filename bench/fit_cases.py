@@ -18,8 +18,9 @@ from sklearn.linear_model import LogisticRegression
 
 import fastsoftmax as fs
 from fastsoftmax.classifier.options import DETERMINISTIC
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.network import Network
 
 GOAL = 1e-3  # of the best objective: how far above it a fit may end
 TOLERANCES = tuple(float(f"{digit}e-{power}") for power in range(1, 10) for digit in (3, 1))

@@ -19,7 +19,8 @@ import numpy as np
 
 import fastsoftmax as fs
 from fastsoftmax.dask.cluster import MERGED
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.array_objective import ArrayObjective
+from fastsoftmax.training.network import Network
 from fastsoftmax.training.parts import part_rows
 
 WORKERS = (1, 3, 10, 30, 100, 300, 1000)

@@ -48,6 +48,8 @@ ROOMS = {
     "functional/losses": "losses direct messages empty",
     "functional/softmax": "softmax direct arrays messages empty",
     "classifier/samples": "classifier_samples classifier_protocol",
+    "training/array_objective": "objective epoch iteration training descent",
+    "training/backward": "objective training compare",
     "training/objective": "objective epoch second_order training descent newton_cholesky classifier_endings",
     "kernels/rows/losses": "losses direct",
     "kernels/rows/targets": "losses linear direct",

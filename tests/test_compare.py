@@ -7,7 +7,8 @@ from helpers import rng
 from fastsoftmax.classifier.estimator import SoftmaxClassifier
 from fastsoftmax.cli.compare import Settings, backward_seconds, compare, compare_classes, slope
 from fastsoftmax.cli.datasets import DataSet, load
-from fastsoftmax.training import objective
+from fastsoftmax.training import backward
+from fastsoftmax.training.array_objective import ArrayObjective
 
 FEW = Settings(max_iter=3, repeats=2)
 
@@ -31,10 +32,10 @@ def test_the_three_ways_on_one_data_set():
 
 def test_a_wrong_way_back_would_show(monkeypatch):
     def wrong(loss, logits, targets, options):
-        value, grad = objective._fused(loss, logits, targets, options)
+        value, grad = backward._fused(loss, logits, targets, options)
         return value, 1.01 * grad
 
-    monkeypatch.setitem(objective.BACKWARD, "vjp", wrong)
+    monkeypatch.setitem(backward.BACKWARD, "vjp", wrong)
     results = compare(load("iris"), FEW)
     assert results[2].max_abs_diff < 1e-12 < 1e-4 < results[1].max_abs_diff
 
@@ -81,7 +82,7 @@ def test_classes_and_slopes():
 
 def test_an_interrupt_of_a_fit_ends_the_comparison(monkeypatch):
     """A fit goes on with its last good weights and a warning: here nothing follows."""
-    epochs, original = [], objective.ArrayObjective.epoch
+    epochs, original = [], ArrayObjective.epoch
 
     def interrupted(self, *arguments):
         epochs.append(self)
@@ -89,7 +90,7 @@ def test_an_interrupt_of_a_fit_ends_the_comparison(monkeypatch):
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(objective.ArrayObjective, "epoch", interrupted)
+    monkeypatch.setattr(ArrayObjective, "epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare(load("iris"), FEW)
     assert len(epochs) == 6

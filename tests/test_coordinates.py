@@ -16,8 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
 from fastsoftmax.training import objective, spread
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.coordinates import Coordinates
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.network import Network
 
 needs_jit = pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 N, D = 300, 4
@@ -215,7 +216,8 @@ X = np.random.default_rng(0).standard_normal((300, 400)) * 10.0 ** np.arange(-20
 y = (X[:, 200] > 0).astype(int)
 print(fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ == fs.SoftmaxClassifier(alpha=1.0).fit(X, y).loss_ < 0.2)
 from fastsoftmax.training.coordinates import Coordinates
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.array_objective import ArrayObjective
+from fastsoftmax.training.network import Network
 objective = ArrayObjective(X, y, Network(np.array([400, 2])), np.empty(0))
 deviation = objective.spread(0).deviation
 print(np.allclose(deviation, X.std(axis=0), rtol=1e-9, atol=0))

@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fastsoftmax import SoftmaxClassifier, SoftmaxClassifierCV, num_threads
 from fastsoftmax.classifier import paths, scorers
 from fastsoftmax.training import objective, spread
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.loop import Training, train
 
 BUNDLED = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
@@ -125,11 +126,11 @@ def test_a_path_takes_few_evaluations_to_where_cold_fits_end(sparse, copied, mon
     folds, alphas, rows = [(np.arange(60, 300), np.arange(60))], np.geomspace(100, 0.1, 12), set()
 
     def evaluations(fit):
-        calls, evaluate = [], objective.ArrayObjective.value_and_grad
+        calls, evaluate = [], ArrayObjective.value_and_grad
         with monkeypatch.context() as patched:
             count = lambda self, *a: calls.append(len(self.targets)) or evaluate(self, *a)  # noqa: E731
-            patched.setattr(objective.ArrayObjective, "value_and_grad", count)
-            patched.setattr(objective.ArrayObjective, "iteration", lambda *_: None)  # so that each is a call of its own
+            patched.setattr(ArrayObjective, "value_and_grad", count)
+            patched.setattr(ArrayObjective, "iteration", lambda *_: None)  # so that each is a call of its own
             fit()
         rows.update(calls)
         return len(calls)

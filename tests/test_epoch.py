@@ -11,8 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 import fastsoftmax as fs
 from fastsoftmax.kernels.fit.optimizers import ADAM, NESTEROV, RATE, SGD, STEPS
 from fastsoftmax.kernels.layer.lazy import is_lazy
-from fastsoftmax.training import objective as objective_module
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training import array_objective
+from fastsoftmax.training.array_objective import ArrayObjective
+from fastsoftmax.training.network import Network
 
 METHODS = [SGD, NESTEROV, ADAM]
 
@@ -158,9 +159,9 @@ def test_calls_for_parts_of_an_epoch_take_the_same_steps(method, density, monkey
     given = X if density == 1 else scipy.sparse.csr_array(X), *rest
     right = run_epochs(*given, (300, 40, 5), 50, method)
     calls = []
-    for_steps = objective_module.run
-    monkeypatch.setattr(objective_module, "run", lambda *arguments: calls.append(1) or for_steps(*arguments))
-    monkeypatch.setattr(objective_module, "CALL_WORK", 60_000 if JIT else 15_000)
+    for_steps = array_objective.run
+    monkeypatch.setattr(array_objective, "run", lambda *arguments: calls.append(1) or for_steps(*arguments))
+    monkeypatch.setattr(array_objective, "CALL_WORK", 60_000 if JIT else 15_000)
     loss, params, state = run_epochs(*given, (300, 40, 5), 50, method)
     assert 4 <= len(calls) <= 26
     rtol = 0 if density == 1 else 1e-10  # features are caught up with at the end of each call

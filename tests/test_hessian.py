@@ -14,7 +14,7 @@ from fastsoftmax._threads import run
 from fastsoftmax.kernels.layer.dense import ROWS
 from fastsoftmax.kernels.layer.hessian import GROUPS
 from fastsoftmax.kernels.layer.passes import GROUP
-from fastsoftmax.training.objective import kernel_samples
+from fastsoftmax.training.array_objective import kernel_samples
 
 SHAPES = [  # N, D, C: no feature, one row, one class, a row more than a block; pairs of classes; features of several
     # strips of columns; several reduction groups

@@ -6,10 +6,11 @@ from helpers import rng
 from scipy.sparse import csr_array
 
 from fastsoftmax import num_threads
-from fastsoftmax.training import objective as objectives
+from fastsoftmax.training import array_objective
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.network import Network
 from fastsoftmax.training.scaled import Scaled
 
 
@@ -80,7 +81,7 @@ def test_it_is_one_call_where_that_pays(monkeypatch):
     network = made()
     network.network = Network(np.array([7, 3, 4]))
     assert not iterates(network)
-    monkeypatch.setattr(objectives, "MOST_AT_ONCE", 100)
+    monkeypatch.setattr(array_objective, "MOST_AT_ONCE", 100)
     assert not iterates(made())
 
 

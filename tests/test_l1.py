@@ -13,10 +13,10 @@ from sklearn.preprocessing import StandardScaler
 
 from fastsoftmax import SoftmaxClassifier
 from fastsoftmax.training import column_hessian, proximal
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.column_hessian import Hessian, pays
 from fastsoftmax.training.duality import Penalised, given_by
 from fastsoftmax.training.network import Network
-from fastsoftmax.training.objective import ArrayObjective
 
 BUNDLED = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 TIGHT = 1e-11

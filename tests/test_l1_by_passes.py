@@ -12,10 +12,10 @@ from test_l1 import BUNDLED, assert_at_minimum, data_of, fitted
 
 import fastsoftmax as fs
 from fastsoftmax.training import proximal_lbfgs
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.composite import Composite
 from fastsoftmax.training.loop import train
 from fastsoftmax.training.network import Network
-from fastsoftmax.training.objective import ArrayObjective
 from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS
 
 if not JIT:

@@ -10,7 +10,9 @@ from helpers import derivative, rng
 import fastsoftmax as fs
 from fastsoftmax import kernels
 from fastsoftmax.kernels.fit.optimizers import ADAM, NESTEROV, SGD
-from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, ArrayObjective, Network
+from fastsoftmax.training.array_objective import ArrayObjective
+from fastsoftmax.training.backward import BACKWARD
+from fastsoftmax.training.network import ACTIVATIONS, Network
 
 NUMPY_ACTIVATIONS = {
     "identity": lambda z: z,

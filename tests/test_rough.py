@@ -6,9 +6,10 @@ from helpers import JIT, rng, same_bits
 
 import fastsoftmax as fs
 from fastsoftmax.training import lbfgs, parts, rough
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.network import Network
 from fastsoftmax.training.scaled import Scaled
 
 N, D, C = 1400, 20, 5

@@ -10,9 +10,10 @@ from test_training import of
 
 import fastsoftmax as fs
 from fastsoftmax.classifier.options import DETERMINISTIC
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.network import Network
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "newton-cg"])

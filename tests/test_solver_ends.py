@@ -10,10 +10,11 @@ from test_training import of
 import fastsoftmax as fs
 from fastsoftmax.classifier.options import DETERMINISTIC
 from fastsoftmax.training import duality, lbfgs, newton_cg, newton_cholesky, proximal, quadratic
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.line_search import Trial
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.network import Network
 
 
 def trained(objective, method, tol, max_iter):

@@ -10,9 +10,10 @@ from helpers import JIT
 from sklearn.datasets import load_iris
 
 from fastsoftmax.classifier.options import DETERMINISTIC
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.descent import Descent, start_descent
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import ArrayObjective, Network
+from fastsoftmax.training.network import Network
 
 
 def of(load=load_iris, alpha=1.0, dtype=np.float64):

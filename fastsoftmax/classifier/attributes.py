@@ -7,7 +7,7 @@ import numpy as np
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.fitting import Outcome
-from fastsoftmax.training.objective import Network
+from fastsoftmax.training.network import Network
 
 
 def of_params(network: Network, params: Array) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastsoftmax.classifier.displays import STYLES, axes_of, line_look
-from fastsoftmax.training.objective import BACKWARD
+from fastsoftmax.training.backward import BACKWARD
 
 BASELINE = "jacobian"
 WAY_STYLES = dict(zip(("fused", BASELINE, "vjp"), STYLES, strict=False))

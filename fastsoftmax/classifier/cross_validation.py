@@ -32,7 +32,7 @@ from fastsoftmax.classifier.paths import Point, follow, follow_all, read_folds
 from fastsoftmax.classifier.reading import read_data
 from fastsoftmax.classifier.reports import progress_bar, warn
 from fastsoftmax.classifier.scorers import judge_of
-from fastsoftmax.training.objective import Network
+from fastsoftmax.training.network import Network
 
 SHARED = ("solver", "fit_intercept", "class_weight", "label_smoothing", "max_iter", "tol", "random_state", "n_threads")
 

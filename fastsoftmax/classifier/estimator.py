@@ -46,7 +46,7 @@ from fastsoftmax.classifier.streams import Stream
 from fastsoftmax.classifier.unfinished import Unfinished, misfit
 from fastsoftmax.data.files import from_arrays
 from fastsoftmax.data.source import Source
-from fastsoftmax.training.objective import Network
+from fastsoftmax.training.network import Network
 
 
 def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:

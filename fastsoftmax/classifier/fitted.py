@@ -27,7 +27,7 @@ from fastsoftmax.classifier.samples import checked_samples
 from fastsoftmax.classifier.state import fitted_of, state_of
 from fastsoftmax.data.source import refuse_source
 from fastsoftmax.functional.inference import is_finite
-from fastsoftmax.training.objective import layer_inputs
+from fastsoftmax.training.network import layer_inputs
 
 
 def _is_linear(classifier: "FittedClassifier") -> bool:

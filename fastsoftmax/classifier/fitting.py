@@ -19,9 +19,12 @@ from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.classifier.reports import Report, warn
 from fastsoftmax.classifier.streams import Encoding, Stream
 from fastsoftmax.classifier.unfinished import Split, Unfinished, unfinished_of
+from fastsoftmax.training.array_objective import ArrayObjective
+from fastsoftmax.training.backward import BY_LOGITS
 from fastsoftmax.training.descent import Descent, DescentState
 from fastsoftmax.training.loop import Solver, Training, train
-from fastsoftmax.training.objective import BY_LOGITS, ArrayObjective, Network, Objective, layer_inputs
+from fastsoftmax.training.network import Network, layer_inputs
+from fastsoftmax.training.objective import Objective
 from fastsoftmax.training.parts import Node, Part, Sums, Tree, part_rows
 from fastsoftmax.training.proximal import ProximalNewton
 from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS

@@ -15,12 +15,13 @@ from fastsoftmax._gate.numbers import check_choice, read_count, read_flag, read_
 from fastsoftmax.classifier.reports import warn
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
+from fastsoftmax.training.backward import BACKWARD
 from fastsoftmax.training.descent import Descent, DescentState, start_descent
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import Solver
+from fastsoftmax.training.network import ACTIVATIONS, Network
 from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.newton_cholesky import NewtonCholesky
-from fastsoftmax.training.objective import ACTIVATIONS, BACKWARD, Network
 from fastsoftmax.training.proximal import ProximalNewton
 from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS
 

@@ -19,7 +19,7 @@ from fastsoftmax.classifier.fitting import Data, objective_of
 from fastsoftmax.classifier.options import Options, solver_of
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
-from fastsoftmax.training.objective import Network
+from fastsoftmax.training.network import Network
 
 COPIED = 2**20  # numbers of X, up to which a fold has its rows as a copy, and in float32: folds run side by side
 FURTHEST = 2.0  # times the last step of a path: how far its next minimum is looked for, at the most

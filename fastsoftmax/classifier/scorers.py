@@ -15,7 +15,7 @@ from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifie
 from fastsoftmax.classifier.labels import Labels
 from fastsoftmax.classifier.options import Options
 from fastsoftmax.classifier.paths import COPIED, Fold, Judge, Score
-from fastsoftmax.training.objective import Network
+from fastsoftmax.training.network import Network
 
 # Of scikit-learn's scorers, beyond its documentation: the function, the classifier's method that it judges, arguments
 PRIVATE = SCORE, METHOD, GIVEN = "_score_func", "_response_method", "_kwargs"

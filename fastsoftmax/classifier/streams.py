@@ -15,7 +15,9 @@ from fastsoftmax._gate.targets import split_targets
 from fastsoftmax.classifier.labels import Labels, is_soft, plain_labels, read_labels, weigh
 from fastsoftmax.data.source import Block, Source, ahead
 from fastsoftmax.functional.inference import is_finite
-from fastsoftmax.training.objective import Network, Objective, kernel_samples
+from fastsoftmax.training.array_objective import kernel_samples
+from fastsoftmax.training.network import Network
+from fastsoftmax.training.objective import Objective
 from fastsoftmax.training.parts import Combine, Part, Parts, Sums, Task, add, fold, part_rows
 from fastsoftmax.training.stream import StreamObjective
 

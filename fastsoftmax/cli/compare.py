@@ -20,7 +20,7 @@ from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.estimator import SoftmaxClassifier
 from fastsoftmax.cli.compiling import told
 from fastsoftmax.cli.datasets import DataSet, many_classes, split
-from fastsoftmax.training.objective import BACKWARD
+from fastsoftmax.training.backward import BACKWARD
 
 Progress = Callable[[str], None]
 Step = Callable[[], None]  # told of each fit that is done

@@ -27,7 +27,7 @@ from fastsoftmax.cli.console import bar, duration, new_table, print_table, progr
 from fastsoftmax.cli.errors import CommandError
 from fastsoftmax.cli.picture import add_plot_option, check_plot, save
 from fastsoftmax.functional._losses import LOSSES
-from fastsoftmax.training.objective import ACTIVATIONS
+from fastsoftmax.training.network import ACTIVATIONS
 
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.cli.compare import Result, Settings

@@ -31,7 +31,7 @@ from fastsoftmax.cli.arguments import (
 from fastsoftmax.cli.console import bar, new_table, print_table, progress, shown
 from fastsoftmax.cli.errors import CommandError, DataError
 from fastsoftmax.cli.picture import add_plot_option, check_plot, save
-from fastsoftmax.training.objective import ACTIVATIONS
+from fastsoftmax.training.network import ACTIVATIONS
 
 if TYPE_CHECKING:  # these import scikit-learn, which takes a second
     from fastsoftmax.classifier import SoftmaxClassifier

@@ -29,13 +29,14 @@ from fastsoftmax.functional.inference import is_finite
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.column_hessian import ByHessian, Hessian
 from fastsoftmax.training.duality import Penalised, given_by
 from fastsoftmax.training.lbfgs import LBFGS
 from fastsoftmax.training.loop import train
+from fastsoftmax.training.network import Network
 from fastsoftmax.training.newton_cg import NewtonCG
 from fastsoftmax.training.newton_cholesky import NewtonCholesky
-from fastsoftmax.training.objective import ArrayObjective, Network
 from fastsoftmax.training.proximal import ProximalNewton
 from fastsoftmax.training.proximal_lbfgs import ProximalLBFGS
 

@@ -22,7 +22,8 @@ from fastsoftmax._gate.arrays import contiguous
 from fastsoftmax._threads import num_threads
 from fastsoftmax.classifier.streams import Encoding, Found, check_found, examine
 from fastsoftmax.data.source import Block, stacked
-from fastsoftmax.training.objective import Network, Objective
+from fastsoftmax.training.network import Network
+from fastsoftmax.training.objective import Objective
 from fastsoftmax.training.parts import Combine, Node, Part, Sums, Task, Tree, add, fold, part_rows
 
 SCATTERED = 2**16  # bytes of an argument, from which on it goes to the workers once, and not with each task

@@ -20,8 +20,8 @@ import numpy as np
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.columns import Columns
-from fastsoftmax.training.objective import ArrayObjective
 
 SUFFICIENT, HALVINGS = 1e-4, 40  # Armijo's constant; steps that are tried
 BIAS_STEPS, BALANCED, USABLE = 30, 1e-12, 1e-8  # of Newton's method in the biases: sums of r over sum of a

@@ -18,11 +18,12 @@ from typing import ClassVar
 import numpy as np
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.training.array_objective import ArrayObjective
 from fastsoftmax.training.column_hessian import ByHessian, Hessian, pays
 from fastsoftmax.training.coordinates import Coordinates
 from fastsoftmax.training.duality import HALVINGS, SUFFICIENT, Given, Penalised, given_by
 from fastsoftmax.training.loop import AfterIteration
-from fastsoftmax.training.objective import ArrayObjective, Objective
+from fastsoftmax.training.objective import Objective
 from fastsoftmax.training.quadratic import ByRows, Quadratic
 
 LEAST_SET, GROWTH = 8192, 3  # coordinates of a working set, and times those that are not 0, at the most

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fastsoftmax.training.objective import ArrayObjective, Objective
+from fastsoftmax.training.array_objective import ArrayObjective
+from fastsoftmax.training.objective import Objective
 from fastsoftmax.training.parts import Part, Sums
 from fastsoftmax.training.spread import stack
 

@@ -14,8 +14,9 @@ from fastsoftmax._gate.arrays import Array
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import METHOD
+from fastsoftmax.training.backward import BY_LOGITS
 from fastsoftmax.training.network import ACTIVATIONS, layer_inputs
-from fastsoftmax.training.objective import BY_LOGITS, EpochObjective
+from fastsoftmax.training.objective import EpochObjective
 from fastsoftmax.training.parts import Part, Parts
 
 
