@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import JIT, rng, same_bits
+from scipy.sparse import csr_array
 
 import fastsoftmax as fs
 from fastsoftmax.training import lbfgs, parts, rough
@@ -12,14 +13,17 @@ from fastsoftmax.training.loop import train
 from fastsoftmax.training.network import Network
 from fastsoftmax.training.scaled import Scaled
 
-N, D, C = 1400, 20, 5
+N, D, C = 2000, 20, 5
 
 
-def made(dtype=np.float64, offset=0.0, unit=1.0, sample_weight=None, **options):
+def made(dtype=np.float64, offset=0.0, unit=1.0, sparse=False, sample_weight=None, **options):
     X = rng(1).standard_normal((N, D)) @ rng(2).standard_normal((D, D))
     y = (X @ rng(3).standard_normal((D, C)) / 4 + rng(4).gumbel(size=(N, C))).argmax(axis=1)
     options, by_row = {"alpha": 0.1, **options}, np.empty(0) if sample_weight is None else sample_weight
-    return ArrayObjective((X * unit + offset).astype(dtype), y, Network(np.array([D, C])), by_row, **options)
+    X = (X * unit + offset).astype(dtype)
+    if sparse:
+        X = csr_array(np.where(rng(5).random(X.shape) < 0.2, 0, X))
+    return ArrayObjective(X, y, Network(np.array([D, C])), by_row, **options)
 
 
 def evaluations(objective, monkeypatch):
@@ -35,9 +39,10 @@ def evaluations(objective, monkeypatch):
     return counts
 
 
+@pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("tol", [1e-3, 1e-4, 1e-6, 1e-7])
-def test_the_exact_gradient_is_as_small_as_tol_asks(tol):
-    objective = made()
+def test_the_exact_gradient_is_as_small_as_tol_asks(tol, sparse):
+    objective = made(sparse=sparse)
     assert rough.rough_form(objective) is not None
     params = np.zeros(objective.network.n_params)
     training = train(objective, params, LBFGS(tol, 500))
@@ -134,10 +139,11 @@ def test_where_no_step_in_float32_goes_down_float64_goes_on(monkeypatch):
 @pytest.mark.skipif(not JIT, reason="takes minutes as Python")
 @pytest.mark.parametrize("kind", ["labels", "distributions"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_bits_are_the_same_wherever_the_rows_lie(monkeypatch, kind, weighted):
-    X, y = made().X, made().targets
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_bits_are_the_same_wherever_the_rows_lie(monkeypatch, kind, weighted, sparse):
+    X, y = made(sparse=sparse).X, made().targets
     y = y if kind == "labels" else fs.softmax(3 * rng(5).standard_normal((N, C)))
-    weight = rng(6).integers(0, 3, N).astype(float) if weighted else None
+    weight = rng(6).integers(0, 9, N).astype(float) if weighted else None
     forms = []
     monkeypatch.setattr(lbfgs, "rough_form", lambda *given: forms.append(rough.rough_form(*given)) or forms[-1])
     blocks = fs.data.from_blocks(
@@ -155,13 +161,19 @@ def test_the_bits_are_the_same_wherever_the_rows_lie(monkeypatch, kind, weighted
     assert read.loss_curve_ == in_memory.loss_curve_
 
 
-def test_parts_become_one_copy(monkeypatch):
-    whole = made().parts
+@pytest.mark.parametrize("sparse", [False, True])
+def test_parts_become_one_copy(monkeypatch, sparse):
     monkeypatch.setattr(parts, "ELEMENTS", 480 * D)
-    objective = made(sample_weight=rng(6).random(N))
+    monkeypatch.setattr(parts, "CSR_GROUPS", 1)
+    objective = made(sparse=sparse, sample_weight=rng(6).random(N))
     assert len(list(objective.parts)) > 2
     form = rough.rough_form(objective)
-    assert same_bits(form.X, objective.X.astype(np.float32))
+    wanted = objective.X.astype(np.float32)
+    if sparse:
+        assert form.X.shape == wanted.shape
+        for name in ("data", "indices", "indptr"):
+            assert np.array_equal(getattr(form.X, name), getattr(wanted, name))
+    else:
+        assert same_bits(form.X, wanted)
     assert same_bits(form.targets, objective.targets)
     assert same_bits(form.sample_weight, objective.sample_weight)
-    assert form.parts.n_rows == whole.n_rows

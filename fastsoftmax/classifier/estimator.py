@@ -115,7 +115,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         independent (up to 256 features), and the Hessian at the start is about the identity; newton-cg if besides
         conjugate gradients find no more than max(1e-4 F, tol / 100) left to gain; newton-cholesky when half of the
         square of Newton's decrement, about what is left to gain, is at most (25 tol)^2 (F + tol) / 2. By default F is
-        then within about a thousandth of the minimum. (In float64, on a dense X of up to 4 million numbers, lbfgs goes
+        then within about a thousandth of the minimum. (In float64, on an X of up to 4 million numbers, lbfgs goes
         the first part of the way on a copy in float32; the gradient that ends it is exact.) Of a network, lbfgs ends
         when no component of the gradient exceeds tol, or F falls by less than tol / 1000 of itself. coordinate-descent,
         and lbfgs with l1_ratio > 0, end when the duality gap is at most tol (F + tol). sgd and adam end when

@@ -73,6 +73,7 @@ class Spread:
 
     Attributes
     ----------
+    n_numbers : that X has, in the rows with a weight
     mean : float64 (D,), or empty without biases: 0
     deviation : float64 (D,)
         About the mean. It is 0 for a constant feature only (without biases: one of zeros), however small or large that
@@ -84,6 +85,7 @@ class Spread:
         sums, low, high, present, counts = parts.fold(
             _feature_sums, self._shares, parts.n_features, combine=_sums_and_ends
         )
+        self.n_numbers = int(present.sum())
         absent = present < counts.sum()  # only in a sparse X: whether some row with a weight holds no number
         low[absent], high[absent] = np.minimum(low[absent], 0.0), np.maximum(high[absent], 0.0)
         mean: Any = np.where(low == high, low, sums) if with_mean else np.zeros(parts.n_features)
