@@ -1,7 +1,7 @@
 """Rows over threads: when it pays, how many, and safely.
 
 `run` calls a kernel, with a team of helpers where there is enough to do. The helpers are threads in compiled code
-(kernels/threads.py), not Python's; they start at the first such call, watch for a job for a moment after each, and then
+(kernels/board.py), not Python's; they start at the first such call, watch for a job for a moment after each, and then
 sleep. One call at a time has the team: another Python thread that calls meanwhile does its rows alone. A forked
 child starts with helpers of its own. Where the system has no more threads to give, fewer work, or the caller alone;
 after the interpreter's exit handlers, the caller alone. Results are the same for any number of threads, because rows
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from fastsoftmax._cores import usable_cores
 from fastsoftmax._gate.numbers import read_count
-from fastsoftmax.kernels import threads as team_board
+from fastsoftmax.kernels import board as team_board
 from fastsoftmax.kernels.jit.numba_internals import config
-from fastsoftmax.kernels.threads import MOST_HELPERS, SMALL
+from fastsoftmax.kernels.threads import SMALL
 
 RETRY_SECONDS = 1.0  # before the system is asked again for a thread that it had not got
 
@@ -149,7 +149,7 @@ class _Team:
 
     def summon(self, helpers: int) -> int:
         """Have that many helpers about, awake or asleep, or as many as can be had; the board's address, 0 for none."""
-        helpers = min(helpers, MOST_HELPERS)
+        helpers = min(helpers, team_board.MOST_HELPERS)
         if len(self._parts) < helpers:
             self._start(helpers)
         helpers = min(helpers, len(self._parts))

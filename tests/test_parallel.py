@@ -18,11 +18,10 @@ from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
 from fastsoftmax import _threads
-from fastsoftmax.kernels import system
-from fastsoftmax.kernels import threads as board
+from fastsoftmax.kernels import board, system
 from fastsoftmax.kernels.jit import kernel
 from fastsoftmax.kernels.rows import direct
-from fastsoftmax.kernels.threads import SMALL
+from fastsoftmax.kernels.threads import SMALL, TURN, share
 
 needs_jit = pytest.mark.skipif(not JIT, reason="without machine code one thread does all the work")
 SHAPES = [(SMALL // 4, 5), (SMALL // 30, 37), (40, 1000), (3, SMALL), (30_001, 10), (1, 2 * SMALL)]
@@ -68,7 +67,7 @@ def _meet_span(first, last, inside, met):
 
 @kernel
 def _meet_rows(inside, met, team):
-    board.share(team, 64, board.TURN, _meet_span, (inside, met))
+    share(team, 64, TURN, _meet_span, (inside, met))
 
 
 @needs_jit
@@ -542,7 +541,7 @@ def _raise_at(first, last, bad, error):
 
 @kernel
 def rows_that_raise(n_rows, bad, error, team):
-    board.share(team, n_rows, 1000, _raise_at, (bad, error))
+    share(team, n_rows, 1000, _raise_at, (bad, error))
 
 
 @needs_jit

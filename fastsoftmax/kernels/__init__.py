@@ -1,6 +1,6 @@
 """The compiled loops. They take C-contiguous arrays of one dtype, protect you from nothing, and can be called
 from your own @njit code; `fastsoftmax.softmax` and the others check their arguments and then call these. `team` is the
-address of a board of threads (threads.py), or 0: alone.
+address of the board of a team of threads (board.py), or 0: alone.
 
 >>> import numba, numpy as np
 >>> from fastsoftmax.kernels import softmax_rows

@@ -14,6 +14,7 @@ Of a CSR matrix whose rows hold few of its features, sgd's steps touch those of 
 import numpy as np
 from numba import types
 
+from fastsoftmax.kernels.board import team_size
 from fastsoftmax.kernels.closures import bind, call, keep
 from fastsoftmax.kernels.fit.optimizers import STEPS, descend_part
 from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel, routine
@@ -50,7 +51,7 @@ from fastsoftmax.kernels.layer.network_blocks import (
 )
 from fastsoftmax.kernels.rows.targets import targets_of_rows, weight_taking_part, weights_of
 from fastsoftmax.kernels.rows.vecmath import sum_row
-from fastsoftmax.kernels.threads import share_near, team_size
+from fastsoftmax.kernels.threads import share_near
 from fastsoftmax.kernels.views import matrix, part
 
 ROOM_BYTES = 4 * 2**20  # for what the rows of a batch leave on their way; a larger batch goes through in turns

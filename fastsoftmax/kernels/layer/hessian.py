@@ -17,6 +17,7 @@ Threads take reduction groups of rows and sum in workspaces of their own, added 
 import numpy as np
 from numba import types
 
+from fastsoftmax.kernels.board import await_ticket, pass_ticket, team_size
 from fastsoftmax.kernels.jit import inlined, inlined_overload, kernel, routine
 from fastsoftmax.kernels.layer.dense import ROWS, add_to, logits_block, outer_block
 from fastsoftmax.kernels.layer.passes import GROUP
@@ -32,7 +33,7 @@ from fastsoftmax.kernels.rows.targets import (
 )
 from fastsoftmax.kernels.rows.vecmath import each_vector, sum_values
 from fastsoftmax.kernels.simd import lanes, load_masked, pointer, splat, store_masked
-from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size
+from fastsoftmax.kernels.threads import share_each
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 
 GROUPS = 64  # of rows at the most: each is summed apart, and a sum is as large as the Hessian
@@ -82,11 +83,11 @@ def _groups(first, last, team, ticket, workspace, size, group_rows, X, features,
             x = matrix(rows, 0, min(ROWS, end - start), n_features)
             take_features(X, start, targets[0], targets[2], features, x)
             _sum_block(x, start, weight, targets, rows, logits, start > group * group_rows, sums)
-        if not await_turn(team, np.int64(ticket.ctypes.data), group):
+        if not await_ticket(team, np.int64(ticket.ctypes.data), group):
             return
         add_to(grad, part(sums, 0, grad.size))
         _add_blocks(sums, grad.size, n_features, hessian)
-        pass_turn(team, np.int64(ticket.ctypes.data), group + 1)
+        pass_ticket(team, np.int64(ticket.ctypes.data), group + 1)
 
 
 @routine

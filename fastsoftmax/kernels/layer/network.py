@@ -9,6 +9,7 @@ taken. What a loss does to a block of logits is a closure (closures.py) of (firs
 
 import numpy as np
 
+from fastsoftmax.kernels.board import await_ticket, pass_ticket, team_size
 from fastsoftmax.kernels.closures import bind, call, keep
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.layer.dense import add_to
@@ -26,7 +27,7 @@ from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_ro
 from fastsoftmax.kernels.rows.targets import targets_of_rows, weights_of
 from fastsoftmax.kernels.rows.vecmath import dot_row, each_vector
 from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, store_masked
-from fastsoftmax.kernels.threads import await_turn, pass_turn, share_each, team_size
+from fastsoftmax.kernels.threads import share_each
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 
 
@@ -92,11 +93,11 @@ def _groups(first, last, team, ticket, sums, X, order, loss, params, sizes, acti
             call(loss, (start, forward(X, order, start, n, network, room, 0)))
             if grad.size:
                 backward(X, order, start, n, network, room, 0, packed, mine, start > group * GROUP)
-        if not await_turn(team, np.int64(ticket.ctypes.data), group):
+        if not await_ticket(team, np.int64(ticket.ctypes.data), group):
             break
         if grad.size:
             add_to(grad, mine)
-        pass_turn(team, np.int64(ticket.ctypes.data), group + 1)
+        pass_ticket(team, np.int64(ticket.ctypes.data), group + 1)
     keep(space)
 
 

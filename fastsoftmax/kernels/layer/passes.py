@@ -23,6 +23,7 @@ Either way a sum over rows adds the same numbers in the same order for any numbe
 import numpy as np
 from numba import types
 
+from fastsoftmax.kernels.board import await_ticket, pass_ticket, team_size
 from fastsoftmax.kernels.closures import call
 from fastsoftmax.kernels.jit import inlined, inlined_overload, routine
 from fastsoftmax.kernels.layer.dense import (
@@ -52,7 +53,7 @@ from fastsoftmax.kernels.layer.sparse import (
     transpose_weight,
 )
 from fastsoftmax.kernels.simd import lanes, misaligned, outer_band, pointer
-from fastsoftmax.kernels.threads import await_turn, pass_turn, share, share_each, team_size
+from fastsoftmax.kernels.threads import share, share_each
 from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 
 GROUP = 10 * ROWS  # rows whose sums are folded into the gradients together: a multiple of every block
@@ -133,12 +134,12 @@ def _groups(first, last, team, ticket, workspace, size, rows, group_rows, X, pro
                 grad_bias_block(z, 0, n_classes, adds, part_bias)
             if grad_X.size:
                 grad_X_block(z, 0, count, weight, start, grad_X, packed)
-        if not await_turn(team, np.int64(ticket.ctypes.data), group):
+        if not await_ticket(team, np.int64(ticket.ctypes.data), group):
             return
         if with_grad:
             add_to(grad_weight, part_weight)
             add_to(grad_bias, part_bias)
-        pass_turn(team, np.int64(ticket.ctypes.data), group + 1)
+        pass_ticket(team, np.int64(ticket.ctypes.data), group + 1)
 
 
 @routine(counts_references=True)
