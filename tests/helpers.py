@@ -16,6 +16,7 @@ FLOATS = (np.float32, np.float64)
 SHAPES = [(1, 1), (1, 2), (3, 10), (130, 10), (7, 37), (5, 512), (2, 513), (3, 1500)]  # one row, short rows in several
 # blocks, odd lengths, and the border of CHUNK, above which a row is summed in pieces
 SHAPES = SHAPES if JIT else [(1, 1), (3, 10), (2, 513)]
+PRODUCTS = ("softmax_jvp", "softmax_vjp", "log_softmax_jvp", "log_softmax_vjp")
 
 
 def tolerance(dtype: Any, length: int) -> float:
@@ -34,8 +35,13 @@ def uneven(shape: tuple[int, ...], dtype: Any = np.float64, seed: int = 0) -> np
     return (random.standard_normal(shape) * scale + 20 * random.standard_normal((*shape[:-1], 1))).astype(dtype)
 
 
+def point(product: str, logits: np.ndarray) -> np.ndarray:
+    """What a product is taken at: probs, or log_probs."""
+    return fs.softmax(logits) if product.startswith("softmax") else fs.log_softmax(logits)
+
+
 def nasty_rows() -> dict[str, list[float]]:
-    """Rows with what breaks careless code; the contract table of DESIGN.md says what comes of each."""
+    """Rows with what breaks careless code; test_softmax.py says what comes of each."""
     nan, inf = np.nan, np.inf
     return {
         "large": [1e4, 0.0, -1e4],

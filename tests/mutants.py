@@ -44,6 +44,7 @@ ROOMS = {
     "functional/calibration": "calibration messages",
     "functional/dense": "dense linear messages sparse",
     "functional/inference": "inference classifier_inference messages",
+    "functional/jacobians": "jacobians softmax direct messages empty",
     "functional/linear": "linear second_order messages",
     "functional/losses": "losses direct messages empty",
     "functional/softmax": "softmax direct arrays messages empty",

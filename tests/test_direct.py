@@ -177,7 +177,7 @@ def through(monkeypatch):
         handed.append(work)
         return threads_run(kernel, work, *arguments)
 
-    for name in ("softmax", "losses"):
+    for name in ("softmax", "jacobians", "losses"):
         module = sys.modules[f"fastsoftmax.functional.{name}"]
         threads_run = module.run
         monkeypatch.setattr(module, "Rows", None)

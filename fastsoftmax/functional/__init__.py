@@ -5,6 +5,7 @@ from fastsoftmax.functional.boosting import softmax_grad_hess
 from fastsoftmax.functional.calibration import fit_temperature
 from fastsoftmax.functional.dense import dense, dense_vjp
 from fastsoftmax.functional.inference import linear_argmax, linear_log_softmax, linear_softmax
+from fastsoftmax.functional.jacobians import log_softmax_jvp, log_softmax_vjp, softmax_jvp, softmax_vjp
 from fastsoftmax.functional.linear import (
     linear_cross_entropy,
     linear_cross_entropy_hvp,
@@ -19,15 +20,7 @@ from fastsoftmax.functional.losses import (
     squared_error,
     squared_error_value_and_grad,
 )
-from fastsoftmax.functional.softmax import (
-    log_softmax,
-    log_softmax_jvp,
-    log_softmax_vjp,
-    logsumexp,
-    softmax,
-    softmax_jvp,
-    softmax_vjp,
-)
+from fastsoftmax.functional.softmax import log_softmax, logsumexp, softmax
 
 __all__ = [
     "LinearGrads",

@@ -1,4 +1,4 @@
-"""softmax, log_softmax and logsumexp along any axis, and their products with a tangent or a cotangent.
+"""softmax, log_softmax and logsumexp along any axis.
 
 logits -> Rows (a matrix whose rows run along the axis, or blocks whose columns do) -> _threads -> kernel -> the shape,
 dtype and out of the caller; small plain matrices go straight to kernels/rows/direct.py
@@ -156,121 +156,6 @@ def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, w
     return rows.deliver_reduced(values, keepdims)
 
 
-def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
-    r"""J v, for the Jacobian of softmax :math:`J_{ij} = p_i (\delta_{ij} - p_j)`, without building J.
-
-    :math:`(J v)_i = p_i (v_i - \sum_k p_k v_k)`: how the probabilities move when the logits move along v.
-
-    Parameters
-    ----------
-    probs : array_like, any shape
-        What `softmax` returned.
-    tangent : array_like, the shape of probs
-        v, a direction in the space of the logits.
-    axis : int, tuple of int or None, default -1
-        The axis that softmax was taken along.
-    out : ndarray, optional
-        Takes the result; may be probs or tangent itself.
-
-    Returns
-    -------
-    ndarray
-        Of probs' shape, in the wider dtype of the two.
-
-    Raises
-    ------
-    TypeError
-        An argument that does not hold real numbers.
-    ValueError
-        Shapes that differ; an out that does not fit.
-
-    Examples
-    --------
-    >>> import fastsoftmax as fs
-    >>> fs.softmax_jvp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
-    array([ 0.25 , -0.125, -0.125])
-    """
-    if axis is LAST:
-        target = plain_target(probs, out, tangent)
-        if target is not None and (
-            direct.softmax_jvp(probs, tangent, target, 0)
-            if target.size < SMALL
-            else run(direct.softmax_jvp, target.size, probs, tangent, target)
-        ):
-            return target
-    return _product("softmax_jvp", Rows(axis, probs=probs, tangent=tangent), out)
-
-
-def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
-    r"""J^T u: the gradient of a loss with respect to the logits, from its gradient with respect to the probabilities.
-
-    :math:`\partial L/\partial z_j = p_j (u_j - \sum_k p_k u_k)` with :math:`u = \partial L/\partial p`. J is symmetric,
-    so this is the same map as `softmax_jvp`: parameters, returns and errors are those of `softmax_jvp`, with
-    `cotangent` for `tangent`.
-
-    Examples
-    --------
-    >>> import fastsoftmax as fs
-    >>> fs.softmax_vjp([0.5, 0.25, 0.25], [-2.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
-    array([-0.5 ,  0.25,  0.25])
-    """
-    if axis is LAST:
-        target = plain_target(probs, out, cotangent)
-        if target is not None and (
-            direct.softmax_jvp(probs, cotangent, target, 0)
-            if target.size < SMALL
-            else run(direct.softmax_jvp, target.size, probs, cotangent, target)
-        ):
-            return target
-    return _product("softmax_vjp", Rows(axis, probs=probs, cotangent=cotangent), out)
-
-
-def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
-    r"""J v for log_softmax: :math:`(J v)_i = v_i - \sum_k p_k v_k`, with p = exp(log_probs).
-
-    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
-    `probs`.
-
-    Examples
-    --------
-    >>> import numpy as np, fastsoftmax as fs
-    >>> fs.log_softmax_jvp(np.log([0.5, 0.5]), [1.0, 0.0])
-    array([ 0.5, -0.5])
-    """
-    if axis is LAST:
-        target = plain_target(log_probs, out, tangent)
-        if target is not None and (
-            direct.log_softmax_jvp(log_probs, tangent, target, 0)
-            if target.size < SMALL
-            else run(direct.log_softmax_jvp, target.size, log_probs, tangent, target)
-        ):
-            return target
-    return _product("log_softmax_jvp", Rows(axis, log_probs=log_probs, tangent=tangent), out)
-
-
-def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
-    r"""J^T u for log_softmax: :math:`\partial L/\partial z_j = u_j - p_j \sum_k u_k`, with p = exp(log_probs).
-
-    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
-    `probs` and `cotangent` for `tangent`. The cotangent of an element that `where` left out should be 0.
-
-    Examples
-    --------
-    >>> import numpy as np, fastsoftmax as fs
-    >>> fs.log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [-1.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
-    array([-0.5 ,  0.25,  0.25])
-    """
-    if axis is LAST:
-        target = plain_target(log_probs, out, cotangent)
-        if target is not None and (
-            direct.log_softmax_vjp(log_probs, cotangent, target, 0)
-            if target.size < SMALL
-            else run(direct.log_softmax_vjp, target.size, log_probs, cotangent, target)
-        ):
-            return target
-    return _product("log_softmax_vjp", Rows(axis, log_probs=log_probs, cotangent=cotangent), out)
-
-
 def _softmax_like(
     name: str,
     logits: ArrayLike,
@@ -297,12 +182,6 @@ def _hide(x: Array, mask: Array, value: float, out: Array) -> None:
     run(kernels.hide, x.size, x.ravel(), mask.ravel(), value, out.ravel())
 
 
-def _product(name: str, rows: Rows, out: Array | None) -> Any:
-    filled = rows.target(out)
-    run(_kernel(name, rows), filled.size, *rows.inputs, filled)
-    return rows.deliver(filled, out)
-
-
 def _kernel(name: str, rows: Rows) -> Callable[..., None]:
     by_rows, by_columns = KERNELS[name]
     return by_rows if rows.along == "rows" else by_columns
@@ -313,8 +192,4 @@ KERNELS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
     "softmax": (kernels.softmax_rows, kernels.softmax_columns),
     "log_softmax": (kernels.log_softmax_rows, kernels.log_softmax_columns),
     "logsumexp": (kernels.logsumexp_rows, kernels.logsumexp_columns),
-    "softmax_jvp": (kernels.softmax_jvp_rows, kernels.softmax_jvp_columns),
-    "softmax_vjp": (kernels.softmax_vjp_rows, kernels.softmax_vjp_columns),
-    "log_softmax_jvp": (kernels.log_softmax_jvp_rows, kernels.log_softmax_jvp_columns),
-    "log_softmax_vjp": (kernels.log_softmax_vjp_rows, kernels.log_softmax_vjp_columns),
 }

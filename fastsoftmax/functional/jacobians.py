@@ -1,0 +1,127 @@
+"""The Jacobians of softmax and log_softmax times a tangent or a cotangent, along any axis: none of them is built.
+
+Data go as they do in softmax.py.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastsoftmax import kernels
+from fastsoftmax._gate.arrays import LAST, Array, Axis, Rows
+from fastsoftmax._gate.plain import plain_target
+from fastsoftmax._threads import run
+from fastsoftmax.kernels.rows import direct
+from fastsoftmax.kernels.threads import SMALL
+
+
+def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
+    r"""J v, for the Jacobian of softmax :math:`J_{ij} = p_i (\delta_{ij} - p_j)`, without building J.
+
+    :math:`(J v)_i = p_i (v_i - \sum_k p_k v_k)`: how the probabilities move when the logits move along v.
+
+    Parameters
+    ----------
+    probs : array_like, any shape
+        What `softmax` returned.
+    tangent : array_like, the shape of probs
+        v, a direction in the space of the logits.
+    axis : int, tuple of int or None, default -1
+        The axis that softmax was taken along.
+    out : ndarray, optional
+        Takes the result; may be probs or tangent itself.
+
+    Returns
+    -------
+    ndarray
+        Of probs' shape, in the wider dtype of the two.
+
+    Raises
+    ------
+    TypeError
+        An argument that does not hold real numbers.
+    ValueError
+        Shapes that differ; an out that does not fit.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.softmax_jvp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
+    array([ 0.25 , -0.125, -0.125])
+    """
+    if axis is LAST and (target := _plain_product(direct.softmax_jvp, probs, tangent, out)) is not None:
+        return target
+    rows = Rows(axis, probs=probs, tangent=tangent)
+    return _product(rows, out, kernels.softmax_jvp_rows, kernels.softmax_jvp_columns)
+
+
+def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
+    r"""J^T u: the gradient of a loss with respect to the logits, from its gradient with respect to the probabilities.
+
+    :math:`\partial L/\partial z_j = p_j (u_j - \sum_k p_k u_k)` with :math:`u = \partial L/\partial p`. J is symmetric,
+    so this is the same map as `softmax_jvp`: parameters, returns and errors are those of `softmax_jvp`, with
+    `cotangent` for `tangent`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.softmax_vjp([0.5, 0.25, 0.25], [-2.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
+    array([-0.5 ,  0.25,  0.25])
+    """
+    if axis is LAST and (target := _plain_product(direct.softmax_jvp, probs, cotangent, out)) is not None:
+        return target
+    rows = Rows(axis, probs=probs, cotangent=cotangent)
+    return _product(rows, out, kernels.softmax_vjp_rows, kernels.softmax_vjp_columns)
+
+
+def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
+    r"""J v for log_softmax: :math:`(J v)_i = v_i - \sum_k p_k v_k`, with p = exp(log_probs).
+
+    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
+    `probs`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastsoftmax as fs
+    >>> fs.log_softmax_jvp(np.log([0.5, 0.5]), [1.0, 0.0])
+    array([ 0.5, -0.5])
+    """
+    if axis is LAST and (target := _plain_product(direct.log_softmax_jvp, log_probs, tangent, out)) is not None:
+        return target
+    rows = Rows(axis, log_probs=log_probs, tangent=tangent)
+    return _product(rows, out, kernels.log_softmax_jvp_rows, kernels.log_softmax_jvp_columns)
+
+
+def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
+    r"""J^T u for log_softmax: :math:`\partial L/\partial z_j = u_j - p_j \sum_k u_k`, with p = exp(log_probs).
+
+    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
+    `probs` and `cotangent` for `tangent`. The cotangent of an element that `where` left out should be 0.
+
+    Examples
+    --------
+    >>> import numpy as np, fastsoftmax as fs
+    >>> fs.log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [-1.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
+    array([-0.5 ,  0.25,  0.25])
+    """
+    if axis is LAST and (target := _plain_product(direct.log_softmax_vjp, log_probs, cotangent, out)) is not None:
+        return target
+    rows = Rows(axis, log_probs=log_probs, cotangent=cotangent)
+    return _product(rows, out, kernels.log_softmax_vjp_rows, kernels.log_softmax_vjp_columns)
+
+
+def _plain_product(kernel: Callable[..., bool], at: Any, vector: Any, out: Any) -> Any:
+    """The product by a kernel of direct.py, or None where it is not for these arguments."""
+    target = plain_target(at, out, vector)
+    if target is not None and (
+        kernel(at, vector, target, 0) if target.size < SMALL else run(kernel, target.size, at, vector, target)
+    ):
+        return target
+    return None
+
+
+def _product(rows: Rows, out: Array | None, by_rows: Callable[..., None], by_columns: Callable[..., None]) -> Any:
+    filled = rows.target(out)
+    run(by_rows if rows.along == "rows" else by_columns, filled.size, *rows.inputs, filled)
+    return rows.deliver(filled, out)
