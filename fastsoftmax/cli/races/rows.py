@@ -17,6 +17,7 @@ from sklearn._loss import HalfMultinomialLoss
 from sklearn.utils import extmath
 
 import fastsoftmax as fs
+from fastsoftmax.cli.races import formulas
 
 FEW = [(1, 10), (32, 10), (1797, 10), (65536, 10), (1797, 2), (100000, 3), (1797, 26), (1797, 37)]
 MEDIUM = [(256, 100), (128, 1000), (4096, 1000), (300, 5000)]
@@ -93,8 +94,8 @@ def _inputs(operation: str, shape: tuple[int, ...], dtype: str) -> dict[str, np.
     logits = rng.standard_normal(shape, np.dtype(dtype)) * np.dtype(dtype).type(3)
     if operation.endswith("_vjp"):
         at = "log_probs" if operation.startswith("log") else "probs"
-        value = _numpy_log_softmax(logits, axis) if at == "log_probs" else _numpy_softmax(logits, axis)
-        return {at: value, "cotangent": rng.standard_normal(shape, np.dtype(dtype))}
+        function = formulas.log_softmax if at == "log_probs" else formulas.softmax
+        return {at: function(logits, axis), "cotangent": rng.standard_normal(shape, np.dtype(dtype))}
     if operation == "cross_entropy_value_and_grad":
         return {"logits": logits, "targets": rng.integers(0, shape[1], shape[0])}
     return {"logits": logits}
@@ -105,61 +106,8 @@ def as_arrays(result: Any) -> list[np.ndarray]:
     return [np.asarray(part) for part in (result if isinstance(result, tuple | list) else (result,))]
 
 
-# The formulas in plain NumPy
-
-
-def _numpy_softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
-    e = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def _numpy_log_softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
-    shifted = logits - logits.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
-def _numpy_logsumexp(logits: np.ndarray, axis: int = -1) -> np.ndarray:
-    top = logits.max(axis=axis, keepdims=True)
-    return (top + np.log(np.exp(logits - top).sum(axis=axis, keepdims=True))).squeeze(axis)
-
-
-def _numpy_softmax_vjp(probs: np.ndarray, cotangent: np.ndarray, axis: int = -1) -> np.ndarray:
-    return probs * (cotangent - (probs * cotangent).sum(axis=axis, keepdims=True))
-
-
-def _numpy_log_softmax_vjp(log_probs: np.ndarray, cotangent: np.ndarray, axis: int = -1) -> np.ndarray:
-    return cotangent - np.exp(log_probs) * cotangent.sum(axis=axis, keepdims=True)
-
-
-def _numpy_cross_entropy(logits: np.ndarray, targets: np.ndarray, axis: int = -1) -> tuple[Any, np.ndarray]:
-    every = np.arange(len(logits))
-    log_probs = _numpy_log_softmax(logits)
-    grad = np.exp(log_probs)
-    grad[every, targets] -= 1
-    grad /= len(logits)
-    return -log_probs[every, targets].mean(), grad
-
-
-def _numpy_dense_vjp(X: np.ndarray, weight: np.ndarray, cotangent: np.ndarray, axis: int = -1) -> tuple[Any, ...]:
-    return cotangent @ weight, cotangent.T @ X, cotangent.sum(axis=0)
-
-
-NUMPY: dict[str, Callable[..., Any]] = {
-    "softmax": _numpy_softmax,
-    "log_softmax": _numpy_log_softmax,
-    "logsumexp": _numpy_logsumexp,
-    "softmax_vjp": _numpy_softmax_vjp,
-    "log_softmax_vjp": _numpy_log_softmax_vjp,
-    "cross_entropy_value_and_grad": _numpy_cross_entropy,
-    "dense_vjp": _numpy_dense_vjp,
-}
-
-
-# The providers
-
-
 def with_numpy(case: Case, threads: int) -> Call | None:
-    return partial(NUMPY[case.operation], **case.inputs, axis=case.axis)
+    return partial(formulas.NUMPY[case.operation], **case.inputs, axis=case.axis)
 
 
 def with_jacobian(case: Case, threads: int) -> Call | None:
@@ -242,14 +190,14 @@ def with_jax(case: Case, threads: int) -> Call | None:
         "softmax": jax.nn.softmax,
         "log_softmax": jax.nn.log_softmax,
         "logsumexp": jax.nn.logsumexp,
-        "softmax_vjp": NUMPY["softmax_vjp"],
+        "softmax_vjp": formulas.softmax_vjp,
         "log_softmax_vjp": lambda log_probs, cotangent, axis: (
             cotangent - jax.numpy.exp(log_probs) * cotangent.sum(axis=axis, keepdims=True)
         ),
         "cross_entropy_value_and_grad": jax.value_and_grad(
             lambda logits, targets, axis: -jax.nn.log_softmax(logits)[jax.numpy.arange(len(logits)), targets].mean()
         ),
-        "dense_vjp": NUMPY["dense_vjp"],
+        "dense_vjp": formulas.dense_vjp,
     }
     function = jax.jit(partial(functions[case.operation], axis=case.axis))
     arrays = [jax.numpy.asarray(a) for a in case.inputs.values()]

@@ -16,7 +16,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fastsoftmax._threads import num_threads
-from fastsoftmax.cli.races.rows import NUMPY, Case, as_arrays
+from fastsoftmax.cli.races.formulas import NUMPY
+from fastsoftmax.cli.races.rows import Case, as_arrays
 
 ROUNDS = 7
 TURN = 0.003  # seconds at least, of many calls if they are short
