@@ -79,6 +79,9 @@ def test_numbers_in_a_range():
         says(ValueError, text, numbers.read_number, "beta", value, above=0, below=1)
     text = "alpha must be finite and at least 2 and below 4, got 1"
     says(ValueError, text, numbers.read_number, "alpha", 1, least=2, below=4)
+    assert numbers.read_number("alpha", 1, least=0, most=1) == 1
+    text = "alpha must be finite and at least 0 and at most 1, got 1.0000000000000002"
+    says(ValueError, text, numbers.read_number, "alpha", 1 + 2**-52, least=0, most=1)
 
 
 def test_integers_beyond_the_largest_float_count_as_infinite():

@@ -50,12 +50,18 @@ def read_count(name: str, value: int) -> int:
 
 
 def read_number(
-    name: str, value: float, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+    name: str,
+    value: float,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
 ) -> float:
     """The value as a finite float in the range."""
     number = _number(name, value)
-    if not (number >= least and above < number < below):
-        limits = {"at least": least, "above": above, "below": below}
+    if not (least <= number <= most and above < number < below):
+        limits = {"at least": least, "above": above, "at most": most, "below": below}
         given = [f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit)]
         raise ValueError(f"{name} must be {' and '.join(['finite', *given])}, got {value!r}")
     return number

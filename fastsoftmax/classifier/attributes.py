@@ -1,4 +1,4 @@
-"""The attributes of a fitted SoftmaxClassifier, by name, of the values that they are made of."""
+"""The attributes of a fitted classifier, of the values that they are made of."""
 
 import math
 from typing import Any
@@ -60,3 +60,13 @@ def of_weights(
         **dict.fromkeys(("dual_gap_", "validation_scores_", "validation_loss_curve_", "best_validation_score_")),
         **names,
     }
+
+
+def coefs_paths_of(network: Network, params: Array, fit_intercept: bool) -> Array:
+    """Of linear models' parameters (..., P): (..., n_classes or 1, n_features or n_features + 1), biases at the end."""
+    n_features, n_classes = map(int, network.sizes)
+    weights, biases = np.split(params, [n_classes * n_features], axis=-1)
+    coefs = weights.reshape(*params.shape[:-1], n_classes, n_features)
+    if fit_intercept:
+        coefs = np.concatenate([coefs, biases[..., None]], axis=-1)
+    return coefs[..., 1:, :] if n_classes == 2 else coefs

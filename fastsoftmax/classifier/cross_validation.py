@@ -1,6 +1,6 @@
 """SoftmaxClassifierCV: the penalty of SoftmaxClassifier by cross-validation, as LogisticRegressionCV has it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -15,8 +15,9 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from fastsoftmax._gate.arrays import Array
-from fastsoftmax._gate.numbers import read_count, read_flag, read_number
+from fastsoftmax._gate.numbers import read_flag
 from fastsoftmax._threads import get_num_threads, num_threads
+from fastsoftmax.classifier import attributes
 from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier
 from fastsoftmax.classifier.fitting import Data, totals_by_class
 from fastsoftmax.classifier.labels import (
@@ -27,8 +28,9 @@ from fastsoftmax.classifier.labels import (
     read_labels,
     weigh,
 )
-from fastsoftmax.classifier.options import DETERMINISTIC, Options, choose_solver, network_of, read_options
+from fastsoftmax.classifier.options import choose_solver, network_of
 from fastsoftmax.classifier.paths import Point, follow, follow_all, read_folds
+from fastsoftmax.classifier.penalties import Penalties, best_of_means, mean_of_bests, read_penalties
 from fastsoftmax.classifier.reading import read_data
 from fastsoftmax.classifier.reports import progress_bar, warn
 from fastsoftmax.classifier.scorers import judge_of
@@ -170,12 +172,13 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         >>> model.alpha_, model.scores_.shape
         (0.1, (5, 1, 2))
         """
-        alphas, l1_ratios, paths = self._read_paths()
-        y = plain_labels(y)
-        samples, given, by_row = read_data(self, X, y, sample_weight, reset=True)
-        labels = read_labels(given, samples.dtype)
+        read_flag("refit", self.refit)
+        given = {**SoftmaxClassifier().get_params(), **self._shared()}
+        penalties = read_penalties(self.alphas, self.l1_ratios, given)
+        samples, y, by_row = read_data(self, X, plain_labels(y), sample_weight, reset=True)
+        labels = read_labels(y, samples.dtype)
         shape = samples.shape[0], samples.shape[1], len(labels.classes)
-        paths = [[choose_solver(options, *shape) for options in path] for path in paths]
+        paths = [[choose_solver(options, *shape) for options in path] for path in penalties.paths]
         network = network_of(paths[0][0], *shape[1:])
         totals = partial(totals_by_class, Data(samples, labels, by_row), network)
         by_class = read_class_weight(self.class_weight, labels.classes, totals, samples.dtype)
@@ -184,87 +187,49 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         folds = read_folds(splits, samples.shape[0])
         judge = judge_of(self.scoring, self._shared(), network, samples, labels, by_row)
         workers = min(effective_n_jobs(self.n_jobs), len(folds) * len(paths))
-        n_fits = len(folds) * alphas.size * l1_ratios.size
+        n_fits = len(folds) * penalties.alphas.size * penalties.l1_ratios.size
         threads = get_num_threads() if self.n_threads is None else self.n_threads
         with num_threads(threads), progress_bar(bool(self.verbose), type(self).__name__, n_fits, "score") as tell:
             points = follow_all(paths, folds, network, data, judge, tell, workers)
-            self.classes_, self.alphas_, self.l1_ratios_ = labels.classes, alphas, l1_ratios
-            self._choose(paths, points, network, data)
+            self._choose(replace(penalties, paths=paths), points, labels.classes, network, data)
         return self
-
-    def _read_paths(self) -> tuple[Array, Array, list[list[Options]]]:
-        """alphas, l1_ratios, and for each of these the options of its fits, the strongest penalty first."""
-        if isinstance(self.alphas, Iterable):
-            alphas = np.array([read_number("alphas", alpha, least=0) for alpha in self.alphas])
-        else:
-            alphas = 1 / np.logspace(-4, 4, read_count("alphas", self.alphas))
-        if not isinstance(self.l1_ratios, Iterable):
-            raise ValueError(f"l1_ratios must be a sequence of numbers, got {self.l1_ratios!r}")
-        above_1 = 1 + np.finfo(float).eps
-        l1_ratios = np.array([read_number("l1_ratios", ratio, least=0, below=above_1) for ratio in self.l1_ratios])
-        for name, array in (("alphas", alphas), ("l1_ratios", l1_ratios)):
-            if not array.size:
-                raise ValueError(f"{name} must not be empty")
-        read_flag("refit", self.refit)
-        if self.solver not in ("auto", *DETERMINISTIC):
-            raise ValueError(
-                f"solver must be one of {', '.join(map(repr, ('auto', *DETERMINISTIC)))}, got {self.solver!r}"
-            )
-        order = np.argsort(-alphas, kind="stable")
-        given = {**SoftmaxClassifier().get_params(), **self._shared()}
-        options = [read_options({**given, "alpha": alphas.max(), "l1_ratio": ratio}) for ratio in l1_ratios]
-        if alphas.min() == 0 and (l1_ratios.max() > 0 or self.solver == "coordinate-descent"):
-            raise ValueError("alphas must be above 0 for L1 and for coordinate-descent")
-        return alphas, l1_ratios, [[replace(option, alpha=alphas[k]) for k in order] for option in options]
 
     def _shared(self) -> dict[str, Any]:
         """The parameters that SoftmaxClassifier has, too."""
         return {name: getattr(self, name) for name in SHARED}
 
     def _choose(
-        self, paths: list[list[Options]], points: list[list[list[tuple[Point, float]]]], network: Network, data: Data
+        self,
+        penalties: Penalties,
+        points: list[list[list[tuple[Point, float]]]],
+        classes: Array,
+        network: Network,
+        data: Data,
     ) -> None:
-        """Make attributes of what the paths have found, and fit to all samples."""
-        back = np.argsort(np.argsort(-self.alphas_, kind="stable"))  # where in a path each alpha is
+        """Choose by what the paths have found, fit to all samples, and set the attributes when all that is done."""
+        back = np.argsort(penalties.order)
         found = [[[path[k] for k in back] for path in fold] for fold in points]
-        self.scores_ = np.array([[[score for _, score in path] for path in fold] for fold in found])
-        self.n_iter_ = np.array([[[point.n_iter for point, _ in path] for path in fold] for fold in found], np.int32)
+        scores = np.array([[[score for _, score in path] for path in fold] for fold in found])
         params = np.array([[[point.params for point, _ in path] for path in fold] for fold in found])
-        self.coefs_paths_ = self._weights(params)
         converged = [point.converged for fold in found for path in fold for point, _ in path]
-        order = np.argsort(-self.alphas_, kind="stable")
         if self.refit:
-            means = self.scores_.mean(axis=0)
-            at, ratio = np.unravel_index(means[:, order].T.argmax(), means.T.shape)
-            k = order[at]
-            alpha, l1_ratio, best_score = self.alphas_[k], self.l1_ratios_[ratio], means[ratio, k]
-            (best,) = follow([paths[ratio][at]], network, data, params[:, ratio, k].mean(axis=0))
+            choice, options = best_of_means(penalties, scores, params)
+            (best,) = follow([options], network, data, choice.params)
             converged.append(best.converged)
             chosen, n_iter = best.params, best.n_iter
         else:
-            by_fold = self.scores_[:, :, order].transpose(0, 2, 1).reshape(len(found), -1)
-            at, ratio = np.unravel_index(by_fold.argmax(axis=1), self.scores_.shape[:0:-1])
-            k, every = order[at], np.arange(len(found))
-            with np.errstate(divide="ignore"):
-                alpha = 1 / (1 / self.alphas_[k]).mean()
-            l1_ratio, best_score = self.l1_ratios_[ratio].mean(), by_fold.max(axis=1).mean()
-            chosen, n_iter = params[every, ratio, k].mean(axis=0), 0
-        self.alpha_, self.l1_ratio_, self.best_score_ = float(alpha), float(l1_ratio), float(best_score)
-        given = {**self._shared(), "alpha": self.alpha_, "l1_ratio": self.l1_ratio_}
+            choice = mean_of_bests(penalties, scores, params)
+            chosen, n_iter = choice.params, 0
+        given = {**self._shared(), "alpha": choice.alpha, "l1_ratio": choice.l1_ratio}
         names = getattr(self, "feature_names_in_", None)
-        self.best_estimator_ = fitted_classifier(given, self.classes_.copy(), network, chosen, n_iter, names)
+        self.best_estimator_ = fitted_classifier(given, classes.copy(), network, chosen, n_iter, names)
+        self.classes_, self.alphas_, self.l1_ratios_ = classes, penalties.alphas, penalties.l1_ratios
+        self.alpha_, self.l1_ratio_, self.best_score_ = choice.alpha, choice.l1_ratio, choice.score
+        self.scores_, self.coefs_paths_ = scores, attributes.coefs_paths_of(network, params, self.fit_intercept)
+        self.n_iter_ = np.array([[[point.n_iter for point, _ in path] for path in fold] for fold in found], np.int32)
         if not all(converged):
             message = f"{len(converged) - sum(converged)} of {len(converged)} fits have not converged"
             warn(f"{message}. Cure: a larger max_iter, features of a like scale (StandardScaler)", ConvergenceWarning)
-
-    def _weights(self, params: Array) -> Array:
-        """Of parameters (..., P) the weights with biases behind them, (..., n_classes or 1, n_features or + 1)."""
-        n_classes, n_features = len(self.classes_), self.n_features_in_
-        size = n_classes * n_features
-        weights = params[..., :size].reshape(*params.shape[:-1], n_classes, n_features)
-        if self.fit_intercept:
-            weights = np.concatenate([weights, params[..., size:, None]], axis=-1)
-        return weights[..., 1:, :] if n_classes == 2 else weights
 
     @property
     def coef_(self) -> Array:

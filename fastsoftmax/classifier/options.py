@@ -121,7 +121,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
     for name in ("beta_1", "beta_2"):
         numbers[name] = read_number(name, given[name], least=0, below=1)
     for name in ("l1_ratio", "momentum"):
-        numbers[name] = read_number(name, given[name], least=0, below=1 + np.finfo(float).eps)
+        numbers[name] = read_number(name, given[name], least=0, most=1)
     solver = str(given["solver"])
     _check_solver(solver, given, hidden, numbers["l1_ratio"])
     numbers["validation_fraction"] = read_number("validation_fraction", given["validation_fraction"], above=0, below=1)
