@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.exceptions import NotFittedError
 
 import fastsoftmax as fs
-from fastsoftmax.classifier import fitted as room
+from fastsoftmax.classifier import prediction
 
 ANSWERS = ("predict_proba", "predict_log_proba", "predict", "decision_function")
 
@@ -34,13 +34,13 @@ def fitted(n_classes=4, hidden=(), dtype=np.float64):
 def checked_at_length(monkeypatch):
     """How often X went through scikit-learn's checks."""
     calls = []
-    whole = room.validate_data
+    whole = prediction.validate_data
 
     def counted(*args, **more):
         calls.append(args)
         return whole(*args, **more)
 
-    monkeypatch.setattr(room, "validate_data", counted)
+    monkeypatch.setattr(prediction, "validate_data", counted)
     return calls
 
 
@@ -159,7 +159,7 @@ def test_no_check_is_left_out_that_would_matter(monkeypatch, names, assume_finit
             with sklearn.config_context(assume_finite=assume_finite):
                 ours, warned = outcome(lambda X=X, answer=answer: getattr(model, answer)(X))
                 with monkeypatch.context() as at_length:
-                    at_length.setattr(room, "is_plain", lambda X, fitted: False)
+                    at_length.setattr(prediction, "is_plain", lambda X, fitted: False)
                     theirs, warned_there = outcome(lambda X=X, answer=answer: getattr(model, answer)(X))
             assert warned == warned_there, (kind, answer)
             assert isinstance(ours, tuple) == isinstance(theirs, tuple), (kind, answer, ours, theirs)

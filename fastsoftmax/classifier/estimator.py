@@ -2,7 +2,7 @@
 
 fit reads its parameters into Options (options.py) and its data (reading.py, labels.py), hands them with starting
 weights to fitting.py, and sets the attributes that attributes.py makes of the Outcome, which LogisticRegression and
-MLPClassifier have, too. fitted.py has what it does with them.
+MLPClassifier have, too. prediction.py and fitted.py have what it does with them.
 """
 
 import os
