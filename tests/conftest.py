@@ -23,6 +23,12 @@ def pytest_configure(config):
         config.addinivalue_line("markers", f"{marker}: of scikit-learn's and SciPy's own tests, which run here, too")
 
 
+@pytest.fixture
+def global_random_seed() -> int:
+    """Of scikit-learn's own tests: as their runs have it by default."""
+    return 42
+
+
 def is_worker(config):
     """Whether tests are dealt out to this process by another."""
     return hasattr(config, "workerinput")

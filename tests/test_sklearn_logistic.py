@@ -3,16 +3,12 @@ classes with their parameters take their places in a copy of the module. What it
 the reason.
 """
 
-import importlib.util
-import re
-from fnmatch import fnmatchcase
-from types import ModuleType
 from typing import Any, Self
-from unittest import mock
 
 import numpy as np
 import pytest
 import sklearn
+from peers import check_table, module_copy, skip_what_does_not_apply
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model._base import LinearClassifierMixin
 
@@ -170,17 +166,6 @@ class LogisticRegressionCV(ClassifierMixin, BaseEstimator):
         return getattr(self._model, name)
 
 
-def theirs() -> ModuleType:
-    """A copy of their module in which LogisticRegression and LogisticRegressionCV are the classes above."""
-    found = importlib.util.find_spec("sklearn.linear_model.tests.test_logistic")
-    spec = importlib.util.spec_from_file_location("sklearn_test_logistic", found.origin)
-    module = importlib.util.module_from_spec(spec)
-    ours = {"LogisticRegression": LogisticRegression, "LogisticRegressionCV": LogisticRegressionCV}
-    with mock.patch.multiple("sklearn.linear_model", **ours):
-        spec.loader.exec_module(module)
-    return module
-
-
 PRIVATE = "of a private function of scikit-learn's"
 LIBLINEAR = "of liblinear's own limits"
 TEXTS = "texts of errors and warnings"
@@ -221,7 +206,11 @@ ELSEWHERE = {
     "test_elastic_net_vs_l1_l2?1?": "of scores that one random state gives where saga ends, at a tol of 0.01",
 }
 
-module = theirs()
+module = module_copy(
+    "sklearn.linear_model.tests.test_logistic",
+    sklearn__linear_model__LogisticRegression=LogisticRegression,
+    sklearn__linear_model__LogisticRegressionCV=LogisticRegressionCV,
+)
 unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # some ask for 2 iterations
 pytestmark = [module.pytestmark, unconverged]
 OTHER_ARRAYS = "test_logistic_regression_array_api"  # of arrays that are not NumPy's; pytest cannot collect it
@@ -229,22 +218,13 @@ names = [name for name in vars(module) if name.startswith("test_") and not name.
 globals().update({name: vars(module)[name] for name in names})
 
 
-@pytest.fixture
-def global_random_seed() -> int:
-    """As scikit-learn's own runs have it by default."""
-    return 42
-
-
 @pytest.fixture(autouse=True)
 def applies(request: pytest.FixtureRequest) -> None:
     """Skips what SoftmaxClassifier does not have."""
-    for pattern, reason in ELSEWHERE.items():
-        if fnmatchcase(request.node.originalname, pattern) or fnmatchcase(request.node.name, pattern):
-            pytest.skip(reason)
+    skip_what_does_not_apply(request, ELSEWHERE)
 
 
 def test_the_table_names_tests_that_there_are() -> None:
     """None has another name by now."""
-    for pattern in ELSEWHERE:
-        assert any(name.startswith(re.split("[*?]", pattern)[0]) for name in vars(module)), pattern
+    check_table(ELSEWHERE, names)
     assert np.isfinite(module.LogisticRegression().fit([[0.0], [1.0]], [0, 1]).coef_).all()

@@ -80,12 +80,6 @@ names = [name for name in vars(module) if name.startswith("test_")]
 globals().update({name: vars(module)[name] for name in names})
 
 
-@pytest.fixture
-def global_random_seed() -> int:
-    """As scikit-learn's own runs have it by default."""
-    return 42
-
-
 @pytest.fixture(autouse=True)
 def applies(request: pytest.FixtureRequest) -> None:
     """Skips what SoftmaxClassifier does not have."""
