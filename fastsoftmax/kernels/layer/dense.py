@@ -34,8 +34,8 @@ DEPTH_BYTES = 4096  # of a row of X or weight at a time: so five rows of weight 
 CHUNK = 256  # classes at a time in grad_X
 PACKED = 48  # numbers from one row of packed factors to the next: at least ROWS, and outer_band() in whole vectors
 PANEL = 32  # numbers of a row of x that a tile takes, at the most
-PANEL_TILES = 10  # one above the other, for more of which x is worth a copy
-COLLIDING_BYTES = 2048  # rows that lie a multiple of it apart share a few sets of L1, and drive each other out
+SETS_BYTES = 4096  # rows that lie a multiple of it apart share one set of L1, and drive each other out
+PANEL_TILES = 3  # one above the other, for more of which x is worth a copy then; twice as many for half as far apart
 
 
 @routine
@@ -92,7 +92,8 @@ def grad_weight_block(G, X, start, count, first_class, n_classes, adds, out, ahe
             _pack_columns(G, first, some, packed)
             factors = (pointer(packed), 0, PACKED)
         x, target = (pointer(X), start * n_features, n_features), (pointer(out), first * n_features, n_features)
-        if some > PANEL_TILES * outer_tile_height() and n_features * X.itemsize % COLLIDING_BYTES == 0:
+        row_bytes = n_features * X.itemsize
+        if some * min(SETS_BYTES, row_bytes & -row_bytes) > PANEL_TILES * outer_tile_height() * SETS_BYTES:
             _outer_block_by_panels(factors, some, x, n_features, count, adds, target, pointer(packed))
         else:
             outer_block(factors, some, x, n_features, count, adds, target, ahead if band == 0 else 0)
@@ -114,8 +115,8 @@ def outer_block(factors, n_rows, x, n_columns, count, adds, out, ahead):
 
 @inlined
 def _outer_block_by_panels(factors, n_rows, x, n_columns, count, adds, out, packed):
-    # outer_block, but the columns of x that a tile takes are copied first (AVX2, 512 features, 42 classes: float32 104
-    # to 117 GFLOP/s, float64 36 to 56)
+    # outer_block, but the columns of x that a tile takes are copied first (AVX2, rows 4 KiB apart: float32 10 classes
+    # 53 to 75 GFLOP/s, 30 classes 75 to 105; float64 25 to 39, 33 to 53)
     width, at = 2 * lanes(x[0]), count * PACKED
     for j in range(0, n_columns, width):
         columns = min(width, n_columns - j)
