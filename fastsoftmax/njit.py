@@ -114,7 +114,7 @@ def _cross_entropy(
         return None
     mean = reduction == "mean"
     read = _reader(logits, dtype)
-    read_targets = _distribution_reader(targets, dtype) if soft else _label_reader(targets, ignore_index)
+    read_targets = _distribution_reader(targets, dtype, ignore_index) if soft else _label_reader(targets, ignore_index)
     read_row_weight, read_class_weight = (
         _weight_reader(sample_weight, np.float64, mean),
         _weight_reader(class_weight, dtype, mean),
@@ -194,14 +194,16 @@ def _hider(where):
     return hide
 
 
-def _distribution_reader(targets, dtype):
-    read = _reader(targets, dtype)
+def _distribution_reader(targets, dtype, ignore_index):
+    read, ignores = _reader(targets, dtype), not _absent(ignore_index)
 
     @jitable
     def read_distributions(targets, rows, ignore_index):
         matrix = read(targets)
         if matrix.shape != rows.shape:
             raise ValueError("targets must have the shape of logits, or one label for each row")
+        if ignores and ignore_index >= 0:
+            raise ValueError("ignore_index must be None or negative where targets are distributions")
         return np.empty(0, np.int64), matrix
 
     return read_distributions

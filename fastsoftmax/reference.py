@@ -490,6 +490,8 @@ def _prepare(
     targets = np.asarray(targets)
     labelled = targets.ndim < logits.ndim
     weight = None if sample_weight is None else np.asarray(sample_weight, logits.dtype)
+    if not labelled and ignore_index is not None and ignore_index >= 0:
+        raise ValueError(f"ignore_index must be None or negative where targets are distributions, got {ignore_index}")
     if labelled and ignore_index is not None:
         weight = (targets != ignore_index) * (np.ones(targets.shape, logits.dtype) if weight is None else weight)
     t = one_hot(targets, logits.shape[-1], logits.dtype) if labelled else targets.astype(logits.dtype)

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.skipif(not JIT, reason="the same words without the JIT,
 Z = np.arange(6.0).reshape(2, 3)
 X, WEIGHT, BIAS = np.ones((2, 4)), np.ones((3, 4)), np.zeros(3)
 REAL = "must hold real numbers (float16, 32 or 64, integers or bool), got"
+NO_LABELS = "targets are distributions, not labels (a sample_weight of 0 leaves a row out)"
 SUM_TO_ZERO = 'the weights of the rows that take part must not sum to zero with reduction="mean"'
 
 
@@ -39,6 +40,18 @@ def overlapping_itself():
     return np.lib.stride_tricks.as_strided(np.zeros(9), (2, 3), (16, 8))
 
 
+class Unreadable:
+    """As torch has it for a tensor that needs a gradient, or is on a GPU."""
+
+    shape = (2, 3)
+
+    def __init__(self, error):
+        self.error = error
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.error
+
+
 BUFFER, LINE = np.zeros((3, 3)), np.zeros(5)
 ARRAYS = {
     f"logits {REAL} complex128": lambda: fs.softmax(Z + 1j),
@@ -49,6 +62,8 @@ ARRAYS = {
     ),
     "where must not be a masked array: hand in where.filled(False)": lambda: fs.softmax(Z, where=np.ma.array(Z > 1)),
     "logits must be dense, got a sparse csr_array: hand in logits.toarray()": lambda: fs.softmax(csr_array(Z)),
+    "logits must be an array: use detach()": lambda: fs.softmax(Unreadable(RuntimeError("use detach()"))),
+    "tangent must be an array: use cpu()": lambda: fs.softmax_jvp(Z, Unreadable(TypeError("use cpu()"))),
     "tangent must have shape (2, 3), got (3, 2)": lambda: fs.softmax_jvp(Z, Z.T),
     "out must be a NumPy array, got list": lambda: fs.softmax(Z, out=[[0.0] * 3] * 2),
     "out must have shape (2, 3), got (3, 2)": lambda: fs.softmax(Z, out=np.empty((3, 2))),
@@ -63,6 +78,8 @@ ARRAYS = {
     "axis -3 is out of bounds for array of dimension 2": lambda: fs.softmax(Z, -3),
     "axis 1 is out of bounds for array of dimension 0": lambda: fs.softmax(1.0, 1),
     "axis must not name one axis twice, got (0, -2)": lambda: fs.softmax(Z, (0, -2)),
+    "keepdims must be True or False, got 'no'": lambda: fs.logsumexp(Z, keepdims="no"),
+    "keepdims must be True or False, got 0": lambda: fs.logsumexp(Z, keepdims=0),
     "where must hold bool, got int64": lambda: fs.softmax(Z, where=[[1, 0, 1]]),
     "where must broadcast to shape (2, 3), got (2,)": lambda: fs.softmax(Z, where=[True, False]),
 }
@@ -111,12 +128,21 @@ LOSSES = {
     f"{SUM_TO_ZERO} ": lambda: fs.cross_entropy(Z, [0, 1], sample_weight=[0, 1], ignore_index=1),
     "out must not partly overlap targets": lambda: fs.cross_entropy_value_and_grad(Z, BUFFER[:2], out=BUFFER[1:]),
     "ignore_index must be an integer, got 0.0": lambda: fs.cross_entropy(Z, [0, 1], ignore_index=0.0),
+    "ignore_index must be an integer, got 0.5": lambda: fs.cross_entropy(Z, Z, ignore_index=0.5),
+    f"ignore_index must be None or negative, got 0: {NO_LABELS}": lambda: fs.cross_entropy(Z, Z, ignore_index=0),
+    f"ignore_index must be None or negative, got 2: {NO_LABELS}": lambda: fs.squared_error_value_and_grad(
+        Z, Z.astype(int), ignore_index=2
+    ),
     "logits must have shape (n_samples, n_classes), got ()": lambda: fs.cross_entropy(1.0, 0),
     "raw must have shape (n_samples, n_classes), got (3,)": lambda: fs.softmax_grad_hess(Z[0], 0),
 }
 GRADS = fs.LinearGrads(np.empty((3, 4)), np.empty(3))
 linear = fs.linear_cross_entropy_value_and_grad
 LAYERS = {
+    "with_grad_X must be True or False, got 'yes'": lambda: fs.dense_vjp(X, WEIGHT, Z, with_grad_X="yes"),
+    "with_grad_X must be True or False, got None": lambda: linear(X, WEIGHT, BIAS, [0, 1], with_grad_X=None),
+    f"ignore_index must be None or negative, got 1: {NO_LABELS}": lambda: linear(X, WEIGHT, BIAS, Z, ignore_index=1),
+    "weight must be an array: use detach()": lambda: fs.dense(X, Unreadable(RuntimeError("use detach()"))),
     "X must have shape (n_samples, n_features), got (4,)": lambda: fs.dense(X[0], WEIGHT),
     "weight must have shape (n_classes, n_features), got (4,)": lambda: fs.dense(X, WEIGHT[0]),
     "X must have shape (n_samples, 5), because weight has shape (3, 5), got (2, 4)": lambda: fs.dense(

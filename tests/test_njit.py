@@ -113,6 +113,18 @@ def test_one_row_and_ignore_index():
     assert np.isnan(ignoring(logits, np.full(4, -100)))
 
 
+@numba.njit
+def ignoring_zero(logits, targets):
+    return fs.cross_entropy(logits, targets, ignore_index=0)
+
+
+def test_distributions_have_no_label_to_ignore():
+    logits, targets = rng().standard_normal((4, 3)), np.full((4, 3), 1 / 3)
+    assert ignoring(logits, targets) == fs.cross_entropy(logits, targets)
+    with pytest.raises(ValueError, match="ignore_index must be None or negative where targets are distributions"):
+        ignoring_zero(logits, targets)
+
+
 @numba.njit(parallel=True)
 def rows_in_parallel(logits, labels):
     probs, loss = np.empty_like(logits), np.empty(len(logits))

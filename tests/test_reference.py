@@ -96,3 +96,9 @@ def test_the_naive_way_stays_finite_where_a_probability_is_0():
 def test_a_reduction_that_is_none_is_not_a_sum(name, reduction):
     with pytest.raises(ValueError, match='reduction must be "none", "sum" or "mean", got'):
         getattr(reference, name)(np.zeros((2, 3)), [0, 1], reduction=reduction)
+
+
+def test_distributions_have_no_label_to_ignore():
+    assert reference.cross_entropy(np.zeros((2, 3)), np.full((2, 3), 1 / 3), ignore_index=-100) > 1
+    with pytest.raises(ValueError, match="ignore_index must be None or negative where targets are distributions"):
+        reference.cross_entropy(np.zeros((2, 3)), np.full((2, 3), 1 / 3), ignore_index=1)

@@ -56,11 +56,13 @@ def check_dense(name: str, value: Any) -> None:
 
 
 def check_regular(name: str, value: ArrayLike) -> Array:
-    """The value as an array; an error that names it for a ragged list."""
+    """The value as an array; an error that names it for a ragged list, or for what NumPy cannot read."""
     try:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array: {error}") from None
+    except (RuntimeError, TypeError) as error:  # as torch has it for tensors that are on a GPU, or need a gradient
+        raise TypeError(f"{name} must be an array: {error}") from None
 
 
 @functools.cache

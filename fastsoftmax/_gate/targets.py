@@ -15,13 +15,18 @@ _NO_LABEL = np.iinfo(np.int64).min
 
 def read_targets(array: Array, shape: Shape, dtype: np.dtype[Any], ignore_index: int | None) -> Array:
     """For logits of the shape: labels (n_rows,) as int64, ignored ones -1, or distributions (n_rows, n_classes)."""
+    ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
     soft = array.ndim == len(shape) and (array.dtype.kind == "f" or array.shape == shape)
     check_shape("targets", array, shape if soft else shape[:-1])
     if soft:
+        if ignored is not None and ignored >= 0:  # as torch has it, whose default is -100
+            raise ValueError(
+                f"ignore_index must be None or negative, got {ignored}: targets are distributions, not labels "
+                "(a sample_weight of 0 leaves a row out)"
+            )
         return contiguous(array, dtype).reshape(math.prod(shape[:-1]), shape[-1])
     integers = _integers(array).ravel()
     labels, n_classes = contiguous(integers, integers.dtype), shape[-1]
-    ignored = None if ignore_index is None else read_integer("ignore_index", ignore_index)
     bad = first_bad_label(labels, n_classes, ignored or 0, ignored is not None)
     if bad >= 0:
         classes = f"{n_classes} classes, 0 to {n_classes - 1}" if n_classes else "no classes"

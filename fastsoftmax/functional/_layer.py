@@ -18,6 +18,7 @@ from fastsoftmax._gate.arrays import (
     real_array,
     result_dtypes,
 )
+from fastsoftmax._gate.numbers import read_flag
 from fastsoftmax._gate.samples import Samples
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import Loss
@@ -106,7 +107,7 @@ class Grads:
     """The gradients of a layer: arrays for kernels, and the way to the caller's."""
 
     def __init__(self, layer: Layer, with_grad_X: bool, out: LinearGrads | None) -> None:
-        self._layer, self._with_grad_X = layer, with_grad_X
+        self._layer, self._with_grad_X = layer, read_flag("with_grad_X", with_grad_X)
         self._out = LinearGrads(None, None) if out is None else _read_out(out, layer.has_bias, with_grad_X)
         shapes = ((layer.n_classes, layer.n_features), (layer.n_classes,), (layer.n_samples, layer.n_features))
         self._filled = [

@@ -52,7 +52,8 @@ def cross_entropy(
     label_smoothing : float in [0, 1], default 0.0
         This much of each target is spread evenly over the classes.
     ignore_index : int, optional
-        Rows with this label are left out: loss and gradient 0.
+        Rows with this label are left out: loss and gradient 0. Distributions have no label, and take none but a
+        negative one, which changes nothing.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides the sum by the sum of the weights that took part: for labels, sample weight times the label's
         class weight; for distributions, sample weight alone. It is NaN if no row takes part. "none" gives each row's

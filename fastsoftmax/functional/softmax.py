@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows
-from fastsoftmax._gate.numbers import read_temperature
+from fastsoftmax._gate.numbers import read_flag, read_temperature
 from fastsoftmax._gate.plain import is_plain, plain_target
 from fastsoftmax._threads import run
 from fastsoftmax.kernels.rows import direct
@@ -141,19 +141,19 @@ def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, w
     >>> float(fs.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
-    if axis is LAST and where is None and not keepdims and is_plain(logits):
+    if axis is LAST and where is None and keepdims is False and is_plain(logits):
         plain: Array = logits  # type: ignore[assignment]
         values = np.empty(len(plain), plain.dtype)
         run(kernels.logsumexp_rows, plain.size, plain, values)
         return values
-    rows = Rows(axis, logits=logits)
+    keeps, rows = read_flag("keepdims", keepdims), Rows(axis, logits=logits)
     mask = rows.mask(where)
     values, read = np.empty(rows.n_rows, rows.compute), rows.inputs[0]
     if mask is not None:
         read = np.empty_like(read)
         _hide(rows.inputs[0], mask, -np.inf, read)
     run(_kernel("logsumexp", rows), read.size, read, values)
-    return rows.deliver_reduced(values, keepdims)
+    return rows.deliver_reduced(values, keeps)
 
 
 def _softmax_like(

@@ -98,9 +98,9 @@ def add_options(case: Case, shape: tuple[int, ...], compute: np.dtype, by_rows: 
     ignore = draw.choice((-100, -1, 0, 1, 2**62)) if draw.chance(0.25) else None
     targets = add_targets(case, shape, ignore)
     if ignore is not None:
-        case.option("ignore_index", ignore)
+        case.option("ignore_index", ignore, bad=ignore >= 0 and is_soft(targets, shape) and targets.shape == shape)
     elif draw.chance(0.01):
-        case.option("ignore_index", draw.choice((1.5, 2**70, "0")), bad=not is_soft(targets, shape))
+        case.option("ignore_index", draw.choice((1.5, 2**70, "0")), bad=True)
     of_rows = add_weights(case, "sample_weight", shape[:-1], np.dtype(np.float64))
     of_classes = add_weights(case, "class_weight", shape[-1:], compute)
     smoothing = 0.0
