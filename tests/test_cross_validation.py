@@ -296,6 +296,9 @@ def test_what_has_not_converged_is_told(capfd):
         ({"solver": "sgd"}, "solver must be one of"),
         ({"refit": "yes"}, "refit"),
         ({"scoring": "beauty"}, "scoring"),
+        ({"scoring": ["accuracy", "f1_macro"]}, "scoring must give one number for a model, got {'accuracy'"),
+        ({"n_jobs": "2"}, "n_jobs must be an integer, got '2'"),
+        ({"n_jobs": 1.5}, "n_jobs must be an integer, got 1.5"),
     ],
     ids=str,
 )
@@ -375,6 +378,14 @@ def test_a_failed_fit_leaves_nothing_half_done():
     ("options", "weights", "message"),
     [
         ({"cv": []}, None, "cv must have at least one fold"),
+        ({"cv": [([0, 60, 120], [])]}, None, "cv must have samples to train on and to hold out in each fold: fold 0"),
+        ({"cv": [([], [0, 60, 120])]}, None, "cv must have samples to train on and to hold out in each fold: fold 0"),
+        (
+            {"cv": [([0, 60], [120]), ([0], [150])]},
+            None,
+            "cv must have positions or masks of 150 samples: fold 1: .*150",
+        ),
+        ({"cv": [(np.ones(9, bool), [120])]}, None, "cv must have positions or masks of 150 samples: fold 0: .*9"),
         ({"cv": KFold(5)}, np.arange(150) >= 30, "sample_weight must not be all zero in what a fold holds out"),
     ],
 )
@@ -443,6 +454,19 @@ def test_a_class_that_a_fold_does_not_hold_out_has_no_part_in_a_mean_over_classe
     folds = [(np.setdiff1d(np.arange(60), held_out), held_out)]
     model = SoftmaxClassifierCV(alphas=[1.0], cv=folds, scoring=name).fit(X, y)
     assert model.best_score_ == 1 == cross_val_score(SoftmaxClassifier(), X, y, cv=folds, scoring=name)[0]
+
+
+@pytest.mark.parametrize("name", ["f1", "recall", "jaccard", "neg_brier_score", "average_precision", "neg_log_loss"])
+def test_other_samples_are_scored_as_folds_are(name):
+    """Of two classes that are not 0 and 1 the second is the positive one, and one class alone is scored, too."""
+    X, y = data_of("breast_cancer")
+    model = SoftmaxClassifierCV(alphas=[1.0], cv=3, scoring=name)
+    numbers, words = (model.fit(X, classes[y]).score(X, classes[y]) for classes in (np.arange(2), np.array(["a", "b"])))
+    assert numbers == words
+    assert model.best_score_ == pytest.approx(
+        cross_val_score(SoftmaxClassifier(alpha=1.0), X, y, cv=3, scoring=name).mean()
+    )
+    assert np.isfinite(model.score(X[y == 1], np.array(["a", "b"])[y[y == 1]]))
 
 
 @pytest.mark.filterwarnings("error")

@@ -38,7 +38,7 @@ def test_a_number_of_alphas_stands_for_those_of_logistic_regression_cv():
     ("arguments", "params", "message"),
     [
         ((0,), {}, "alphas must be at least 1, got 0"),
-        ((2.5,), {}, "alphas must be an integer, got 2.5"),
+        ((2.5,), {}, "alphas must be an integer or a sequence of numbers, got 2.5"),
         (([],), {}, "alphas must not be empty"),
         (([1.0, -1.0],), {}, "alphas must be finite and at least 0, got -1.0"),
         (([1.0, "1"],), {}, "alphas must be a number, got '1'"),

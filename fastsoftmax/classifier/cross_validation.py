@@ -10,21 +10,18 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from fastsoftmax._gate.arrays import Array
-from fastsoftmax._gate.numbers import read_flag
+from fastsoftmax._gate.numbers import read_flag, read_integer
 from fastsoftmax._threads import get_num_threads, num_threads
 from fastsoftmax.classifier import attributes
 from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier
 from fastsoftmax.classifier.fitting import Data, totals_by_class
 from fastsoftmax.classifier.labels import (
-    is_soft,
     plain_labels,
     read_class_weight,
-    read_known_labels,
     read_labels,
     weigh,
 )
@@ -33,7 +30,7 @@ from fastsoftmax.classifier.paths import Point, follow, follow_all, read_folds
 from fastsoftmax.classifier.penalties import Penalties, best_of_means, mean_of_bests, read_penalties
 from fastsoftmax.classifier.reading import read_data
 from fastsoftmax.classifier.reports import progress_bar, warn
-from fastsoftmax.classifier.scorers import judge_of
+from fastsoftmax.classifier.scorers import judge_of, score_of
 from fastsoftmax.training.network import Network
 
 SHARED = ("solver", "fit_intercept", "class_weight", "label_smoothing", "max_iter", "tol", "random_state", "n_threads")
@@ -173,6 +170,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         (0.1, (5, 1, 2))
         """
         read_flag("refit", self.refit)
+        n_jobs = None if self.n_jobs is None else read_integer("n_jobs", self.n_jobs)
         given = {**SoftmaxClassifier().get_params(), **self._shared()}
         penalties = read_penalties(self.alphas, self.l1_ratios, given)
         samples, y, by_row = read_data(self, X, plain_labels(y), sample_weight, reset=True)
@@ -186,7 +184,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         splits = check_cv(self.cv, labels.hard, classifier=True).split(samples, labels.hard)
         folds = read_folds(splits, samples.shape[0])
         judge = judge_of(self.scoring, self._shared(), network, samples, labels, by_row)
-        workers = min(effective_n_jobs(self.n_jobs), len(folds) * len(paths))
+        workers = min(effective_n_jobs(n_jobs), len(folds) * len(paths))
         n_fits = len(folds) * penalties.alphas.size * penalties.l1_ratios.size
         threads = get_num_threads() if self.n_threads is None else self.n_threads
         with num_threads(threads), progress_bar(bool(self.verbose), type(self).__name__, n_fits, "score") as tell:
@@ -325,11 +323,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "best_estimator_")
         if self.scoring is None:
             return self.best_estimator_.score(X, y, sample_weight)
-        scorer, y = get_scorer(self.scoring), plain_labels(y)
-        if is_soft(y):
-            y = self.classes_[read_known_labels(y, np.float64, self.classes_).hard]
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(scorer(self.best_estimator_, X, y, **weights))
+        return score_of(self.scoring, self.best_estimator_, X, y, sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         """Sparse X is taken."""

@@ -48,11 +48,25 @@ Judge = Callable[[Fold], Score]
 
 def read_folds(splits: Iterator[tuple[Any, Any]], n_samples: int) -> list[Fold]:
     """The folds of a splitter, whose samples are positions or masks."""
-    every = np.arange(n_samples)
-    folds = [Fold(np.bincount(every[train], minlength=n_samples).astype(float), every[test]) for train, test in splits]
+    folds = []
+    for k, split in enumerate(splits):
+        trained_on, held_out = (_samples_of(given, n_samples, k) for given in split)
+        folds.append(Fold(np.bincount(trained_on, minlength=n_samples).astype(float), held_out))
     if not folds:
         raise ValueError("cv must have at least one fold, got none")
     return folds
+
+
+def _samples_of(given: Any, n_samples: int, fold: int) -> Array:
+    """Positions of samples."""
+    given = np.asarray(given)
+    try:
+        samples = np.arange(n_samples)[given if given.size else given.astype(int)]
+    except IndexError as error:
+        raise ValueError(f"cv must have positions or masks of {n_samples} samples: fold {fold}: {error}") from None
+    if not samples.size:
+        raise ValueError(f"cv must have samples to train on and to hold out in each fold: fold {fold} lacks them")
+    return samples
 
 
 def follow(

@@ -48,6 +48,8 @@ def read_penalties(alphas: Any, l1_ratios: Any, given: Mapping[str, Any]) -> Pen
     """Alphas and l1_ratios as SoftmaxClassifierCV takes them. given: the other parameters, SoftmaxClassifier's."""
     if isinstance(alphas, Iterable):
         alphas = np.array([read_number("alphas", alpha, least=0) for alpha in alphas])
+    elif not hasattr(alphas, "__index__"):
+        raise TypeError(f"alphas must be an integer or a sequence of numbers, got {alphas!r}")
     else:
         alphas = 1 / np.logspace(-4, 4, read_count("alphas", alphas))
     if not isinstance(l1_ratios, Iterable):

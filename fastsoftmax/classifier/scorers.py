@@ -12,7 +12,7 @@ from sklearn.metrics import check_scoring
 from fastsoftmax import functional
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.estimator import SoftmaxClassifier, fitted_classifier
-from fastsoftmax.classifier.labels import Labels
+from fastsoftmax.classifier.labels import Labels, is_soft, plain_labels, read_known_labels
 from fastsoftmax.classifier.options import Options
 from fastsoftmax.classifier.paths import COPIED, Fold, Judge, Score
 from fastsoftmax.training.network import Network
@@ -35,11 +35,29 @@ def judge_of(scoring: Any, shared: dict[str, Any], network: Network, X: Any, lab
             given = {**shared, "alpha": options.alpha, "l1_ratio": options.l1_ratio, "n_threads": None}
             model = fitted_classifier(given, labels.classes, network, params)
             weights = {"sample_weight": by_row[rows]} if weighs else {}
-            return float(scorer(model, X[rows], y[rows], **weights))
+            return number_of(scorer(model, X[rows], y[rows], **weights))
 
         return score
 
     return judge
+
+
+def score_of(scoring: Any, model: SoftmaxClassifier, X: Any, y: Any, sample_weight: Any) -> float:
+    """The score of a fitted model on other samples, by the scorer that judged it in the folds."""
+    y = plain_labels(y)
+    if is_soft(y):
+        y = model.classes_[read_known_labels(y, np.float64, model.classes_).hard]
+    scorer = tell_classes(check_scoring(model, scoring), model.classes_)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return number_of(scorer(model, X, y, **weights))
+
+
+def number_of(score: Any) -> float:
+    """A score as a float; an error for several in one."""
+    try:
+        return float(score)
+    except (TypeError, ValueError):
+        raise TypeError(f"scoring must give one number for a model, got {score!r}") from None
 
 
 def takes_weights(scorer: Any) -> bool:
@@ -65,12 +83,11 @@ def tell_classes(scorer: Any, classes: Array) -> Any:
         taken = signature(getattr(scorer, SCORE)).parameters
     except (TypeError, ValueError):
         return scorer
-    if "labels" not in taken:
-        return scorer
-    if getattr(scorer, METHOD) not in ("predict", ["predict"], ("predict",)):
+    if "labels" in taken and getattr(scorer, METHOD) not in ("predict", ["predict"], ("predict",)):
         told["labels"] = classes
-    average = given.get("average", taken["average"].default if "average" in taken else "binary")
     if len(classes) == 2 and "pos_label" in taken:
+        # without `labels`, as average_precision_score, `average` is of several labels a sample
+        average = given.get("average", taken["average"].default) if {"average", "labels"} <= set(taken) else "binary"
         told["pos_label"] = classes[1] if average == "binary" else None
     scorer = copy(scorer)
     setattr(scorer, GIVEN, {**told, **given})
