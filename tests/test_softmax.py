@@ -437,3 +437,8 @@ def test_a_mask_and_a_temperature_together(name, axis):
     result = getattr(fs, name)(logits, axis, temperature=2.5, where=where)
     np.testing.assert_allclose(result, expected, rtol=1e-12)
     assert not np.allclose(result, getattr(fs, name)(logits, axis, where=where))
+
+
+@pytest.mark.parametrize(("keepdims", "shape"), [(1, (2, 1)), (0, (2,)), (np.True_, (2, 1)), (np.False_, (2,))])
+def test_keepdims_is_what_numpy_takes(keepdims, shape):
+    assert fs.logsumexp(np.zeros((2, 3)), keepdims=keepdims).shape == shape

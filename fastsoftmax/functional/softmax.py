@@ -146,7 +146,8 @@ def logsumexp(logits: ArrayLike, axis: Axis = LAST, *, keepdims: bool = False, w
         values = np.empty(len(plain), plain.dtype)
         run(kernels.logsumexp_rows, plain.size, plain, values)
         return values
-    keeps, rows = read_flag("keepdims", keepdims), Rows(axis, logits=logits)
+    keeps = bool(keepdims) if isinstance(keepdims, int) else read_flag("keepdims", keepdims)  # NumPy takes 1, too
+    rows = Rows(axis, logits=logits)
     mask = rows.mask(where)
     values, read = np.empty(rows.n_rows, rows.compute), rows.inputs[0]
     if mask is not None:
