@@ -97,20 +97,20 @@ def sum_strip(like, start, stride, length, count, added, arguments):
     total, lost, before, dropped = nothing, nothing, nothing, nothing
     for first in range(0, length, CHUNK):
         if first > 0 and first % ROWS_OF_BLOCK == 0:
-            before, dropped = add(before, dropped, _finish(total, lost))
+            before, dropped = add(before, dropped, finish_strip(total, lost))
             total, lost = nothing, nothing
         part = nothing
         for c in range(first, min(first + CHUNK, length)):
             part = added(part, start + c * stride, count, *arguments)
         total, lost = add(total, lost, part)
     if length > ROWS_OF_BLOCK:
-        before, dropped = add(before, dropped, _finish(total, lost))
-        return _finish(before, dropped)
-    return _finish(total, lost)
+        before, dropped = add(before, dropped, finish_strip(total, lost))
+        return finish_strip(before, dropped)
+    return finish_strip(total, lost)
 
 
 @inlined
-def _finish(total, lost):
+def finish_strip(total, lost):
     return total + select(equal(lost, lost), lost, splat(total, 0))  # lost is NaN where the sum is infinite
 
 

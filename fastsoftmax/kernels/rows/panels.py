@@ -1,0 +1,138 @@
+"""Panels: some neighbouring columns of an array (outer, C, inner), of which a row is a run of memory.
+
+Rows of a picture's channels lie a power of two apart, so that the lines of a column share a few sets of the caches, and
+none is there any more when it is asked for again. A panel is read from memory, and written to it, by whole runs.
+
+- `take_panel` copies it; what is done to its columns then meets lines one beside the other, and `put_panel` writes what
+  comes of them (AVX-512, softmax of 16 pictures, 21 classes, 64 x 64: 0.36 ns an element; 0.99 column by column, in
+  place).
+- `sum_panel` adds up its columns row by row, where it lies: for what is read twice and not changed in between.
+"""
+
+from fastsoftmax.kernels.jit import inlined, routine
+from fastsoftmax.kernels.rows.strips import ROWS_OF_BLOCK, finish_strip
+from fastsoftmax.kernels.rows.vecmath import CHUNK, add, fill_row
+from fastsoftmax.kernels.simd import lanes, load, load_masked, splat, store
+
+NEAR_BYTES = 512  # rows that are no longer lie in lines one beside the other as they are: a panel is all of them
+LEAST_VECTORS, MOST_VECTORS = 16, 64  # of a run: a kilobyte, if the panel takes CACHE_BYTES at the most, and a page
+CACHED_BYTES, CACHE_BYTES = 96 * 1024, 256 * 1024  # of a copied panel: as it is to be, and a fourth of a core's L2
+SUMS = 5  # rows of a sum's room: the part, the total, what it lost; the blocks before, what they dropped
+
+
+@inlined
+def are_near(array):
+    # whether the rows of an outer block follow one another closely
+    return array.shape[2] * array.itemsize <= NEAR_BYTES
+
+
+@inlined
+def panel_width(array, is_copied):
+    # the columns of a panel, but for the last along inner: whole vectors, and a copied one is to stay in a cache
+    n_vectors = -(-array.shape[2] // lanes(array))
+    if n_vectors == 0 or are_near(array):
+        return max(1, n_vectors) * lanes(array)
+    most = MOST_VECTORS
+    if is_copied:
+        vector_bytes = max(1, array.shape[1]) * lanes(array) * array.itemsize
+        most = min(most, max(min(LEAST_VECTORS, CACHE_BYTES // vector_bytes), CACHED_BYTES // vector_bytes, 1))
+    n_across = -(-n_vectors // most)
+    return -(-n_vectors // n_across) * lanes(array)
+
+
+@inlined
+def panels_of(array, width):
+    # how many panels an array has, and how many elements each
+    return array.shape[0] * -(-array.shape[2] // width), array.shape[1] * width
+
+
+@inlined
+def panel_at(array, width, number):
+    # the outer block of a panel, its first column, and how many it has
+    inner = array.shape[2]
+    if width >= inner:
+        return number, 0, inner
+    n_across = -(-inner // width)
+    block = number // n_across
+    left = (number - block * n_across) * width
+    return block, left, min(width, inner - left)
+
+
+@inlined
+def copy_stride(array, width):
+    # elements from a row of a copy to the next: an odd number of lines, so that a column does not meet itself
+    return width + (lanes(array) if width // lanes(array) % 2 == 0 else 0)
+
+
+@routine
+def take_panel(x, start, inner, count, length, size, panel, stride):
+    # copy it from x; behind the last column is whatever lies there
+    width = lanes(x)
+    for c in range(length):
+        source, target = start + c * inner, c * stride
+        for k in range(0, count, width):
+            if source + k + width <= size:
+                store(load(x, source + k), panel, target + k)
+            else:
+                store(load_masked(x, source + k, count - k, 0), panel, target + k)
+
+
+@inlined
+def put_panel(out, start, inner, count, length, streaming, value, stride, arguments):
+    # out = value(j, some, at, *arguments), row by row: `some` elements from column j on of the row that begins at `at`
+    # in copies
+    for c in range(length):
+        fill_row(out, start + c * inner, count, streaming, value, (c * stride,) + arguments)  # noqa: RUF005
+
+
+@inlined
+def sum_panel(like, start, inner, count, length, added, arguments, sums, room):
+    # the sum of a value at each position of a column, into `sums` from 0 on, as sum_strip has it; room: from one row of
+    # sums to the next
+    width = lanes(like)
+    if length <= CHUNK:  # one part is all
+        _add_rows(like, start, inner, count, length, added, arguments, sums)
+        return
+    for k in range(width, SUMS * room, width):
+        store(splat(like, 0), sums, k)
+    for first in range(0, length, CHUNK):
+        if first > 0 and first % ROWS_OF_BLOCK == 0:
+            for k in range(0, count, width):
+                _end_block(sums, k, room)
+                store(splat(like, 0), sums, room + k)
+                store(splat(like, 0), sums, 2 * room + k)
+        rows = min(CHUNK, length - first)
+        _add_rows(like, start + first * inner, inner, count, rows, added, arguments, sums)
+        for k in range(0, count, width):
+            total, lost = add(load(sums, room + k), load(sums, 2 * room + k), load(sums, k))
+            store(total, sums, room + k)
+            store(lost, sums, 2 * room + k)
+    for k in range(0, count, width):
+        total, lost = load(sums, room + k), load(sums, 2 * room + k)
+        if length > ROWS_OF_BLOCK:
+            _end_block(sums, k, room)
+            total, lost = load(sums, 3 * room + k), load(sums, 4 * room + k)
+        store(finish_strip(total, lost), sums, k)
+
+
+@inlined
+def _add_rows(like, start, inner, count, n_rows, added, arguments, sums):
+    # sums of a few rows, from nothing on
+    width = lanes(like)
+    full = count - count % width
+    for k in range(0, count, width):
+        store(splat(like, 0), sums, k)
+    for c in range(n_rows):
+        at = start + c * inner
+        for k in range(0, full, width):
+            store(added(load(sums, k), at + k, width, *arguments), sums, k)
+        if full < count:
+            store(added(load(sums, full), at + full, count - full, *arguments), sums, full)
+
+
+@inlined
+def _end_block(sums, k, room):
+    block = finish_strip(load(sums, room + k), load(sums, 2 * room + k))
+    before, dropped = add(load(sums, 3 * room + k), load(sums, 4 * room + k), block)
+    store(before, sums, 3 * room + k)
+    store(dropped, sums, 4 * room + k)
