@@ -28,6 +28,39 @@ STILL = {"solver": "sgd", "learning_rate_init": 1e-300, "max_iter": 1}  # ends w
 SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent", "sgd", "adam")
 
 
+# Errors before a result
+
+
+@pytest.mark.parametrize(
+    ("params", "columns", "y"),
+    [({"class_weight": {9: 1.0}}, 4, NAMES[Y]), ({}, 2, np.zeros(150)), ({"random_state": "x"}, 4, NAMES[Y])],
+)
+def test_a_fit_that_fails_leaves_the_model_as_it_was(params, columns, y):
+    """Not the old weights with new classes, or another number of features."""
+    model = SoftmaxClassifier().fit(X, Y)
+    before, predicted = dict(vars(model)), model.predict(X)
+    with pytest.raises(ValueError, match=r"class_weight|one class|RandomState"):
+        model.set_params(**params).fit(X[:, :columns], y)
+    np.testing.assert_array_equal(model.predict(X), predicted)
+    assert {name for name in before if vars(model)[name] is not before[name]} == set(params)
+    assert set(vars(model)) == set(before)
+
+
+@pytest.mark.parametrize(
+    ("bad_X", "classes", "message"),
+    [(X, [0, 1], "not in classes_"), (X * np.nan, [0, 1, 2, 3], "NaN"), (X, [0], "there is only one class: 0$")],
+)
+def test_a_first_partial_fit_that_fails_is_none(bad_X, classes, message):
+    """Another may have other classes."""
+    model = SoftmaxClassifier(solver="adam", random_state=0)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(bad_X, Y, classes=classes)
+    assert set(vars(model)) == set(model.get_params())
+    model.partial_fit(X, Y, classes=[0, 1, 2])
+    same = SoftmaxClassifier(solver="adam", random_state=0).partial_fit(X, Y, classes=[0, 1, 2])
+    assert same_parameters(model, same)
+
+
 # Starts
 
 

@@ -1,13 +1,42 @@
 """The attributes of a fitted classifier, of the values that they are made of."""
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier.fitting import Outcome
 from fastsoftmax.training.network import Network
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kept_until(result: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A method whose errors leave the attributes of its estimator as they were, unless there is a new result by then.
+
+    Else a fit that fails could leave weights of one training with the classes of another.
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(method)
+        def kept(*args: P.args, **kwargs: P.kwargs) -> R:
+            now: dict[str, Any] = args[0].__dict__
+            before = dict(now)
+            try:
+                return method(*args, **kwargs)
+            except BaseException:
+                if now.get(result) is before.get(result):
+                    now.clear()
+                    now.update(before)
+                raise
+
+        return kept
+
+    return decorate
 
 
 def of_params(network: Network, params: Array) -> dict[str, Any]:

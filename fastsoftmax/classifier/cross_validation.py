@@ -136,6 +136,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
+    @attributes.kept_until("best_estimator_")
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Choose the penalty, and fit with it.
 

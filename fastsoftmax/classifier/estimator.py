@@ -280,6 +280,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
 
+    @attributes.kept_until("coefs_")
     @with_callbacks
     def fit(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Find the weights that minimise the objective.
@@ -386,6 +387,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         return None
 
     @available_if(_is_stochastic)
+    @attributes.kept_until("coefs_")
     def partial_fit(
         self,
         X: ArrayLike,
@@ -436,7 +438,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         with self._threads():
             _check_partial_fit_first_call(self, classes)
             if len(self.classes_) < 2:
-                raise ValueError(f"classes must be at least 2, but there is only one class: {self.classes_[0]!r}")
+                only = self.classes_.tolist()[0]
+                raise ValueError(f"classes must be at least 2, but there is only one class: {only!r}")
             samples, given, by_row = read_data(self, X, y, sample_weight, reset=first)
             dtype = samples.dtype if first else self.coefs_[0].dtype
             labels = read_labels(given, dtype, self.classes_)

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastsoftmax._gate.arrays import Array
+from fastsoftmax.classifier.attributes import kept_until
 from fastsoftmax.classifier.estimator import SoftmaxClassifier
 from fastsoftmax.classifier.options import check_streams, read_options
 from fastsoftmax.classifier.reports import with_callbacks
@@ -87,6 +88,7 @@ class DaskSoftmaxClassifier(SoftmaxClassifier):
         except ValueError:
             raise ValueError("client must be given, or a distributed.Client be made before") from None
 
+    @kept_until("coefs_")
     @with_callbacks
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, classes: ArrayLike | None = None) -> Self:
         """Find the weights that minimise the objective.
