@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-_ADJOINT = (
-    1e-10  # by how much <u, J v> and <J^T u, v> may differ, of the sum of their terms' sizes: both are exact maps
-)
+_ADJOINT = 1e-10  # how much <u, J v> and <J^T u, v> may differ, of the sum of their terms' sizes: both maps are exact
 
 
 def check_grad(
@@ -54,7 +52,8 @@ def check_grad(
     TypeError
         No derivative is given, or the function does not compute in float64.
     ValueError
-        x is not finite or empty; grad is given for a function of more than one result; a result of another shape.
+        x is not finite or empty; a number out of its range, or no direction; grad is given for a function of more than
+        one result; a result of another shape.
 
     Notes
     -----
@@ -81,9 +80,11 @@ def check_grad(
     """
     if grad is None and jvp is None and vjp is None:
         raise TypeError("one of grad, jvp and vjp must be given")
-    at = np.array(x, np.float64)
-    if not at.size or not np.isfinite(at).all():
-        raise ValueError("x must be finite and not empty")
+    if n_directions < 1:
+        raise ValueError(f"n_directions must be at least 1, got {n_directions}")
+    if not (0 < step < np.inf and 0 <= rtol < np.inf):
+        raise ValueError(f"step must be above 0, rtol at least 0, and both finite: got {step} and {rtol}")
+    at = _point(x)
     value = _result("function", function(at.copy()), None)
     gradient = None
     if grad is not None:
@@ -111,6 +112,16 @@ def check_grad(
             if product is not None:
                 allowed = _ADJOINT * (np.abs(terms).sum() + np.abs(u * product).sum())
                 _compare(f"<vjp(u), v> and <u, jvp(v)> {where}", terms.sum(), (u * product).sum(), allowed)
+
+
+def _point(x: ArrayLike) -> Array:
+    given = np.asarray(x)
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"x must hold real numbers, got {given.dtype}")
+    at = given.astype(np.float64)
+    if not at.size or not np.isfinite(at).all():
+        raise ValueError("x must be finite and not empty")
+    return at
 
 
 def _derivative(function: Callable[[Array], Any], x: Array, v: Array, h: float) -> tuple[Array, Array]:

@@ -86,3 +86,20 @@ def test_arguments():
     for bad in (np.zeros((0, 3)), [np.inf]):
         with pytest.raises(ValueError, match="x must be finite and not empty"):
             check_grad(loss, bad, grad=grad)
+    with pytest.raises(TypeError, match="x must hold real numbers, got complex128"):
+        check_grad(loss, np.zeros((4, 3), complex), grad=grad)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_directions": 0}, "n_directions must be at least 1, got 0"),
+        ({"rtol": np.inf}, "step must be above 0, rtol at least 0, and both finite: got 0.001 and inf"),
+        ({"rtol": -1.0}, "got 0.001 and -1.0"),
+        ({"step": 0.0}, "got 0.0 and 1e-07"),
+        ({"step": np.nan}, "got nan and 1e-07"),
+    ],
+)
+def test_no_check_that_would_tell_nothing(options, message):
+    with pytest.raises(ValueError, match=message):
+        check_grad(loss, np.zeros((4, 3)), grad=lambda z: 7 * grad(z), **options)

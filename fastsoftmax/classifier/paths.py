@@ -120,36 +120,21 @@ def follow_all(
 
     An error or a KeyboardInterrupt has all of them end.
     """
-    given = data.by_row if data.by_row.size else np.ones(len(data.labels.targets))
     over = threading.Event()
-    start = np.zeros(network.n_params, data.X.dtype)
 
-    def one(fold: Fold, path: Sequence[Options]) -> list[tuple[Point, float]]:
-        found, weighted = [], replace(data, by_row=given * fold.times)
-        if not weighted.by_row.any():
-            raise ValueError("sample_weight must not be all zero in what is left to train on by a fold")
-        if not given[fold.held_out].any():
-            raise ValueError("sample_weight must not be all zero in what a fold holds out")
-        trained_on = weighted if data.X.size > COPIED else weighted.take(np.flatnonzero(weighted.by_row))
-        score_of = judge(fold)
-        for options, point in zip(path, follow(path, network, trained_on, start, over.is_set), strict=False):
-            score = score_of(options, point.params)
-            if not math.isfinite(score):
-                raise ValueError(f"scoring must give finite scores, got {score} for alpha={options.alpha} in a fold")
-            tell(point.params, score)
-            found.append((point, score))
-        return found
+    def points_of(fold: Fold, path: Sequence[Options]) -> list[tuple[Point, float]]:
+        return list(_scored(fold, path, network, data, judge, tell, over.is_set))
 
     def alone(fold: Fold, path: Sequence[Options]) -> list[tuple[Point, float]]:
         try:
             with num_threads(1):
-                return one(fold, path)
+                return points_of(fold, path)
         except BaseException:
             over.set()
             raise
 
     if n_threads == 1:
-        return [[one(fold, path) for path in paths] for fold in folds]
+        return [[points_of(fold, path) for path in paths] for fold in folds]
     with ThreadPoolExecutor(n_threads) as pool:
         try:
             running = [[pool.submit(alone, fold, path) for path in paths] for fold in folds]
@@ -158,3 +143,29 @@ def follow_all(
             over.set()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _scored(
+    fold: Fold,
+    path: Sequence[Options],
+    network: Network,
+    data: Data,
+    judge: Judge,
+    tell: Callable[[Array, float], bool],
+    stops: Callable[[], bool],
+) -> Iterator[tuple[Point, float]]:
+    """The points of one path in one fold, and their scores."""
+    given = data.by_row if data.by_row.size else np.ones(len(data.labels.targets))
+    weighted = replace(data, by_row=given * fold.times)
+    if not weighted.by_row.any():
+        raise ValueError("sample_weight must not be all zero in what is left to train on by a fold")
+    if not given[fold.held_out].any():
+        raise ValueError("sample_weight must not be all zero in what a fold holds out")
+    trained_on = weighted if data.X.size > COPIED else weighted.take(np.flatnonzero(weighted.by_row))
+    start, score_of = np.zeros(network.n_params, data.X.dtype), judge(fold)
+    for options, point in zip(path, follow(path, network, trained_on, start, stops), strict=False):
+        score = score_of(options, point.params)
+        if not math.isfinite(score):
+            raise ValueError(f"scoring must give finite scores, got {score} for alpha={options.alpha} in a fold")
+        tell(point.params, score)
+        yield point, score
