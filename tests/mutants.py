@@ -1,6 +1,6 @@
 """Mutants: one thing of a module is changed, and some test must fail.
 
-    python -m tests.mutants fastsoftmax/_gate/arrays.py             by the tests of its rooms
+    python -m tests.mutants fastsoftmax/_gate/arrays.py             by its tests
     python -m tests.mutants fastsoftmax/_gate/arrays.py tests/test_arrays.py -k overlap --lines 60-90
 
 Changed is a comparison, a number, a text, an operator, a condition, an argument or a result (into None), or a call is
@@ -33,7 +33,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-ROOMS = {
+TEST_FILES = {  # of a module, the names behind test_
     "_gate/arrays": "arrays softmax empty messages numbers read_only direct losses",
     "_gate/plain": "direct softmax losses",
     "_gate/numbers": "numbers messages losses labels arrays",
@@ -318,9 +318,9 @@ def main() -> int:
     arguments, tests = parser.parse_known_args()
     first, last = map(int, arguments.lines.split("-"))
     path = arguments.module.resolve()
-    rooms = ROOMS.get(str(path.relative_to(ROOT / "fastsoftmax").with_suffix("")), "").split()
+    names = TEST_FILES.get(str(path.relative_to(ROOT / "fastsoftmax").with_suffix("")), "").split()
     if not any(argument.endswith(".py") for argument in tests):
-        tests += [str(HERE / f"test_{room}.py") for room in rooms]
+        tests += [str(HERE / f"test_{name}.py") for name in names]
     if "kernels" in path.parts:  # as test_without_jit.py runs them
         os.environ["NUMBA_DISABLE_JIT"] = "1"
         tests += ["-k", "not long and not every_size and not finite_differences", "-W", "ignore::RuntimeWarning"]

@@ -12,8 +12,8 @@ import fastsoftmax as fs
 from fastsoftmax._gate import arrays
 
 # by import_module, because the functions have the names of their files
-ROOMS = ("softmax", "losses", "_layer", "dense", "inference", "boosting")
-rooms = [import_module(f"fastsoftmax.functional.{name}") for name in ROOMS]
+MODULES = ("softmax", "losses", "_layer", "dense", "inference", "boosting")
+modules = [import_module(f"fastsoftmax.functional.{name}") for name in MODULES]
 
 LENGTHS = (0, 1, 2, 5, 9) if JIT else (0, 1, 9)
 SHAPES = [shape for ndim in (1, 2, 3) for shape in itertools.product(LENGTHS, repeat=ndim)]
@@ -38,8 +38,8 @@ class Spoiled:
 @pytest.fixture
 def junk(monkeypatch):
     """Results are made with junk in them, so that what is not written shows."""
-    for room in (arrays, *rooms):
-        monkeypatch.setattr(room, "np", Spoiled(), raising=False)
+    for module in (arrays, *modules):
+        monkeypatch.setattr(module, "np", Spoiled(), raising=False)
 
 
 def axes_of(ndim):

@@ -62,7 +62,7 @@ def run_epochs(X, y, by_row, sizes, batch_size, method, alpha=1.5, epochs=2, **o
         (500, (64, 64, 2), 200, NESTEROV, 1),
         (5000, (300, 11), 2500, SGD, 1),
         (401, (20, 90, 15, 14, 3), 400, ADAM, 1),
-        (2600, (784, 70, 5), 1300, SGD, 1),  # more rows than a room holds
+        (2600, (784, 70, 5), 1300, SGD, 1),  # more rows than a workspace holds
         (600, (500, 40, 3), 300, ADAM, 0.05),
         (600, (5000, 20, 3), 50, SGD, 0.01),  # lazy, batches of two blocks
     ],

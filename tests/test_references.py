@@ -99,7 +99,7 @@ def test_what_counts_no_references_makes_no_arrays_and_returns_none_of_its_own()
         }
         found = not returning <= makers
         makers |= returning
-    assert {"new_room", "new_packed", "_new_batch", "_begin", "_powers", "sample_features"} <= makers
+    assert {"new_workspace", "new_packed", "_new_batch", "_begin", "_powers", "sample_features"} <= makers
     for name, node, counts in functions:
         if not counts:
             assert not _called(node) & makers, name

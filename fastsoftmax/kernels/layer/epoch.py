@@ -3,10 +3,10 @@
 (Digits, batches of 32: 2 us a batch; a call from Python for each would cost more than that.)
 
 A batch goes through in two phases, in each of which threads take pieces of it: blocks of rows go forward, through the
-loss, and back to dL/dz of every layer, which stay in a room (network_blocks.py); then some units of a layer each get
-their gradient from all those rows, and take their step while it lies in the cache. So a thread needs no gradient of its
-own, and sums over rows are the same for any number of threads: those of blocks of network_block_rows rows, added up in
-their order. (256 rows, 784 -> 256 -> 128 -> 10, float32: 2 hand-overs in 1 to 2 ms.)
+loss, and back to dL/dz of every layer, which stay in a workspace (network_blocks.py); then some units of a layer each
+get their gradient from all those rows, and take their step while it lies in the cache. So a thread needs no gradient of
+its own, and sums over rows are the same for any number of threads: those of blocks of network_block_rows rows, added up
+in their order. (256 rows, 784 -> 256 -> 128 -> 10, float32: 2 hand-overs in 1 to 2 ms.)
 
 Of a CSR matrix whose rows hold few of its features, sgd's steps touch those of the batch alone: see lazy.py.
 """
@@ -43,7 +43,7 @@ from fastsoftmax.kernels.layer.network_blocks import (
     layer_place,
     network_block_rows,
     new_packed,
-    new_room,
+    new_workspace,
     pieces_of_layer,
     take,
     unit_grads,
@@ -54,7 +54,7 @@ from fastsoftmax.kernels.rows.vecmath import sum_row
 from fastsoftmax.kernels.threads import share_near
 from fastsoftmax.kernels.views import matrix, part
 
-ROOM_BYTES = 4 * 2**20  # for what the rows of a batch leave on their way; a larger batch goes through in turns
+WORKSPACE_BYTES = 4 * 2**20  # for what the rows of a batch leave on their way; a larger batch goes through in turns
 PIECES = 4  # of a batch's rows, for each thread
 # Of the rows on their way: the first of them in order, and in the batch; how many, and in a piece; whether a step comes
 FIRST, START, COUNT, ROWS, ENDS = range(5)
@@ -113,26 +113,28 @@ def _epoch(team, X, given, loss, batch, network, batches, steps):
     at_once = rows
     if team != 0:  # alone, one block after another, which stays in L2 (784 -> 256 -> 128 -> 10, AVX2: 56.5 ms, not 60)
         row_bytes = (sizes[0] + 2 * units_before(sizes, sizes.size)) * params.itemsize
-        at_once = rows * max(1, ROOM_BYTES // (rows * row_bytes))
-    space, room = new_room(is_dense(X), params, sizes, min(batch_size, at_once))
+        at_once = rows * max(1, WORKSPACE_BYTES // (rows * row_bytes))
+    space, workspace = new_workspace(is_dense(X), params, sizes, min(batch_size, at_once))
     own = new_packed(params, rows), np.empty(units_before(sizes, sizes.size)), np.empty(TURN_SIZE, np.int64)
     n_batches = -(-order.size // batch_size)
     lazy = is_lazy(X, sizes[0], sizes[1], order.size, n_batches, rule)
     features = begin_features(X, team, lazy, sizes, params, moment, strength, rule, n_batches)
-    sums = _batches(team, X, given, loss, batch, network, batches, steps, (rows, at_once, room, *own), lazy, features)
+    sums = _batches(
+        team, X, given, loss, batch, network, batches, steps, (rows, at_once, workspace, *own), lazy, features
+    )
     keep((space, own, features))
     return sums
 
 
 @inlined
 def _batches(team, X, given, loss, batch, network, batches, steps, space, lazy, features):
-    # all batches of an epoch, in the room for them
-    (params, sizes, _), (order, batch_size), (rows, at_once, room, packed, sums, turn) = network, batches, space
+    # all batches of an epoch, in the workspace for them
+    (params, sizes, _), (order, batch_size), (rows, at_once, workspace, packed, sums, turn) = network, batches, space
     scale, losses, strength, moment, rule = batch[3], batch[4], steps[0][0], steps[2], steps[4]
     loss_sum, weight_sum, n_pieces, n_steps = 0.0, 0.0, _count_pieces(sizes), 0
     # closures, bound once an epoch: what they take would be copied for each batch
-    ahead = bind(_row_pieces, (team, turn, X, order, loss, network, room, packed), (0, 0))
-    back = bind(_unit_pieces, (team, turn, rows, X, order, network, room, packed, steps, sums), (0, 0))
+    ahead = bind(_row_pieces, (team, turn, X, order, loss, network, workspace, packed), (0, 0))
+    back = bind(_unit_pieces, (team, turn, rows, X, order, network, workspace, packed, steps, sums), (0, 0))
     for first in range(0, order.size, batch_size):
         count = min(batch_size, order.size - first)
         weight = _take_targets(given, order, first, count, batch)
@@ -141,7 +143,7 @@ def _batches(team, X, given, loss, batch, network, batches, steps, space, lazy, 
             rule[STEPS] += 1.0
             if lazy:
                 where = (order, first, count, n_steps)
-                squares = lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features)
+                squares = lazy_batch(X, where, rows, loss, network, workspace, packed, steps, sums, features)
             else:
                 squares = _batch(
                     team, first, count, at_once, rows, turn, (ahead, back), n_pieces, sizes, strength, sums
@@ -205,19 +207,19 @@ def _count_pieces(sizes):
 
 
 @inlined(counts_references=True)
-def _row_pieces(first_piece, last_piece, team, turn, X, order, loss, network, room, packed):
+def _row_pieces(first_piece, last_piece, team, turn, X, order, loss, network, workspace, packed):
     # rows of the turn to dL/dz of each layer
     first, start, count, rows = turn[FIRST], turn[START], turn[COUNT], turn[ROWS]
     own = packed if team == 0 else new_packed(network[0], rows)
     for piece in range(first_piece, last_piece):
         at = piece * rows
         n = min(rows, count - at)
-        call(loss, (start + at, forward(X, order, first + at, n, network, room, at)))
-        hidden_cotangents(n, network, room, at, own)
+        call(loss, (start + at, forward(X, order, first + at, n, network, workspace, at)))
+        hidden_cotangents(n, network, workspace, at, own)
 
 
 @inlined(counts_references=True)
-def _unit_pieces(first_piece, last_piece, team, turn, rows, X, order, network, room, packed, steps, sums):
+def _unit_pieces(first_piece, last_piece, team, turn, rows, X, order, network, workspace, packed, steps, sums):
     # the gradient of the turn's rows, added to grad or put there, and a step if they are the last of the batch
     first, start, count, (params, sizes, _), grad = turn[FIRST], turn[START], turn[COUNT], network, steps[1]
     own = packed if team == 0 else new_packed(params, rows)
@@ -229,30 +231,30 @@ def _unit_pieces(first_piece, last_piece, team, turn, rows, X, order, network, r
             some = n_units * (piece + 1) // n_pieces - unit
             for at in range(0, count, rows):
                 n, adds = min(rows, count - at), start + at > 0
-                unit_grads(X, order, first + at, n, sizes, k, unit, some, room, at, own, grad, adds)
+                unit_grads(X, order, first + at, n, sizes, k, unit, some, workspace, at, own, grad, adds)
             if turn[ENDS] != 0:
                 step_units(network, k, unit, some, steps, sums)
         before += n_pieces
 
 
-def lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features):
+def lazy_batch(X, where, rows, loss, network, workspace, packed, steps, sums, features):
     """A batch whose features are taken lazily -> the sum of the squares of all weights before its step."""
-    return _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features)
+    return _lazy_batch(X, where, rows, loss, network, workspace, packed, steps, sums, features)
 
 
 @inlined_overload(lazy_batch)
-def _lazy_batch_jitted(X, where, rows, loss, network, room, packed, steps, sums, features):
+def _lazy_batch_jitted(X, where, rows, loss, network, workspace, packed, steps, sums, features):
     if not isinstance(X, types.BaseTuple):
-        return lambda X, where, rows, loss, network, room, packed, steps, sums, features: 0.0
+        return lambda X, where, rows, loss, network, workspace, packed, steps, sums, features: 0.0
 
-    def csr(X, where, rows, loss, network, room, packed, steps, sums, features):
-        return _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features)
+    def csr(X, where, rows, loss, network, workspace, packed, steps, sums, features):
+        return _lazy_batch(X, where, rows, loss, network, workspace, packed, steps, sums, features)
 
     return csr
 
 
 @routine
-def _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, features):
+def _lazy_batch(X, where, rows, loss, network, workspace, packed, steps, sums, features):
     (order, first, count, n_steps), (params, sizes, _) = where, network
     (strength, pins_first, fits_bias), grad, moment, squares, rule = steps
     n_in, n_out = sizes[0], sizes[1]
@@ -260,15 +262,15 @@ def _lazy_batch(X, where, rows, loss, network, room, packed, steps, sums, featur
     bias, first_bias = part(params, n_in * n_out, n_out), part(grad, n_in * n_out, n_out)
     for start in range(0, count, rows):
         n = min(rows, count - start)
-        z = matrix(room[2], 0, n, n_out)
+        z = matrix(workspace[2], 0, n, n_out)
         lazy_logits(X, order, first + start, features, bias, z)
-        call(loss, (start, later_layers(n, network, room, 0)))
-        hidden_cotangents(n, network, room, 0, packed)
-        cotangent = cotangent_of_layer(sizes, 0, room, 0, n)
+        call(loss, (start, later_layers(n, network, workspace, 0)))
+        hidden_cotangents(n, network, workspace, 0, packed)
+        cotangent = cotangent_of_layer(sizes, 0, workspace, 0, n)
         lazy_grad_weight(X, order, first + start, cotangent, features, grad)
         grad_bias_block(cotangent, 0, n_out, start > 0, first_bias)
         for k in range(1, sizes.size - 1):
-            later_unit_grads(n, sizes, k, 0, sizes[k + 1], room, 0, packed, grad, start > 0)
+            later_unit_grads(n, sizes, k, 0, sizes[k + 1], workspace, 0, packed, grad, start > 0)
     pins = pins_first and sizes.size == 2
     total = step_features(n_met, n_steps, n_out, pins, strength, rule, features, grad)
     for c in range(0 if fits_bias else n_out):

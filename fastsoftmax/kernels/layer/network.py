@@ -20,7 +20,7 @@ from fastsoftmax.kernels.layer.network_blocks import (
     layer_place,
     network_block_rows,
     new_packed,
-    new_room,
+    new_workspace,
 )
 from fastsoftmax.kernels.layer.passes import GROUP
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
@@ -83,16 +83,16 @@ def _rows(team, X, order, loss, params, sizes, activation, grad):
 @routine(counts_references=True)
 def _groups(first, last, team, ticket, sums, X, order, loss, params, sizes, activation, grad):
     network, rows = (params, sizes, activation), network_block_rows(params, sizes)
-    space, room = new_room(is_dense(X), params, sizes, rows)
+    space, workspace = new_workspace(is_dense(X), params, sizes, rows)
     packed = new_packed(params, rows)
     for group in range(first, last):
         mine = part(sums, group % team_size(team) * grad.size, grad.size)
         end = min(order.size, (group + 1) * GROUP)
         for start in range(group * GROUP, end, rows):
             n = min(rows, end - start)
-            call(loss, (start, forward(X, order, start, n, network, room, 0)))
+            call(loss, (start, forward(X, order, start, n, network, workspace, 0)))
             if grad.size:
-                backward(X, order, start, n, network, room, 0, packed, mine, start > group * GROUP)
+                backward(X, order, start, n, network, workspace, 0, packed, mine, start > group * GROUP)
         if not await_ticket(team, np.int64(ticket.ctypes.data), group):
             break
         if grad.size:

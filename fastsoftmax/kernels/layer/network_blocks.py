@@ -6,8 +6,8 @@ With a_0 = x, layer by layer
     backward   dL/dW_k = dL/dz_k a_k^T,  dL/db_k = dL/dz_k,  dL/dz_(k-1) = (W_k^T dL/dz_k) * activation'(z_(k-1))
 
 The rows are order[first : first + count] of X (N, D), or of (data, indices, indptr) of a CSR matrix. What they leave on
-their way lies in a room = (capacity, gathered, values) for `capacity` rows, from its row `at` on: `gathered` has the
-rows of a dense X, `values` the activations of each later layer in turn, the last of them the logits, whose place
+their way lies in a workspace = (capacity, gathered, values) for `capacity` rows, from its row `at` on: `gathered` has
+the rows of a dense X, `values` the activations of each later layer in turn, the last of them the logits, whose place
 dL/dlogits takes; then dL/dz of each hidden layer in turn.
 """
 
@@ -41,8 +41,8 @@ def network_block_rows(params, sizes):
 
 
 @routine(counts_references=True)
-def new_room(gathers, params, sizes, capacity):
-    # gathers: 1 for a dense X, else 0. -> the array that owns the memory, and the room, whose two parts begin at
+def new_workspace(gathers, params, sizes, capacity):
+    # gathers: 1 for a dense X, else 0. -> the array that owns the memory, and the workspace, whose two parts begin at
     # multiples of 64 bytes: a network of 64 hidden units else takes up to a tenth longer
     width, n_gathered, units = lanes(params), capacity * sizes[0] * gathers, units_before(sizes, sizes.size)
     n_gathered, n_values = n_gathered + -n_gathered % width, capacity * (2 * units - sizes[sizes.size - 1])
@@ -67,15 +67,15 @@ def units_before(sizes, k):
 
 
 @inlined(counts_references=True)
-def forward(X, order, first, count, network, room, at):
-    # the logits of rows order[first : first + count], (count, n_classes), where they lie in the room
-    first_layer(X, order, first, count, network, room, at)
-    return later_layers(count, network, room, at)
+def forward(X, order, first, count, network, workspace, at):
+    # the logits of rows order[first : first + count], (count, n_classes), where they lie in the workspace
+    first_layer(X, order, first, count, network, workspace, at)
+    return later_layers(count, network, workspace, at)
 
 
 @routine(counts_references=True)
-def later_layers(count, network, room, at):
-    (params, sizes, activation), (capacity, _, values) = network, room
+def later_layers(count, network, workspace, at):
+    (params, sizes, activation), (capacity, _, values) = network, workspace
     n_layers, place, a = sizes.size - 1, sizes[1] * (sizes[0] + 1), 0
     for k in range(1, n_layers):
         n_in, n_out = sizes[k], sizes[k + 1]
@@ -90,56 +90,56 @@ def later_layers(count, network, room, at):
 
 
 @inlined
-def backward(X, order, first, count, network, room, at, packed, grad, adds):
+def backward(X, order, first, count, network, workspace, at, packed, grad, adds):
     # dL/dlogits, which has taken the place of the logits -> grad, added to it or put there
     _, sizes, _ = network
-    hidden_cotangents(count, network, room, at, packed)
+    hidden_cotangents(count, network, workspace, at, packed)
     for k in range(sizes.size - 1):
-        unit_grads(X, order, first, count, sizes, k, 0, sizes[k + 1], room, at, packed, grad, adds)
+        unit_grads(X, order, first, count, sizes, k, 0, sizes[k + 1], workspace, at, packed, grad, adds)
 
 
 @routine
-def hidden_cotangents(count, network, room, at, packed):
+def hidden_cotangents(count, network, workspace, at, packed):
     # dL/dlogits -> dL/dz of the hidden layers
     params, sizes, activation = network
     place = params.size
     for k in range(sizes.size - 2, 0, -1):
         n_in, n_out = sizes[k], sizes[k + 1]
         place -= n_out * (n_in + 1)
-        below, inputs = cotangent_of_layer(sizes, k - 1, room, at, count), _inputs(sizes, k, room, at, count)
+        below, inputs = cotangent_of_layer(sizes, k - 1, workspace, at, count), _inputs(sizes, k, workspace, at, count)
         weight = matrix(params, place, n_out, n_in)
-        grad_X_block(cotangent_of_layer(sizes, k, room, at, count), 0, count, weight, 0, below, packed)
+        grad_X_block(cotangent_of_layer(sizes, k, workspace, at, count), 0, count, weight, 0, below, packed)
         times_slope(below, inputs, activation)
 
 
 @inlined(counts_references=True)
-def _inputs(sizes, k, room, at, count):
+def _inputs(sizes, k, workspace, at, count):
     # the activations that layer k, not the first, is given
-    capacity, _, values = room
+    capacity, _, values = workspace
     return matrix(values, capacity * units_before(sizes, k) + at * sizes[k], count, sizes[k])
 
 
 @inlined(counts_references=True)
-def cotangent_of_layer(sizes, k, room, at, count):
+def cotangent_of_layer(sizes, k, workspace, at, count):
     # dL/dz of layer k
-    capacity, _, values = room
+    capacity, _, values = workspace
     place = units_before(sizes, k + 1) + (units_before(sizes, sizes.size) if k < sizes.size - 2 else 0)
     return matrix(values, capacity * place + at * sizes[k + 1], count, sizes[k + 1])
 
 
 @inlined
-def unit_grads(X, order, first, count, sizes, k, unit, n_units, room, at, packed, grad, adds):
+def unit_grads(X, order, first, count, sizes, k, unit, n_units, workspace, at, packed, grad, adds):
     # the gradient in the weights and biases of some units of layer k
     if k == 0:
-        first_unit_grads(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
+        first_unit_grads(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds)
     else:
-        later_unit_grads(count, sizes, k, unit, n_units, room, at, packed, grad, adds)
+        later_unit_grads(count, sizes, k, unit, n_units, workspace, at, packed, grad, adds)
 
 
 @routine
-def later_unit_grads(count, sizes, k, unit, n_units, room, at, packed, grad, adds):
-    (place, n_in, n_out), cotangent = layer_place(sizes, k), cotangent_of_layer(sizes, k, room, at, count)
-    inputs, target = _inputs(sizes, k, room, at, count), matrix(grad, place, n_out, n_in)
+def later_unit_grads(count, sizes, k, unit, n_units, workspace, at, packed, grad, adds):
+    (place, n_in, n_out), cotangent = layer_place(sizes, k), cotangent_of_layer(sizes, k, workspace, at, count)
+    inputs, target = _inputs(sizes, k, workspace, at, count), matrix(grad, place, n_out, n_in)
     grad_weight_block(cotangent, inputs, 0, count, unit, n_units, adds, target, 0, packed)
     grad_bias_block(cotangent, unit, n_units, adds, part(grad, place + n_out * n_in, n_out))
 
@@ -162,21 +162,21 @@ def layer_place(sizes, k):
 # The first layer reads X: a dense one by gathering rows, a CSR matrix where it lies
 
 
-def first_layer(X, order, first, count, network, room, at):
-    """Its z (count, n_out), where they lie in the room."""
+def first_layer(X, order, first, count, network, workspace, at):
+    """Its z (count, n_out), where they lie in the workspace."""
     layer = _first_layer_csr if isinstance(X, tuple) else _first_layer_dense
-    layer(X, order, first, count, network, room, at)
+    layer(X, order, first, count, network, workspace, at)
 
 
-def first_unit_grads(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
+def first_unit_grads(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds):
     """The gradient of some of its units, from dL/dz."""
     layer = _first_unit_grads_csr if isinstance(X, tuple) else _first_unit_grads_dense
-    layer(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
+    layer(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds)
 
 
 @routine
-def _first_layer_dense(X, order, first, count, network, room, at):
-    (params, sizes, _), (_, gathered, values) = network, room
+def _first_layer_dense(X, order, first, count, network, workspace, at):
+    (params, sizes, _), (_, gathered, values) = network, workspace
     n_in, n_out = sizes[0], sizes[1]
     inputs = matrix(gathered, at * n_in, count, n_in)
     take(X, order, first, count, inputs)
@@ -186,54 +186,54 @@ def _first_layer_dense(X, order, first, count, network, room, at):
 
 
 @routine
-def _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
-    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, 0, room, at, count)
-    inputs, target = matrix(room[1], at * n_in, count, n_in), matrix(grad, 0, n_out, n_in)
+def _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds):
+    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, 0, workspace, at, count)
+    inputs, target = matrix(workspace[1], at * n_in, count, n_in), matrix(grad, 0, n_out, n_in)
     grad_weight_block(cotangent, inputs, 0, count, unit, n_units, adds, target, 0, packed)
     grad_bias_block(cotangent, unit, n_units, adds, part(grad, n_out * n_in, n_out))
 
 
 @routine
-def _first_layer_csr(X, order, first, count, network, room, at):
+def _first_layer_csr(X, order, first, count, network, workspace, at):
     params, sizes, _ = network
     n_in, n_out = sizes[0], sizes[1]
     weight, bias = matrix(params, 0, n_out, n_in), part(params, n_out * n_in, n_out)
-    csr_rows_logits(X, order, first, weight, bias, matrix(room[2], at * n_out, count, n_out))
+    csr_rows_logits(X, order, first, weight, bias, matrix(workspace[2], at * n_out, count, n_out))
 
 
 @routine
-def _first_unit_grads_csr(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
-    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, 0, room, at, count)
+def _first_unit_grads_csr(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds):
+    n_in, n_out, cotangent = sizes[0], sizes[1], cotangent_of_layer(sizes, 0, workspace, at, count)
     csr_rows_grad_weight(X, order, first, cotangent, unit, n_units, adds, matrix(grad, 0, n_out, n_in))
     grad_bias_block(cotangent, unit, n_units, adds, part(grad, n_out * n_in, n_out))
 
 
 @inlined_overload(first_layer)
-def _first_layer_jitted(X, order, first, count, network, room, at):
+def _first_layer_jitted(X, order, first, count, network, workspace, at):
     if isinstance(X, types.BaseTuple):
 
-        def csr(X, order, first, count, network, room, at):
-            _first_layer_csr(X, order, first, count, network, room, at)
+        def csr(X, order, first, count, network, workspace, at):
+            _first_layer_csr(X, order, first, count, network, workspace, at)
 
         return csr
 
-    def dense(X, order, first, count, network, room, at):
-        _first_layer_dense(X, order, first, count, network, room, at)
+    def dense(X, order, first, count, network, workspace, at):
+        _first_layer_dense(X, order, first, count, network, workspace, at)
 
     return dense
 
 
 @inlined_overload(first_unit_grads)
-def _first_unit_grads_jitted(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
+def _first_unit_grads_jitted(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds):
     if isinstance(X, types.BaseTuple):
 
-        def csr(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
-            _first_unit_grads_csr(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
+        def csr(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds):
+            _first_unit_grads_csr(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds)
 
         return csr
 
-    def dense(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds):
-        _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, room, at, packed, grad, adds)
+    def dense(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds):
+        _first_unit_grads_dense(X, order, first, count, sizes, unit, n_units, workspace, at, packed, grad, adds)
 
     return dense
 
