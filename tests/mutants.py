@@ -48,6 +48,7 @@ TEST_FILES = {  # of a module, the names behind test_
     "functional/linear": "linear second_order messages",
     "functional/losses": "losses direct messages empty",
     "functional/softmax": "softmax direct arrays messages empty",
+    "classifier/penalties": "penalties cross_validation",
     "classifier/samples": "classifier_samples classifier_protocol",
     "training/array_objective": "objective epoch iteration training descent",
     "training/backward": "objective training compare",
