@@ -19,10 +19,11 @@ def says(error, text, function, *arguments, **options):
 
 
 def test_integers():
-    for value in (0, -3, np.int8(7), True, 2**63 - 1, 1 - 2**63):
+    for value in (0, -3, np.int8(7), 2**63 - 1, 1 - 2**63):
         assert numbers.read_integer("axis", value) == int(value)
         assert type(numbers.read_integer("axis", value)) is int
     says(TypeError, "axis must be an integer, got 1.0", numbers.read_integer, "axis", 1.0)
+    says(TypeError, "axis must be an integer, got True", numbers.read_integer, "axis", True)
     says(TypeError, "axis must be an integer, got '1'", numbers.read_integer, "axis", "1")
     for value in (2**63, -(2**63), 10**30):
         says(ValueError, f"axis must fit into 64 bits, got {value}", numbers.read_integer, "axis", value)

@@ -7,12 +7,13 @@ error messages that speak of arrays are written here, those of targets and weigh
 
 import functools
 import math
-import operator
 import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from fastsoftmax._gate.numbers import index
 
 Array = NDArray[Any]
 LAST, ONE = -1, 1.0  # the default axis and temperature, by identity
@@ -183,7 +184,7 @@ def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     try:
-        given = [operator.index(a) for a in (axis if isinstance(axis, tuple) else (axis,))]
+        given = [index(a) for a in (axis if isinstance(axis, tuple) else (axis,))]
     except TypeError:
         raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
     if ndim == 0 and given in ([-1], [0]):

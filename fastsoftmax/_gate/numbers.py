@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 
 
+def index(value: Any) -> int:
+    """An integer as an int; a TypeError for everything else, and for True and False, as NumPy has it for an axis."""
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
+
+
 def read_integer(name: str, value: Any) -> int:
     """The value as an int."""
     try:
-        number = operator.index(value)
+        number = index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if abs(number) >= 2**63:
@@ -40,9 +47,7 @@ def read_smoothing(value: float) -> float:
 
 
 def read_count(name: str, value: int) -> int:
-    """The value as an int of at least 1; True is not one."""
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+    """The value as an int of at least 1."""
     number = read_integer(name, value)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {value!r}")
