@@ -30,6 +30,10 @@ def test_paths_go_from_the_strongest_penalty_to_the_weakest():
     np.testing.assert_array_equal(penalties.l1_ratios, RATIOS)
 
 
+def test_no_penalty_may_be_one_of_them_without_l1():
+    assert [each.alpha for each in read([0.0, 1.0], [0.0]).paths[0]] == [1.0, 0.0]
+
+
 def test_a_number_of_alphas_stands_for_those_of_logistic_regression_cv():
     np.testing.assert_array_equal(read(5).alphas, 1 / np.logspace(-4, 4, 5))
 
