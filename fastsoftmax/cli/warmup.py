@@ -27,6 +27,7 @@ from fastsoftmax.data.source import put
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.functional.inference import is_finite
 from fastsoftmax.kernels.fit.optimizers import RULE_SIZE
+from fastsoftmax.kernels.jit.deferred import make_all_ready
 from fastsoftmax.kernels.jit.machine_code import beside_package, kept
 from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.training.array_objective import ArrayObjective
@@ -123,6 +124,7 @@ def _make(calls: Calls, dtype: str, beside: bool = False) -> str:
     with beside_package() if beside else nullcontext():
         for call in calls(dtype):
             call()
+            make_all_ready()  # type: ignore[no-untyped-call]
     return f"{KINDS.get(calls.__name__, calls.__name__)}, {dtype}"
 
 

@@ -27,7 +27,9 @@ written atomically, in one order for all threads. What holds:
 4. The leader takes turns until none is left in any share: a job is done even if no helper ever comes.
 5. A helper says that it sleeps before it looks for a job once more; a leader opens the job before it looks who
    sleeps. So one of both sees the other, and no job and no closing is slept through.
-6. _CLOSED is set once and never taken back. Helpers look at it before each turn and end; threads are joined after
+6. A helper that meets a kernel which is not compiled waits for it; the leader looks for that wherever it waits for
+   helpers (kernels/jit/deferred.py).
+7. _CLOSED is set once and never taken back. Helpers look at it before each turn and end; threads are joined after
    that.
 """
 
@@ -38,6 +40,7 @@ from numba.extending import intrinsic
 
 from fastsoftmax.kernels.closures import bind, frame_of_call, function_type, status_of_call
 from fastsoftmax.kernels.jit import inlined, kernel, routine
+from fastsoftmax.kernels.jit.deferred import make_wanted_ready
 from fastsoftmax.kernels.system import (
     add_atomic,
     float_mode,
@@ -105,6 +108,7 @@ def lead(team, job, n_rows, turn, n_shares):
     _take_turns(team, job, n_rows, turn, n_shares, 0)
     store_atomic(team + _OPEN, 0)
     while load_atomic(team + _INSIDE) != 0:
+        make_wanted_ready()
         pause()
     return load_atomic(team + _FAILED), load_atomic(team + _FAILED + 8)
 
@@ -263,6 +267,7 @@ def await_ticket(team, ticket, number):
         looks += 1
         if looks % YIELD_AFTER == 0:
             yield_processor()
+        make_wanted_ready()
         pause()
     return True
 

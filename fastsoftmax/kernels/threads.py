@@ -60,13 +60,13 @@ def _dealt(typingctx, dealer, counts, span, arguments):
     return types.void(number, *counts, span, arguments), codegen
 
 
-@routine
+@routine(deferred=True)
 def _share_rows(team, job, n_rows, n_columns):
     elements = max(LEAST_TURN, min(TURN, n_rows * n_columns // (2 * team_size(team))))
     raise_status(lead(team, job, n_rows, 16 * max(1, elements // (16 * max(1, n_columns))), team_size(team)))
 
 
-@routine
+@routine(deferred=True)
 def _share_pieces(team, job, n_pieces):
     raise_status(lead(team, job, n_pieces, 1, 1))
 

@@ -56,7 +56,7 @@ def _momentum_vector(j, some, factors, is_nesterov, params, grad, velocity):
     store_masked(load_masked(params, j, some, 0) + v, params, j, some)
 
 
-@inlined
+@routine(deferred=True)
 def _adam(params, grad, moment, squares, rule, first, last):
     # Kingma & Ba 2015: m = b1 m + (1 - b1) g; u = b2 u + (1 - b2) g^2; params -= rate_t m / (sqrt u + eps)
     t, b1, b2 = np.int64(rule[STEPS]), rule[DECAY], rule[DECAY_SQUARES]

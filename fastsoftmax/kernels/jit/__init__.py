@@ -9,7 +9,8 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 - a `kernel` is machine code of its own: it is compiled once for each kind of arguments, kept on disk, and called by
   its symbol from other kernels. Python and a user's @njit code can call it;
 - a `kernel_for` is a kernel for some kinds of arrays, which refuses others, for which Numba would compile it anew;
-- a `routine` is the same without a way in from Python;
+- a `routine` is the same without a way in from Python; one that is `deferred` is compiled when it is first called
+  (deferred.py): what most first calls do without, and what returns nothing;
 - what is `inlined` exists in its callers alone, with which it is optimised once (a call in the middle of a row costs
   much of its time: 17 classes, 14 ns against 11); what is `linked` too, but LLVM decides whether to inline it;
 - an `inlined_overload` is the code of a function whose body depends on the types of its arguments.
@@ -26,6 +27,7 @@ import numba
 from numba import types
 from numba.extending import overload
 
+from fastsoftmax.kernels.jit.deferred import defer
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
 from fastsoftmax.kernels.jit.machine_code import MachineCode
 from fastsoftmax.kernels.jit.numba_internals import COUNTS_REFERENCES, config, global_compiler_lock
@@ -63,9 +65,10 @@ def kernel_for(*dimensions, refusal, counts_references=False):
     return decorate
 
 
-def routine(function=None, *, counts_references=False):
-    """Compile by itself, for other kernels."""
-    return _decorated(function, _compiled_alone, counts_references, **_NO_WRAPPERS)
+def routine(function=None, *, counts_references=False, deferred=False):
+    """Compile by itself, for other kernels; if `deferred`, not before one calls it."""
+    compiled = _compiled_when_called if deferred else _compiled_alone
+    return _decorated(function, compiled, counts_references, **_NO_WRAPPERS)
 
 
 def inlined(function=None, *, counts_references=False):
@@ -98,11 +101,19 @@ def _compiled_into_callers(function, options):
 
 
 def _compiled_alone(function, options):
+    return _for_kinds(_kept(function, options), types.Literal)
+
+
+def _compiled_when_called(function, options):
+    return _for_kinds(defer(_kept(function, options)), types.Literal)
+
+
+def _kept(function, options):
     # forceinline is said, because it would be handed down from an inlined function that calls this one
     dispatcher = numba.njit(forceinline=False, pipeline_class=KernelCompiler, **options)(function)
     if MachineCode.keeps(function):
         dispatcher._cache = MachineCode(dispatcher)
-    return _for_kinds(dispatcher, types.Literal)
+    return dispatcher
 
 
 def _for_kinds(dispatcher, constants):

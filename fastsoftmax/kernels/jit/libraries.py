@@ -6,7 +6,8 @@ calls is optimised once for each function above it. That took most of the time o
 
 - `Inlined` code waits for its callers: each function is simplified, and no machine code is made of it.
 - A `Kernel` takes all inlined code in, optimises it once, and calls other kernels by their symbols, which the JIT's
-  linker finds among the machine code that the process holds. `called` are the kernels without which it cannot run.
+  linker finds among the machine code that the process holds. `called` are the kernels without which it cannot run,
+  `deferred` those that are made ready when they are needed (deferred.py).
 
 Whoever is no kernel, such as a user's @njit function, gets a kernel with all that it calls linked in, as from any
 other library of Numba's: so its own cache on disk holds all that it needs.
@@ -19,6 +20,7 @@ import zlib
 
 from llvmlite import binding
 
+from fastsoftmax.kernels.jit.deferred import Deferred
 from fastsoftmax.kernels.jit.numba_internals import bytecode, codegen, compiler, untyped_passes
 from fastsoftmax.kernels.jit.pipeline import Pipeline, untold_calls
 
@@ -61,27 +63,28 @@ class Kernel(_Library):
     ----------
     identity : module and name of the function, types of its arguments
     called : list of Kernel
+    deferred : list of Deferred, the kernels that it calls if they are needed
     """
 
     def __init__(self, codegen, name, identity):
         super().__init__(codegen, name)
-        self.identity, self.called = identity, []
+        self.identity, self.called, self.deferred = identity, [], []
         self._packed_module = None
         self.enable_object_caching()
 
     def finalize(self):
         """Link what is inlined, and optimise it once."""
-        self.called, parts = _reached(self._linking_libraries, whole=False)
+        self.called, self.deferred, parts = _reached(self._linking_libraries, whole=False)
         self._linking_libraries = []
         for part in parts:
             self._reload_init.update(part._reload_init)
             self._final_module.link_in(_own_module(part), preserve=True)
         super().finalize()
 
-    def take(self, machine_code, packed_module, defined, called):
+    def take(self, machine_code, packed_module, defined, called, deferred):
         """Be what another process has compiled, with the symbols that are defined in it."""
         self._set_compiled_object(machine_code)
-        self._packed_module, self.called = packed_module, called
+        self._packed_module, self.called, self.deferred = packed_module, called, deferred
         self._finalize_final_module()
         self._codegen._engine._defined_symbols.update(defined)
 
@@ -93,25 +96,30 @@ class Kernel(_Library):
         return super().own_module()
 
     def _get_module_for_linking(self):
-        return _linked(self, self.called)
+        return _linked(self, self.called + self.deferred)
 
 
 def _linked(library, others):
     """The module of a library with the code of all others, and of what they call, in it."""
     module = library.own_module().clone()
-    for part in _reached(others, whole=True)[1]:
+    for part in _reached(others, whole=True)[-1]:
         if part is not library:
             module.link_in(_own_module(part), preserve=True)
     return module
 
 
 def _own_module(library):
+    if isinstance(library, Deferred):
+        return library.as_constant()
     return library.own_module() if isinstance(library, _Library) else library._get_module_for_linking()
 
 
 def _reached(libraries, whole):
-    """The kernels, and all other libraries, that are reached from some; if `whole`, kernels are among the others."""
-    kernels, others, seen = [], [], set()
+    """The kernels that are reached from some libraries, those that are deferred, and all others.
+
+    If `whole`, all kernels are among the others.
+    """
+    kernels, deferred, others, seen = [], [], [], set()
     waiting = list(libraries)
     while waiting:
         library = waiting.pop(0)
@@ -120,11 +128,14 @@ def _reached(libraries, whole):
         seen.add(library)
         if isinstance(library, Kernel):
             (others if whole else kernels).append(library)
-            waiting += library.called if whole else []
+            waiting += library.called + library.deferred if whole else []
+        elif isinstance(library, Deferred):
+            (others if whole else deferred).append(library)
+            waiting += [library.make_ready()] if whole else []
         else:
             others.append(library)
             waiting += library._linking_libraries if isinstance(library, Inlined) else []
-    return kernels, others
+    return kernels, deferred, others
 
 
 class _WithoutEnvironment:
@@ -214,8 +225,8 @@ def pack(result):
     return library.name, library.identity, machine_code, module, defined, asked, rest
 
 
-def unpack(state, called, target_context):
-    """The compile result, ready to run. `called`: the kernels that it calls, which are ready."""
+def unpack(state, called, deferred, target_context):
+    """The compile result, ready to run. `called`: the kernels that it calls, which are ready; `deferred`: not yet."""
     name, identity, machine_code, module, defined, asked, rest = state
     description, environment, signature, reload_init, environments = rest
     codegen = target_context.codegen()
@@ -224,7 +235,7 @@ def unpack(state, called, target_context):
     for function in reload_init:
         function()
     library = Kernel(codegen, name, identity)
-    library.take(machine_code, module, defined, called)
+    library.take(machine_code, module, defined, called, deferred)
     entry_point = target_context.get_executable(library, description, environment)
     for each in environments:
         codegen.set_env(each.env_name, each)

@@ -5,7 +5,7 @@ own file imports, directly or not, as they were when this process imported them,
 Python, the CPU and the argument types. A changed source or machine therefore asks for another file: stale code cannot
 be run. There is no index that processes could race for; files (code_files.py) appear by an atomic rename and carry a
 checksum of name and content, and whatever goes wrong with them means one more compilation, never an error. With a
-kernel, those that it calls are loaded first.
+kernel, those that it calls are loaded first, unless they are deferred.
 
 A file is unpickled, so that whoever wrote it can run anything in this process. Two places are read:
 
@@ -34,6 +34,7 @@ import numba
 import platformdirs
 
 from fastsoftmax.kernels.jit.code_files import PACKAGE, distrusted, read, write
+from fastsoftmax.kernels.jit.deferred import deferred
 from fastsoftmax.kernels.jit.libraries import has_a_name, pack, unpack
 from fastsoftmax.kernels.jit.numba_internals import caching, config, rtsys, serialize
 
@@ -68,18 +69,20 @@ class MachineCode(caching._Cache):
             for folder in _to_read(self._module):
                 # Whatever a damaged file raises, the cure is the same: compile again.
                 with contextlib.suppress(Exception):
-                    called, state = pickle.loads(zlib.decompress(read(folder / name)))
-                    return unpack(state, [_ready(*identity) for identity in called], target_context)
+                    called, later, state = pickle.loads(zlib.decompress(read(folder / name)))
+                    known = [deferred(_DISPATCHERS[module, kernel], types) for module, kernel, types in later]
+                    return unpack(state, [_ready(*identity) for identity in called], known, target_context)
         return None
 
     def save_overload(self, sig, data):
         with contextlib.suppress(Exception):
-            called = [kernel.identity for kernel in data.library.called]
-            if data.library.has_dynamic_globals or any(each[:2] not in _DISPATCHERS for each in called):
+            library = data.library
+            called, later = ([each.identity for each in group] for group in (library.called, library.deferred))
+            if library.has_dynamic_globals or any(each[:2] not in _DISPATCHERS for each in called + later):
                 return
             folder = _to_write(self._module)
             if folder is not None:
-                body = zlib.compress(serialize.dumps((called, pack(data))))
+                body = zlib.compress(serialize.dumps((called, later, pack(data))))
                 # what is installed is for everyone
                 write(folder / self._file_name(sig, data.codegen), body, for_everybody=bool(_installing))
 

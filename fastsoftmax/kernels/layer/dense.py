@@ -151,7 +151,7 @@ def grad_bias_block(G, first_class, n_classes, adds, out):
         store_masked(total, target, c, some)
 
 
-@routine
+@routine(deferred=True)
 def grad_X_block(G, first, last, weight, start, out, packed):
     # dL/dX_nd = sum_c G_nc W_cd for rows first .. last of G, which are rows start + first .. of out (N, D).
     # packed: room for CHUNK rows of factors

@@ -73,8 +73,16 @@ def forward(X, order, first, count, network, workspace, at):
     return later_layers(count, network, workspace, at)
 
 
-@routine(counts_references=True)
+@inlined(counts_references=True)
 def later_layers(count, network, workspace, at):
+    # the logits, from what the first layer has left
+    if network[1].size > 2:
+        _later_layers(count, network, workspace, at)
+    return cotangent_of_layer(network[1], network[1].size - 2, workspace, at, count)
+
+
+@routine(deferred=True)
+def _later_layers(count, network, workspace, at):
     (params, sizes, activation), (capacity, _, values) = network, workspace
     n_layers, place, a = sizes.size - 1, sizes[1] * (sizes[0] + 1), 0
     for k in range(1, n_layers):
@@ -86,7 +94,6 @@ def later_layers(count, network, workspace, at):
         z = matrix(values, a + at * n_out, count, n_out)
         logits_block(inputs, 0, count, weight, bias, 0, n_out, pointer(z))
         place += n_out * (n_in + 1)
-    return matrix(values, a + at * sizes[n_layers], count, sizes[n_layers])
 
 
 @inlined
@@ -98,9 +105,15 @@ def backward(X, order, first, count, network, workspace, at, packed, grad, adds)
         unit_grads(X, order, first, count, sizes, k, 0, sizes[k + 1], workspace, at, packed, grad, adds)
 
 
-@routine
+@inlined
 def hidden_cotangents(count, network, workspace, at, packed):
     # dL/dlogits -> dL/dz of the hidden layers
+    if network[1].size > 2:
+        _hidden_cotangents(count, network, workspace, at, packed)
+
+
+@routine(deferred=True)
+def _hidden_cotangents(count, network, workspace, at, packed):
     params, sizes, activation = network
     place = params.size
     for k in range(sizes.size - 2, 0, -1):
@@ -136,7 +149,7 @@ def unit_grads(X, order, first, count, sizes, k, unit, n_units, workspace, at, p
         later_unit_grads(count, sizes, k, unit, n_units, workspace, at, packed, grad, adds)
 
 
-@routine
+@routine(deferred=True)
 def later_unit_grads(count, sizes, k, unit, n_units, workspace, at, packed, grad, adds):
     (place, n_in, n_out), cotangent = layer_place(sizes, k), cotangent_of_layer(sizes, k, workspace, at, count)
     inputs, target = _inputs(sizes, k, workspace, at, count), matrix(grad, place, n_out, n_in)

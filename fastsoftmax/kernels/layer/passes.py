@@ -84,7 +84,7 @@ def _dense(team, X, products, work, weight, sums):
         _together(team, X, products, work, weight, sums)
 
 
-@routine(counts_references=True)
+@routine(counts_references=True, deferred=True)
 def _by_groups(team, X, products, work, weight, sums):
     grad_weight, grad_bias, _ = sums
     rows, with_grad, group_rows = block_rows(X), grad_weight.size > 0 or grad_bias.size > 0, GROUP
@@ -142,7 +142,7 @@ def _groups(first, last, team, ticket, workspace, size, rows, group_rows, X, pro
         pass_ticket(team, np.int64(ticket.ctypes.data), group + 1)
 
 
-@routine(counts_references=True)
+@routine(counts_references=True, deferred=True)
 def _together(team, X, products, work, weight, sums):
     grad_weight, grad_bias, grad_X = sums
     n_rows, n_classes = X.shape[0], weight.shape[0]

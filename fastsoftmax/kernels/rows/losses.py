@@ -63,7 +63,7 @@ def cross_entropy_rows(logits, labels, distribution, sample_weight, class_weight
         share(team, n_rows, n_columns, _cross_entropy_span, (logits, targets, scale, losses, grad, streams(grad)))
 
 
-@routine
+@routine(deferred=True)
 def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
     # Labels, a row a lane (AVX-512, 10 classes: 8 ns a row against 17; 2 classes: 5 against 17). The label of each lane
     # is a float, -1 for a row that is left out.
@@ -125,7 +125,7 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
             put_tile(tile, n_columns, n, count, free, pointer(grad))
 
 
-@routine(counts_references=True)
+@routine(counts_references=True, deferred=True)
 def _cross_entropy_span(first, last, logits, targets, scale, losses, grad, streaming):
     labels, distribution, sample_weight, class_weight, smoothing = targets
     n_columns, has_labels, with_grad = logits.shape[1], labels.size > 0, grad.size > 0

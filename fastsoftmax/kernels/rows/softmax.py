@@ -48,7 +48,7 @@ def softmax_rows(logits, temperature, out, team):
         share(team, logits.shape[0], logits.shape[1], _softmax_long, (logits, temperature, out, streams(out)))
 
 
-@routine
+@routine(deferred=True)
 def _softmax_tiles(first, last, logits, temperature, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, sums = stack_tile(logits), stack_square(logits)
@@ -64,7 +64,7 @@ def _softmax_tiles(first, last, logits, temperature, out):
         put_tile(tile, n_columns, n, count, free, pointer(out))
 
 
-@routine(counts_references=True)
+@routine(counts_references=True, deferred=True)
 def _softmax_long(first, last, logits, temperature, out, streaming):
     n_columns = logits.shape[1]
     scratch = np.empty(n_columns if streaming else 0, logits.dtype)
@@ -97,7 +97,7 @@ def log_softmax_rows(logits, temperature, out, team):
         share(team, logits.shape[0], logits.shape[1], _log_softmax_long, (logits, temperature, out, streams(out)))
 
 
-@routine
+@routine(deferred=True)
 def _log_softmax_tiles(first, last, logits, temperature, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, e, sums = stack_tile(logits), stack_tile(logits), stack_square(logits)
@@ -114,7 +114,7 @@ def _log_softmax_tiles(first, last, logits, temperature, out):
         put_tile(tile, n_columns, n, count, free, pointer(out))
 
 
-@routine(counts_references=True)
+@routine(counts_references=True, deferred=True)
 def _log_softmax_long(first, last, logits, temperature, out, streaming):
     n_columns = logits.shape[1]
     z = pointer(logits)
@@ -150,7 +150,7 @@ def logsumexp_rows(logits, out, team):
         share(team, logits.shape[0], logits.shape[1], _logsumexp_long, (logits, out))
 
 
-@routine
+@routine(deferred=True)
 def _logsumexp_tiles(first, last, logits, out):
     width, n_columns = lanes(logits), logits.shape[1]
     tile, sums = stack_tile(logits), stack_square(logits)
@@ -165,7 +165,7 @@ def _logsumexp_tiles(first, last, logits, out):
         _add_tops(logits, n, count, tops, logs, out)
 
 
-@routine(counts_references=True)
+@routine(counts_references=True, deferred=True)
 def _logsumexp_long(first, last, logits, out):
     n_columns = logits.shape[1]
     z = pointer(logits)
