@@ -29,7 +29,7 @@ def test_libraries_have_the_attributes_that_are_used():
     library = sum_row.get_compile_result(numba.float64(numba.float64[::1])).library
     for path in ("_final_module", "_linking_libraries", "_finalized", "_shared_module", "_reload_init"):
         operator.attrgetter(path)(library)
-    for path in ("_data_layout", "_engine._defined_symbols"):
+    for path in ("_data_layout", "_engine._defined_symbols", "_tm"):
         operator.attrgetter(path)(library._codegen)
 
 

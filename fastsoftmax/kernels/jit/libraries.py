@@ -21,8 +21,12 @@ import zlib
 from llvmlite import binding
 
 from fastsoftmax.kernels.jit.deferred import Deferred
-from fastsoftmax.kernels.jit.numba_internals import bytecode, codegen, compiler, untyped_passes
+from fastsoftmax.kernels.jit.numba_internals import bytecode, codegen, compiler, config, untyped_passes
 from fastsoftmax.kernels.jit.pipeline import Pipeline, untold_calls
+
+# Where the kernels are whose loops LLVM unrolls, and which it simplifies twice: over vectors of a row (vjp of 1797 rows
+# of 10, float64: 4.2 us, and 5.6 without). All others are as fast without, and take half the time in LLVM.
+_UNROLLED = "fastsoftmax.kernels.rows."
 
 
 class _Library(codegen.JITCodeLibrary):
@@ -69,7 +73,7 @@ class Kernel(_Library):
     def __init__(self, codegen, name, identity):
         super().__init__(codegen, name)
         self.identity, self.called, self.deferred = identity, [], []
-        self._packed_module = None
+        self._packed_module, self._is_unrolled = None, identity[0].startswith(_UNROLLED)
         self.enable_object_caching()
 
     def finalize(self):
@@ -80,6 +84,25 @@ class Kernel(_Library):
             self._reload_init.update(part._reload_init)
             self._final_module.link_in(_own_module(part), preserve=True)
         super().finalize()
+
+    def _optimize_functions(self, ll_module):
+        if self._is_unrolled:
+            super()._optimize_functions(ll_module)
+        else:
+            ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        """Numba's; where loops are not unrolled its first, cheap passes are not needed either."""
+        if self._is_unrolled:
+            super()._optimize_final_module()
+            return
+        options = binding.create_pipeline_tuning_options(speed_level=int(config.OPT))
+        options.loop_unrolling = False
+        options.loop_vectorization, options.slp_vectorization = bool(config.LOOP_VECTORIZE), bool(config.SLP_VECTORIZE)
+        builder = binding.create_pass_builder(self._codegen._tm, options)
+        passes = builder.getModulePassManager()
+        passes.add_refprune_pass(codegen._parse_refprune_flags())
+        passes.run(self._final_module, builder)
 
     def take(self, machine_code, packed_module, defined, called, deferred):
         """Be what another process has compiled, with the symbols that are defined in it."""

@@ -60,6 +60,7 @@ USED = (
     "codegen.CodeLibrary._set_compiled_object",
     "codegen.CodeLibrary.has_dynamic_globals",
     "codegen.CPUCodegen._function_pass_manager",
+    "codegen._parse_refprune_flags",
     "codegen.CPUCodegen.magic_tuple",
     "codegen.JITCPUCodegen.set_env",
     "callconv.CPUCallConv.get_arguments",
