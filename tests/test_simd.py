@@ -144,11 +144,11 @@ def test_a_tile_of_any_size_is_transposed_and_nothing_else_written(dtype):
 
 @kernel
 def side_by_side(x, rows, columns, out, position, spill):
-    tile = simd.stack_tile(x)
-    simd.gather(simd.pointer(x), 1, rows, columns, x.shape[0] - 1 - rows * columns, tile)
-    for c in range(columns):
-        simd.store(simd.load(tile, c * simd.lanes(x)) + simd.splat(x, 1), tile, c * simd.lanes(x))
-    simd.scatter(tile, rows, columns, simd.pointer(out), position, spill)
+    tile, at = simd.stack_tiles(x), 5 * simd.lanes(x)
+    simd.gather(simd.pointer(x), 1, rows, columns, x.shape[0] - 1 - rows * columns, tile, at)
+    for c in range(at, at + columns * simd.lanes(x), simd.lanes(x)):
+        simd.store(simd.load(tile, c) + simd.splat(x, 1), tile, c)
+    simd.scatter(tile, at, rows, columns, simd.pointer(out), position, spill)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

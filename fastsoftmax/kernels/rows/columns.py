@@ -21,10 +21,8 @@ from fastsoftmax.kernels.rows.panels import (
     take_panel,
 )
 from fastsoftmax.kernels.rows.strips import (
-    FLOAT64,
     exp_strip,
     log_sums,
-    log_sums_of_lanes,
     max_strip,
     not_finite,
     sum_strip,
@@ -136,7 +134,7 @@ def _log_sums_of_strip(z, start, stride, length, count, temperature, found, top_
     top, lane = max_strip(z, start, stride, length, count), stack_square(z)
     ones, others = exp_strip(z, start, stride, length, count, top, scaling(z, temperature), True, None)
     store(top, found, top_at)
-    store(log_sums_of_lanes(ones, others, lane), found, log_sum_at)
+    store(log_sums(ones, others, lane), found, log_sum_at)
 
 
 @inlined
@@ -156,7 +154,7 @@ def logsumexp_columns(logits, out, team):
 @routine(counts_references=True)
 def _logsumexp_span(first, last, logits, out, width):
     length, inner, near = logits.shape[1], logits.shape[2], are_near(logits)
-    stride, tops, logs = copy_stride(logits, width), stack_square(logits), stack_square(FLOAT64)
+    stride, tops, logs = copy_stride(logits, width), stack_square(logits), stack_square(logits)
     copy = np.empty(0 if near else length * stride, logits.dtype)
     for number in range(first, last):
         (block, left, count), z = panel_at(logits, width, number), pointer(copy)
@@ -168,11 +166,11 @@ def _logsumexp_span(first, last, logits, out, width):
             some = min(lanes(logits), count - j)
             top = max_strip(x, at, down, length, some)
             ones, others = exp_strip(x, at, down, length, some, top, None, True, None)
-            log_sums(ones, others, tops, logs)
+            store(log_sums(ones, others, logs), logs, 0)
             store(top, tops, 0)
             column = block * inner + left + j
             for r in range(some):
-                out[column + r] = np.float64(tops[r]) + logs[r]
+                out[column + r] = np.float64(tops[r]) + np.float64(logs[r])
                 if not np.isfinite(tops[r]):
                     out[column + r] = not_finite(x, at + r, down, length, tops[r])
 

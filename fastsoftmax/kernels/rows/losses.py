@@ -17,9 +17,16 @@ wanted.
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.rows.elementary import log1p_each
-from fastsoftmax.kernels.rows.softmax import LOGS, free_until, in_tiles, put_tile, take_tile
-from fastsoftmax.kernels.rows.strips import FLOAT64, exp_tile, log_sums, max_strip
+from fastsoftmax.kernels.rows.elementary import exp_each, log1p_each
+from fastsoftmax.kernels.rows.softmax import (
+    LOGS,
+    free_until,
+    in_tiles,
+    put_tiles,
+    rows_of_panel,
+    take_tiles,
+)
+from fastsoftmax.kernels.rows.strips import FLOAT64, above_one, distances, sums_of_tile
 from fastsoftmax.kernels.rows.targets import (
     left_out,
     target_added,
@@ -43,8 +50,9 @@ from fastsoftmax.kernels.simd import (
     pointer,
     select,
     splat,
+    stack_column,
     stack_square,
-    stack_tile,
+    stack_tiles,
     store,
     store_fence,
 )
@@ -65,64 +73,77 @@ def cross_entropy_rows(logits, labels, distribution, sample_weight, class_weight
 
 @routine(deferred=True)
 def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
-    # Labels, a row a lane (AVX-512, 10 classes: 8 ns a row against 17; 2 classes: 5 against 17). The label of each lane
-    # is a float, -1 for a row that is left out.
-    width, (n_rows, n_columns) = lanes(logits), logits.shape
-    tile, sums, tops, lane = stack_tile(logits), stack_square(logits), stack_square(logits), stack_square(logits)
-    label_of, factor_of = stack_square(logits), stack_square(logits)
-    row_weight, logs = stack_square(FLOAT64), stack_square(FLOAT64)
-    label_at, weight_at, class_at, loss_at = (
-        pointer(labels),
-        pointer(sample_weight),
-        pointer(class_weight),
-        pointer(losses),
-    )
-    by_row, by_class, with_grad = sample_weight.size > 0, class_weight.size > 0, grad.size > 0
-    weighs = by_row or by_class
+    # Labels, a row a lane, in the panels of softmax.py. The label of each row is a float, -1 if it is left out.
+    width, n_columns, panel = lanes(logits), logits.shape[1], rows_of_panel(logits)
+    tiles, sums, row_weight = stack_tiles(logits), stack_square(logits), stack_column(FLOAT64)
+    label_of, factor_of, totals = stack_column(logits), stack_column(logits), stack_column(logits)
+    tops, logs = stack_column(logits), stack_column(logits)
+    weights = (pointer(sample_weight), sample_weight.size > 0, pointer(class_weight), class_weight.size > 0)
+    weighs, with_grad = sample_weight.size > 0 or class_weight.size > 0, grad.size > 0
     free = free_until(last, logits, grad) if with_grad else last
-    for n in range(first, last, width):
-        count, z = min(width, last - n), pointer(logits)
-        # long before they are read as vectors: a load waits for the stores that it spans
-        if weighs or count < width:
-            for r in range(width):
-                row_weight[r], label_of[r], factor_of[r] = 0.0, -1, 0.0
-        if weighs:
-            for r in range(count):
-                label = label_at[n + r]
-                weight = weight_at[n + r] if by_row else 1.0
-                if label >= 0 and weight != 0.0:
-                    weight *= np.float64(class_at[label]) if by_class else 1.0
-                    row_weight[r], label_of[r], factor_of[r] = weight, label, scale * weight
-        else:  # no branch, so that LLVM makes vectors of both loops
-            for r in range(count):
-                label = np.int32(label_at[n + r])
-                label_of[r], factor_of[r] = label, scale if label >= 0 else 0.0
-        take_tile(z, n_rows, n_columns, n, count, tile)
-        top = max_strip(tile, 0, width, n_columns, width)
-        store(top, tops, 0)
-        ones, others = exp_tile(tile, n_columns, top, None, True, tile, sums)
-        log_sums(ones, others, lane, logs)
-        if weighs:
-            for r in range(count):
-                loss = 0.0
-                if row_weight[r] != 0.0:  # a weight of 0 hides an infinite gap
-                    gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + label_at[n + r]])
-                    loss = row_weight[r] * (logs[r] + gap)
-                elif label_of[r] >= 0:
-                    loss = row_weight[r] * logs[r]
-                loss_at[n + r] = loss
-        else:
-            for r in range(count):
-                label = label_at[n + r]
-                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + max(label, 0)])
-                loss_at[n + r] = logs[r] + gap if label >= 0 else 0.0
+    n = first
+    while n < last:  # range would divide by the step
+        rows, z, label_at, loss_at = min(panel, last - n), pointer(logits), pointer(labels), pointer(losses)
+        _take_labels(label_at, weights, scale, n, rows, row_weight, label_of, factor_of)
+        take_tiles(z, logits.shape[0], n_columns, n, rows, tiles)
+        for r in range(0, rows, width):
+            store(distances(tiles, r * n_columns, n_columns, None, tiles), tops, r)
+        exp_each(tiles, -(-rows // width) * n_columns)
+        for r in range(0, rows, width):
+            ones, others = sums_of_tile(tiles, r * n_columns, n_columns, True, sums)
+            store(ones + others, totals, r)
+            store(above_one(ones, others), logs, r)
+        log1p_each(logs, rows)
+        _put_losses(z, n_columns, label_at, weighs, n, rows, row_weight, label_of, tops, logs, loss_at)
         if with_grad:
-            label, by_label, nothing = load(label_of, 0), load(factor_of, 0), splat(tile, 0)
-            factor, absent = by_label / (ones + others), below(label, nothing)
-            for c in range(n_columns):
-                minus = select(equal(label, splat(tile, c)), nothing - by_label, nothing)
-                store(select(absent, nothing, fma(load(tile, c * width), factor, minus)), tile, c * width)
-            put_tile(tile, n_columns, n, count, free, pointer(grad))
+            for r in range(0, rows, width):
+                at, nothing = r * n_columns, splat(tiles, 0)
+                label, by_label = load(label_of, r), load(factor_of, r)
+                factor, absent = by_label / load(totals, r), below(label, nothing)
+                for c in range(n_columns):
+                    minus = select(equal(label, splat(tiles, c)), nothing - by_label, nothing)
+                    value = fma(load(tiles, at + c * width), factor, minus)
+                    store(select(absent, nothing, value), tiles, at + c * width)
+            put_tiles(tiles, n_columns, n, rows, free, pointer(grad))
+        n += panel
+
+
+@inlined
+def _take_labels(label_at, weights, scale, n, rows, row_weight, label_of, factor_of):
+    # what each row of a panel weighs, its label, and what its gradient is multiplied by
+    weight_at, by_row, class_at, by_class = weights
+    if by_row or by_class:
+        for r in range(rows):
+            label, weight = label_at[n + r], weight_at[n + r] if by_row else 1.0
+            takes_part = label >= 0 and weight != 0.0
+            if takes_part and by_class:
+                weight *= np.float64(class_at[label])
+            row_weight[r] = weight if takes_part else 0.0
+            label_of[r] = label if takes_part else -1
+            factor_of[r] = scale * weight if takes_part else 0.0
+    else:  # no branch, so that LLVM makes vectors of it
+        for r in range(rows):
+            label = np.int32(label_at[n + r])
+            label_of[r], factor_of[r] = label, scale if label >= 0 else 0.0
+
+
+@inlined
+def _put_losses(z, n_columns, label_at, weighs, n, rows, row_weight, label_of, tops, logs, loss_at):
+    # log sum_k exp(z_k - max z) + max z - z_label of each row of a panel, before its logits may be overwritten
+    if weighs:
+        for r in range(rows):
+            loss = 0.0
+            if row_weight[r] != 0.0:  # a weight of 0 hides an infinite gap
+                gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + label_at[n + r]])
+                loss = row_weight[r] * (np.float64(logs[r]) + gap)
+            elif label_of[r] >= 0:
+                loss = row_weight[r] * np.float64(logs[r])
+            loss_at[n + r] = loss
+    else:
+        for r in range(rows):
+            label = label_at[n + r]
+            gap = np.float64(tops[r]) - np.float64(z[(n + r) * n_columns + max(label, 0)])
+            loss_at[n + r] = np.float64(logs[r]) + gap if label >= 0 else 0.0
 
 
 @routine(counts_references=True, deferred=True)

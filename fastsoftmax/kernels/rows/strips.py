@@ -69,16 +69,37 @@ def exp_strip(x, start, stride, length, count, top, scale, apart, keep):
 
 
 @inlined
-def exp_tile(x, length, top, scale, apart, tile, sums):
-    # exp_strip for rows side by side in a tile, whose e go into another (or the same), and with the sums that exp_row
-    # gives: of a row that is longer than a vector in as many parts as a vector has lanes. sums: room for them
-    width, nothing, one = lanes(x), splat(x, 0), splat(x, 1)
-    ones, total = exp_strip(x, 0, width, length, width, top, scale, apart, (tile, 0, width))
-    if length > width:
+def distances(x, start, length, scale, to):
+    # (x - top) / T of rows side by side in a tile, into another (or the same) at the same place -> top
+    width = lanes(x)
+    top = max_strip(x, start, width, length, width)
+    for j in range(start, start + length * width, width):
+        store(distance(load(x, j), top, scale), to, j)
+    return top
+
+
+@inlined
+def sums_of_tile(tile, at, length, apart, sums):
+    # ones, others as exp_row gives them, a vector each, of the e of rows side by side in a tile: of rows longer than a
+    # vector in as many parts as a vector has lanes. sums: room for them
+    width, nothing, one = lanes(tile), splat(tile, 0), splat(tile, 1)
+    ones, total = nothing, nothing
+    if length <= width:
+        for c in range(at, at + length * width, width):
+            e = load(tile, c)
+            if apart is None:
+                total = total + e
+            else:
+                is_one = equal(e, one)
+                ones, total = ones + select(is_one, one, nothing), total + select(is_one, nothing, e)
+    else:
+        if apart is not None:
+            for c in range(at, at + length * width, width):
+                ones = ones + select(equal(load(tile, c), one), one, nothing)
         for c in range(width):
             part = nothing
             for j in range(c, length, width):
-                e = load(tile, j * width)
+                e = load(tile, at + j * width)
                 part = part + (e if apart is None else select(equal(e, one), nothing, e))
             store(part, sums, c * width)
         n_parts = width // 2
@@ -115,24 +136,17 @@ def finish_strip(total, lost):
 
 
 @inlined
-def log_sums(ones, others, lane, logs):
-    # log(ones + others) of each lane, into float64 logs. lane: scratch of the dtype of ones
-    _into_logs(ones, others, lane)
-    for r in range(lanes(lane)):
-        logs[r] = np.float64(lane[r])
-
-
-@inlined
-def log_sums_of_lanes(ones, others, lane):
-    # the same as a vector of the dtype of ones
-    _into_logs(ones, others, lane)
+def log_sums(ones, others, lane):
+    # log(ones + others) of each lane. lane: scratch of their dtype
+    store(above_one(ones, others), lane, 0)
+    log1p_each(lane, lanes(lane))
     return load(lane, 0)
 
 
 @inlined
-def _into_logs(ones, others, lane):
-    store((ones - splat(lane, 1)) + others, lane, 0)
-    log1p_each(lane, lanes(lane))
+def above_one(ones, others):
+    # what log1p makes log(ones + others) of
+    return (ones - splat(ones, 1)) + others
 
 
 @inlined

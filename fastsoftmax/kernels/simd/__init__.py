@@ -15,7 +15,7 @@ instructions of memory.py, arithmetic.py, transposition.py, tiles.py and dots.py
 import numpy as np
 
 from fastsoftmax.kernels.jit.numba_internals import config
-from fastsoftmax.kernels.simd.types import EIGHTHS, TILE_VECTORS
+from fastsoftmax.kernels.simd.types import EIGHTHS, PANEL, TILE_VECTORS
 
 VECTOR_BYTES = 64
 
@@ -35,9 +35,14 @@ def stack_square(like):
     return np.empty(lanes(like) ** 2, like.dtype)
 
 
-def stack_tile(like):
-    """A pointer to room for TILE_VECTORS vectors, on the stack of the kernel that asks."""
-    return np.empty(TILE_VECTORS * lanes(like), like.dtype)
+def stack_column(like):
+    """A pointer to room for an element of each row of a panel, on the stack of the kernel that asks."""
+    return np.empty(PANEL, like.dtype)
+
+
+def stack_tiles(like):
+    """A pointer to room for TILE_VECTORS vectors, and what is written behind them, on the stack of the kernel."""
+    return np.empty((TILE_VECTORS + 4) * lanes(like), like.dtype)
 
 
 def lanes(array):
@@ -48,6 +53,14 @@ def lanes(array):
 def load(array, position):
     """The vector that starts at the position."""
     return array[position : position + lanes(array)].copy()
+
+
+def load_pair(array, position):
+    """The two vectors that start at the position as one value, a pair: two chains of operations beside each other.
+
+    A pair is computed with, compared, selected and stored as a vector is.
+    """
+    return array[position : position + 2 * lanes(array)].copy()
 
 
 def load_masked(array, position, count, fill):
@@ -168,23 +181,24 @@ def max_of(vector):
     return vector[0]
 
 
-def gather(source, position, rows, columns, ahead, tile):
-    """Put packed rows, `lanes` at most, side by side into a `stack_tile`: element c of row r is lane r of vector c.
+def gather(source, position, rows, columns, ahead, tile, at):
+    """Put packed rows, `lanes` at most, side by side into a tile at `at`: element c of row r is lane r of vector c.
 
-    So many elements behind the rows may be read (`ahead`). In lanes without a row is what some row has there, or junk.
+    So many elements behind the rows may be read (`ahead`). In lanes without a row is what some row has there, or junk,
+    and so it is in up to three vectors behind the tile.
     """
     width = lanes(source)
     for r in range(rows):
         for c in range(columns):
-            tile[c * width + r] = source[position + r * columns + c]
+            tile[at + c * width + r] = source[position + r * columns + c]
 
 
-def scatter(tile, rows, columns, target, position, spill):
+def scatter(tile, at, rows, columns, target, position, spill):
     """The way back from `gather`. So many elements behind the rows may be overwritten with anything (`spill`)."""
     width = lanes(target)
     for r in range(rows):
         for c in range(columns):
-            target[position + r * columns + c] = tile[c * width + r]
+            target[position + r * columns + c] = tile[at + c * width + r]
 
 
 def transpose(source, position, stride, rows, columns, target, target_position, target_stride):

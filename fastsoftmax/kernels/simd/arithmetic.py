@@ -138,7 +138,7 @@ def _comparison(relation, result):
             mask = builder.fcmp_ordered(relation, x, y)
             return mask if result is None else result(builder, mask, x, y)
 
-        return (Vector(vector.kind, result is None))(a, b), codegen
+        return Vector(vector.kind, result is None, vector.is_pair)(a, b), codegen
 
     return compared
 
@@ -150,7 +150,7 @@ equal = _comparison("==", None)
 
 @intrinsic
 def select(typingctx, mask, a, b):
-    vector = Vector(mask.kind)
+    vector = Vector(mask.kind, is_pair=mask.is_pair)
 
     def codegen(context, builder, signature, args):
         return builder.select(args[0], *vectors_in(builder, vector, (a, b), args[1:]))
@@ -193,12 +193,11 @@ def as_power_in_eighths(typingctx, vector):
 
 
 def _looked_up(context, builder, bits):
-    """For each of 16 integers the number of EIGHTHS that its last three bits tell."""
-    if has_mask_registers(context):
-        table = ir.Constant(bits.type, EIGHTHS * 2)
-        return call_in(builder, "llvm.x86.avx512.permvar.si.512", bits.type, [table, bits])
+    """For each integer the number of EIGHTHS that its last three bits tell."""
     count = 8 if has_avx2(context) else 4 if is_arm64(context) else 16
-    parts = [_looked_up_in(context, builder, part_of(builder, bits, start, count)) for start in range(0, 16, count)]
+    count = 16 if has_mask_registers(context) else count
+    starts = range(0, bits.type.count, count)
+    parts = [_looked_up_in(context, builder, part_of(builder, bits, start, count)) for start in starts]
     while len(parts) > 1:
         parts = [joined(builder, *pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
@@ -207,6 +206,10 @@ def _looked_up(context, builder, bits):
 def _looked_up_in(context, builder, bits):
     count = bits.type.count
     table = [ir.Constant(bits.type, [number] * count) for number in EIGHTHS]
+    if has_mask_registers(context):
+        return call_in(
+            builder, "llvm.x86.avx512.permvar.si.512", bits.type, [ir.Constant(bits.type, EIGHTHS * 2), bits]
+        )
     if has_avx2(context):
         return call_in(builder, "llvm.x86.avx2.permd", bits.type, [ir.Constant(bits.type, EIGHTHS), bits])
     if is_arm64(context):  # a lookup of bytes

@@ -7,6 +7,7 @@ from numba.extending import intrinsic
 from fastsoftmax.kernels.jit.numba_internals import cgutils
 from fastsoftmax.kernels.simd.types import (
     INT32,
+    PANEL,
     TILE_VECTORS,
     VECTOR_BITS,
     ReadOnlyPointer,
@@ -28,11 +29,13 @@ __all__ = [
     "load",
     "load_mask",
     "load_masked",
+    "load_pair",
     "misaligned",
     "pointer",
     "prefetch",
+    "stack_column",
     "stack_square",
-    "stack_tile",
+    "stack_tiles",
     "store",
     "store_fence",
     "store_masked",
@@ -66,11 +69,22 @@ def stack_square(typingctx, like):
 
 
 @intrinsic
-def stack_tile(typingctx, like):
+def stack_column(typingctx, like):
     vector = Vector(like.dtype)
 
     def codegen(context, builder, signature, args):
-        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(TILE_VECTORS))
+        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(PANEL // vector.count))
+        return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
+
+    return types.CPointer(like.dtype)(like), codegen
+
+
+@intrinsic
+def stack_tiles(typingctx, like):
+    vector = Vector(like.dtype)
+
+    def codegen(context, builder, signature, args):
+        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(TILE_VECTORS + 4))
         return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
 
     return types.CPointer(like.dtype)(like), codegen
@@ -101,6 +115,19 @@ def load(typingctx, array, position):
     if not is_pointer_to_floats(array):
         return None
     vector = Vector(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        pointer = place_in(context, builder, array, *args, vector.llvm)
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp), codegen
+
+
+@intrinsic
+def load_pair(typingctx, array, position):
+    if not is_pointer_to_floats(array):
+        return None
+    vector = Vector(array.dtype, is_pair=True)
 
     def codegen(context, builder, signature, args):
         pointer = place_in(context, builder, array, *args, vector.llvm)

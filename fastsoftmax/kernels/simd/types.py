@@ -11,7 +11,8 @@ from fastsoftmax.kernels.jit.pipeline import Plain
 from fastsoftmax.kernels.simd.target import has_mask_registers, has_masked_loads
 
 VECTOR_BITS = 512
-TILE_VECTORS = 48  # of a tile of rows side by side, an element of each in a vector: TILE (rows/softmax.py) times 16
+TILE_VECTORS = 192  # of tiles (rows side by side, an element of each in a vector) that are worked on together
+PANEL = 128  # the most rows of such tiles
 INT32 = ir.IntType(32)
 # What is added to (8 E + j) << 20 gives the bits of 2^(E - 127 + j/8)
 EIGHTHS = [
@@ -26,10 +27,10 @@ MANTISSA = {types.float32: 23, types.float64: 52}
 class Vector(Plain):
     """As many floats, or bools of a mask, as fill one vector of `kind` (float32 or float64)."""
 
-    def __init__(self, kind, is_mask=False):
-        self.kind, self.is_mask = kind, is_mask
-        self.count = VECTOR_BITS // kind.bitwidth
-        super().__init__(name=f"{'Mask' if is_mask else 'Vector'}({kind})")
+    def __init__(self, kind, is_mask=False, is_pair=False):
+        self.kind, self.is_mask, self.is_pair = kind, is_mask, is_pair
+        self.count = (2 if is_pair else 1) * VECTOR_BITS // kind.bitwidth
+        super().__init__(name=f"{'PairOf' if is_pair else ''}{'Mask' if is_mask else 'Vector'}({kind})")
 
     @property
     def llvm(self):
