@@ -23,8 +23,8 @@ from fastsoftmax.kernels.rows.softmax import (
     free_until,
     in_tiles,
     put_tiles,
-    rows_of_panel,
     take_tiles,
+    tiled_rows,
 )
 from fastsoftmax.kernels.rows.strips import FLOAT64, above_one, distances, sums_of_tile
 from fastsoftmax.kernels.rows.targets import (
@@ -73,8 +73,8 @@ def cross_entropy_rows(logits, labels, distribution, sample_weight, class_weight
 
 @routine(deferred=True)
 def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weight, scale, losses, grad):
-    # Labels, a row a lane, in the panels of softmax.py. The label of each row is a float, -1 if it is left out.
-    width, n_columns, panel = lanes(logits), logits.shape[1], rows_of_panel(logits)
+    # Labels, a row a lane, in tiles as in softmax.py. The label of each row is a float, -1 if it is left out.
+    width, n_columns, most = lanes(logits), logits.shape[1], tiled_rows(logits)
     tiles, sums, row_weight = stack_tiles(logits), stack_square(logits), stack_column(FLOAT64)
     label_of, factor_of, totals = stack_column(logits), stack_column(logits), stack_column(logits)
     tops, logs = stack_column(logits), stack_column(logits)
@@ -83,7 +83,7 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
     free = free_until(last, logits, grad) if with_grad else last
     n = first
     while n < last:  # range would divide by the step
-        rows, z, label_at, loss_at = min(panel, last - n), pointer(logits), pointer(labels), pointer(losses)
+        rows, z, label_at, loss_at = min(most, last - n), pointer(logits), pointer(labels), pointer(losses)
         _take_labels(label_at, weights, scale, n, rows, row_weight, label_of, factor_of)
         take_tiles(z, logits.shape[0], n_columns, n, rows, tiles)
         for r in range(0, rows, width):
@@ -105,12 +105,12 @@ def _cross_entropy_tiles(first, last, logits, labels, sample_weight, class_weigh
                     value = fma(load(tiles, at + c * width), factor, minus)
                     store(select(absent, nothing, value), tiles, at + c * width)
             put_tiles(tiles, n_columns, n, rows, free, pointer(grad))
-        n += panel
+        n += most
 
 
 @inlined
 def _take_labels(label_at, weights, scale, n, rows, row_weight, label_of, factor_of):
-    # what each row of a panel weighs, its label, and what its gradient is multiplied by
+    # what each row weighs, its label, and what its gradient is multiplied by
     weight_at, by_row, class_at, by_class = weights
     if by_row or by_class:
         for r in range(rows):
@@ -129,7 +129,7 @@ def _take_labels(label_at, weights, scale, n, rows, row_weight, label_of, factor
 
 @inlined
 def _put_losses(z, n_columns, label_at, weighs, n, rows, row_weight, label_of, tops, logs, loss_at):
-    # log sum_k exp(z_k - max z) + max z - z_label of each row of a panel, before its logits may be overwritten
+    # log sum_k exp(z_k - max z) + max z - z_label of each row, before its logits may be overwritten
     if weighs:
         for r in range(rows):
             loss = 0.0

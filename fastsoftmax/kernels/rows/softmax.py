@@ -19,8 +19,8 @@ from fastsoftmax.kernels.rows.elementary import exp_each, log1p_each
 from fastsoftmax.kernels.rows.strips import above_one, distances, not_finite, sums_of_tile
 from fastsoftmax.kernels.rows.vecmath import distance, exp_row, fill_row, max_row, scaling, streams
 from fastsoftmax.kernels.simd import (
-    PANEL,
     TILE_VECTORS,
+    TILED_ROWS,
     either,
     gather,
     lanes,
@@ -53,12 +53,12 @@ def softmax_rows(logits, temperature, out, team):
 
 @routine(deferred=True)
 def _softmax_tiles(first, last, logits, temperature, out):
-    width, n_columns, panel = lanes(logits), logits.shape[1], rows_of_panel(logits)
+    width, n_columns, most = lanes(logits), logits.shape[1], tiled_rows(logits)
     tiles, sums = stack_tiles(logits), stack_square(logits)
     free = free_until(last, logits, out)
     n = first
     while n < last:  # range would divide by the step
-        rows = min(panel, last - n)
+        rows = min(most, last - n)
         take_tiles(pointer(logits), logits.shape[0], n_columns, n, rows, tiles)
         for r in range(0, rows, width):
             distances(tiles, r * n_columns, n_columns, scaling(tiles, temperature), tiles)
@@ -69,7 +69,7 @@ def _softmax_tiles(first, last, logits, temperature, out):
             for j in range(r * n_columns, (r + width) * n_columns, width):
                 store(load(tiles, j) * factor, tiles, j)
         put_tiles(tiles, n_columns, n, rows, free, pointer(out))
-        n += panel
+        n += most
 
 
 @routine(counts_references=True, deferred=True)
@@ -107,13 +107,13 @@ def log_softmax_rows(logits, temperature, out, team):
 
 @routine(deferred=True)
 def _log_softmax_tiles(first, last, logits, temperature, out):
-    width, n_columns, panel = lanes(logits), logits.shape[1], rows_of_panel(logits)
+    width, n_columns, most = lanes(logits), logits.shape[1], tiled_rows(logits)
     tiles, e, sums = stack_tiles(logits), stack_tiles(logits), stack_square(logits)
     tops, logs, scale = stack_column(logits), stack_column(logits), scaling(tiles, temperature)
     free = free_until(last, logits, out)
     n = first
     while n < last:  # range would divide by the step
-        rows = min(panel, last - n)
+        rows = min(most, last - n)
         take_tiles(pointer(logits), logits.shape[0], n_columns, n, rows, tiles)
         for r in range(0, rows, width):
             store(distances(tiles, r * n_columns, n_columns, scale, e), tops, r)
@@ -127,7 +127,7 @@ def _log_softmax_tiles(first, last, logits, temperature, out):
             for j in range(r * n_columns, (r + width) * n_columns, width):
                 store(distance(load(tiles, j), top, scale) - log_sum, tiles, j)
         put_tiles(tiles, n_columns, n, rows, free, pointer(out))
-        n += panel
+        n += most
 
 
 @routine(counts_references=True, deferred=True)
@@ -168,12 +168,12 @@ def logsumexp_rows(logits, out, team):
 
 @routine(deferred=True)
 def _logsumexp_tiles(first, last, logits, out):
-    width, n_columns, panel = lanes(logits), logits.shape[1], rows_of_panel(logits)
+    width, n_columns, most = lanes(logits), logits.shape[1], tiled_rows(logits)
     tiles, sums = stack_tiles(logits), stack_square(logits)
     tops, logs = stack_column(logits), stack_column(logits)
     n = first
     while n < last:  # range would divide by the step
-        rows = min(panel, last - n)
+        rows = min(most, last - n)
         take_tiles(pointer(logits), logits.shape[0], n_columns, n, rows, tiles)
         for r in range(0, rows, width):
             store(distances(tiles, r * n_columns, n_columns, None, tiles), tops, r)
@@ -183,7 +183,7 @@ def _logsumexp_tiles(first, last, logits, out):
             store(above_one(ones, others), logs, r)
         log1p_each(logs, rows)
         _add_tops(logits, n, rows, tops, logs, out)
-        n += panel
+        n += most
 
 
 @routine(counts_references=True, deferred=True)
@@ -212,11 +212,11 @@ def _add_tops(logits, n, count, tops, logs, out):
             out[n + r] = not_finite(pointer(logits), start, 1, length, tops[r])
 
 
-# Rows side by side in tiles, one after another: lane r of vector c of a tile is element c of row r. PANEL rows (half as
-# many where they do not fit into TILE_VECTORS) are a panel: each step is done to all of them before the next, so that
-# chains of operations of one tile run beside those of others (1797 x 2, AVX-512: float64 0.46, float32 0.61 of the time
-# tile by tile; 1797 x 10: 0.68, 0.85). As routines the steps would take 50 ns a panel longer; to fetch rows ahead takes
-# 1.04 times as long (65536 x 10).
+# Rows side by side in tiles, one after another: lane r of vector c of a tile is element c of row r. TILED_ROWS rows
+# (half as many where they do not fit into TILE_VECTORS) go together: each step is done to all of them before the next,
+# so that chains of operations of one tile run beside those of others (1797 x 2, AVX-512: float64 0.46, float32 0.61 of
+# the time tile by tile; 1797 x 10: 0.68, 0.85). As routines the steps would take 50 ns longer; to fetch rows ahead
+# takes 1.04 times as long (65536 x 10).
 
 
 @inlined
@@ -226,9 +226,9 @@ def in_tiles(logits):
 
 
 @inlined
-def rows_of_panel(logits):
+def tiled_rows(logits):
     # how many rows are worked on together
-    return PANEL if logits.shape[1] * PANEL <= TILE_VECTORS * lanes(logits) else PANEL // 2
+    return TILED_ROWS if logits.shape[1] * TILED_ROWS <= TILE_VECTORS * lanes(logits) else TILED_ROWS // 2
 
 
 @inlined

@@ -15,7 +15,7 @@ instructions of memory.py, arithmetic.py, transposition.py, tiles.py and dots.py
 import numpy as np
 
 from fastsoftmax.kernels.jit.numba_internals import config
-from fastsoftmax.kernels.simd.types import EIGHTHS, PANEL, TILE_VECTORS
+from fastsoftmax.kernels.simd.types import EIGHTHS, TILE_VECTORS, TILED_ROWS
 
 VECTOR_BYTES = 64
 
@@ -36,8 +36,8 @@ def stack_square(like):
 
 
 def stack_column(like):
-    """A pointer to room for an element of each row of a panel, on the stack of the kernel that asks."""
-    return np.empty(PANEL, like.dtype)
+    """A pointer to room for an element of each of TILED_ROWS rows, on the stack of the kernel that asks."""
+    return np.empty(TILED_ROWS, like.dtype)
 
 
 def stack_tiles(like):

@@ -7,8 +7,8 @@ from numba.extending import intrinsic
 from fastsoftmax.kernels.jit.numba_internals import cgutils
 from fastsoftmax.kernels.simd.types import (
     INT32,
-    PANEL,
     TILE_VECTORS,
+    TILED_ROWS,
     VECTOR_BITS,
     ReadOnlyPointer,
     Vector,
@@ -73,7 +73,7 @@ def stack_column(typingctx, like):
     vector = Vector(like.dtype)
 
     def codegen(context, builder, signature, args):
-        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(PANEL // vector.count))
+        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(TILED_ROWS // vector.count))
         return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
 
     return types.CPointer(like.dtype)(like), codegen

@@ -12,7 +12,7 @@ from fastsoftmax.kernels.simd.target import has_mask_registers, has_masked_loads
 
 VECTOR_BITS = 512
 TILE_VECTORS = 192  # of tiles (rows side by side, an element of each in a vector) that are worked on together
-PANEL = 128  # the most rows of such tiles
+TILED_ROWS = 128  # the most rows of such tiles
 INT32 = ir.IntType(32)
 # What is added to (8 E + j) << 20 gives the bits of 2^(E - 127 + j/8)
 EIGHTHS = [
