@@ -31,6 +31,7 @@ class Deferred:
     """A kernel for arguments of given types that need not be ready; among the libraries that its callers link."""
 
     _reload_init: frozenset = frozenset()
+    is_called = False  # by code that is compiled, or was loaded: types alone may be of a caller that is refused
 
     def __init__(self, dispatcher, arguments):
         self._dispatcher, self._arguments = dispatcher, arguments
@@ -86,7 +87,7 @@ _BY_ADDRESS: dict[int, Deferred] = {}
 
 def make_all_ready():
     """Have everything compiled that what is compiled may call."""
-    while waiting := [each for each in list(_BY_ADDRESS.values()) if not each.is_ready]:
+    while waiting := [each for each in list(_BY_ADDRESS.values()) if each.is_called and not each.is_ready]:
         for each in waiting:
             each.make_ready()
 
@@ -136,6 +137,7 @@ def defer(dispatcher):
 
 def _call_of(callee):
     def call(context, builder, signature, args):
+        callee.is_called = True
         cell = _global(builder, callee.cell, ir.ArrayType(_NUMBER, 3))
         place = cgutils.gep_inbounds(builder, cell, 0, _ADDRESS)
         with cgutils.if_unlikely(builder, builder.icmp_unsigned("==", _load(builder, place), _NUMBER(0))):

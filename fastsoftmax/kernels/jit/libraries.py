@@ -108,6 +108,8 @@ class Kernel(_Library):
         """Be what another process has compiled, with the symbols that are defined in it."""
         self._set_compiled_object(machine_code)
         self._packed_module, self.called, self.deferred = packed_module, called, deferred
+        for each in deferred:
+            each.is_called = True
         self._finalize_final_module()
         self._codegen._engine._defined_symbols.update(defined)
 

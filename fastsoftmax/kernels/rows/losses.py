@@ -46,6 +46,7 @@ from fastsoftmax.kernels.simd import (
     lanes,
     load,
     load_masked,
+    must_be_writable,
     one_hot,
     pointer,
     select,
@@ -62,6 +63,8 @@ from fastsoftmax.kernels.threads import share
 @kernel
 def cross_entropy_rows(logits, labels, distribution, sample_weight, class_weight, smoothing, scale, losses, grad, team):
     # logits (N, C), labels (N,) or distribution (N, C) -> losses (N,), grad (N, C) or empty
+    must_be_writable(pointer(losses))
+    must_be_writable(pointer(grad))
     n_rows, n_columns = logits.shape
     if labels.size > 0 and n_columns > 0 and smoothing == 0.0 and in_tiles(logits):
         arguments = (logits, labels, sample_weight, class_weight, scale, losses, grad)

@@ -26,6 +26,7 @@ from fastsoftmax.kernels.simd import (
     lanes,
     load,
     load_masked,
+    must_be_writable,
     pointer,
     scatter,
     splat,
@@ -45,6 +46,7 @@ IN_CACHE = 8192  # elements that one row after another may take before the first
 @kernel
 def softmax_rows(logits, temperature, out, team):
     # p_j = e_j / sum_k e_k,  e_j = exp((z_j - max z) / T);  logits (N, C) -> out (N, C)
+    must_be_writable(pointer(out))
     if in_tiles(logits):
         share(team, logits.shape[0], logits.shape[1], _softmax_tiles, (logits, temperature, out))
     else:
@@ -99,6 +101,7 @@ def _scaled(j, count, e, at, factor):
 @kernel
 def log_softmax_rows(logits, temperature, out, team):
     # log p_j = (z_j - max z) / T - log sum_k e_k;  logits (N, C) -> out (N, C)
+    must_be_writable(pointer(out))
     if in_tiles(logits):
         share(team, logits.shape[0], logits.shape[1], _log_softmax_tiles, (logits, temperature, out))
     else:
@@ -160,6 +163,7 @@ def _log_prob(j, count, z, start, top, scale, log_sum):
 @kernel
 def logsumexp_rows(logits, out, team):
     # lse = max z + log sum_k e_k;  logits (N, C) -> out (N,)
+    must_be_writable(pointer(out))
     if in_tiles(logits):
         share(team, logits.shape[0], logits.shape[1], _logsumexp_tiles, (logits, out))
     else:

@@ -96,6 +96,10 @@ def prefetch(array, position):
     """Have the line of the position brought into the cache; it may lie outside the array."""
 
 
+def must_be_writable(array):
+    """Refuse the pointer of a read-only array here and now, where what writes to it is compiled later."""
+
+
 def misaligned(array, position):
     """How many elements of the array the address of the position is past a multiple of 64."""
     return (array.ctypes.data + position * array.itemsize) % VECTOR_BYTES // array.itemsize

@@ -31,6 +31,7 @@ __all__ = [
     "load_masked",
     "load_pair",
     "misaligned",
+    "must_be_writable",
     "pointer",
     "prefetch",
     "stack_column",
@@ -209,6 +210,16 @@ def prefetch(typingctx, array, position):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen
+
+
+@intrinsic
+def must_be_writable(typingctx, array):
+    check_writable(array)
+
+    def codegen(context, builder, signature, args):
+        return context.get_dummy_value()
+
+    return types.void(array), codegen
 
 
 @intrinsic
