@@ -89,6 +89,21 @@ def test_a_users_function_gets_it_with_all_else_linked_in():
     assert "@fastsoftmax." not in text  # nothing is left to be looked for when it is run
 
 
+def test_a_users_function_that_calls_it_itself_gets_it_linked_in():
+    _, one, two = chooser()
+
+    @numba.njit
+    def users(x):
+        one(x, 5)
+        two(x, 1)
+        one(x, 5)
+
+    x = np.zeros(1)
+    users(x)
+    assert x[0] == 12
+    assert "@fastsoftmax." not in next(iter(users.inspect_llvm().values()))
+
+
 def test_what_it_raises_is_raised():
     @routine(deferred=True)
     def fail(x):

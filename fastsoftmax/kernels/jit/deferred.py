@@ -66,6 +66,12 @@ class Deferred:
         """Let helpers that wait for it know that it will not be ready."""
         self._state[_FAILURE] = code
 
+    def _get_module_for_linking(self):
+        """The whole of it: of a function that is no kernel, and calls it itself."""
+        module, library = self.as_constant(), self.make_ready()
+        module.link_in(library._get_module_for_linking(), preserve=True)
+        return module
+
     def as_constant(self):
         """A module in which the cell is a constant: for what is linked with all that it calls."""
         self.make_ready()
