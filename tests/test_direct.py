@@ -7,7 +7,6 @@ import pytest
 from helpers import FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
-from fastsoftmax._gate.plain import plain_target
 from fastsoftmax.kernels.rows import direct
 from fastsoftmax.kernels.threads import SMALL
 
@@ -17,46 +16,93 @@ SHAPES = [(1, 1), (1, 10), (7, 3), (5, 37), (3, 600)]
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_gate_gives_the_same_bits(shape, dtype):
-    """An array of three dimensions is not for the direct way."""
+    """A list, and an array in Fortran's order, are not for the direct way."""
     logits, vector, labels = uneven(shape, dtype), uneven(shape, dtype, seed=1), rng().integers(0, shape[1], shape[0])
+    by_column, column_vector = np.asfortranarray(logits), np.asfortranarray(vector)
     for name in ("softmax", "log_softmax"):
-        assert same_bits(getattr(fs, name)(logits), getattr(fs, name)(logits[None])[0])
+        assert same_bits(getattr(fs, name)(logits), getattr(fs, name)(by_column))
     for name in ("softmax_jvp", "softmax_vjp", "log_softmax_jvp", "log_softmax_vjp"):
         at = fs.log_softmax(logits) if name.startswith("log") else fs.softmax(logits)
-        assert same_bits(getattr(fs, name)(at, vector), getattr(fs, name)(at[None], vector[None])[0])
-    for name in ("cross_entropy_value_and_grad", "squared_error_value_and_grad"):
-        loss, grad = getattr(fs, name)(logits, labels)
-        same_loss, same_grad = getattr(fs, name)(logits[None], labels[None])
+        assert same_bits(getattr(fs, name)(at, vector), getattr(fs, name)(np.asfortranarray(at), column_vector))
+    for name in ("cross_entropy", "squared_error"):
+        loss, grad = getattr(fs, f"{name}_value_and_grad")(logits, labels)
+        same_loss, same_grad = getattr(fs, f"{name}_value_and_grad")(logits, labels.tolist())
         assert same_bits(loss, same_loss)
-        assert type(loss) is type(same_loss)
-        assert same_bits(grad, same_grad[0])
+        assert type(loss) is type(same_loss) is dtype
+        assert same_bits(grad, same_grad)
+        assert same_bits(getattr(fs, name)(logits, labels), loss)
+        assert type(getattr(fs, name)(logits, labels)) is dtype
+
+
+SHAPES_OF_ANY_DIMENSIONS = [(6,), (2, 3, 5), (3, 5, 2), (2, 3, 4), (2, 3, 1, 5), (3, 2, 5, 7), (2, 3, 0), (0, 3, 4)]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES_OF_ANY_DIMENSIONS)
+def test_arrays_of_any_dimensions_along_any_axis(shape, dtype, monkeypatch):
+    """Two and three neighbours along the axis are for the gate, which copies; so are arrays in Fortran's order."""
+    arrays = uneven(shape, dtype), uneven(shape, dtype, seed=1)
+    by_column = [np.asfortranarray(array) for array in arrays]
+    functions = dict.fromkeys(("softmax", "log_softmax"), arrays[:1])
+    functions |= dict.fromkeys(("softmax_vjp", "log_softmax_vjp", "log_softmax_jvp"), arrays)
+    for axis in range(-len(shape), len(shape)):
+        for name, given in functions.items():
+            expected = getattr(fs, name)(*by_column[: len(given)], axis)
+            with monkeypatch.context() as patched:
+                if np.prod(shape[axis % len(shape) + 1 :]) not in (2, 3):
+                    patched.setattr(sys.modules["fastsoftmax.functional.softmax"], "Rows", None)
+                    patched.setattr(sys.modules["fastsoftmax.functional.jacobians"], "Rows", None)
+                found = getattr(fs, name)(*given, axis)
+            assert found.shape == shape
+            assert found.flags.c_contiguous
+            assert same_bits(found, np.ascontiguousarray(expected))
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3, 5), (2, 0, 3)])
+def test_labels_of_any_dimensions(shape):
+    logits, labels = uneven(shape), rng().integers(0, shape[-1], shape[:-1])
+    loss, grad = fs.cross_entropy_value_and_grad(logits, labels)
+    same_loss, same_grad = fs.cross_entropy_value_and_grad(np.asfortranarray(logits), labels.astype(np.int32))
+    assert same_bits(loss, same_loss)
+    assert same_bits(grad, np.ascontiguousarray(same_grad))
+    assert grad.shape == shape
+    assert same_bits(fs.cross_entropy(logits, labels), loss)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmax_jvp", "log_softmax_jvp", "log_softmax_vjp"])
 def test_it_refuses_what_does_not_fit_and_writes_nothing(name):
     buffer = uneven((9, 6))
     before = buffer.copy()
-    maps = name in ("softmax", "log_softmax")
+    maps, call = name in ("softmax", "log_softmax"), getattr(direct, name).call
     cases = [(buffer[:4], buffer[1:5]), (buffer[1:5], buffer[:4]), (buffer[:4], buffer[5:8])]
+    cases += [(buffer[:4], buffer[5:].reshape(-1)[:24].reshape(6, 4)), (buffer[:4], buffer[5:9].reshape(4, 6, 1))]
     for array, out in cases:
-        assert getattr(direct, name)(*((array,) if maps else (array, array)), out, 0) is False
+        assert call(*((array,) if maps else (array, array)), out, -1) is None
     if not maps:
-        assert getattr(direct, name)(np.ones((4, 6)), buffer[:4], buffer[1:5], 0) is False
-        assert getattr(direct, name)(np.ones((3, 6)), np.ones((4, 6)), buffer[:4], 0) is False
+        assert call(np.ones((4, 6)), buffer[:4], buffer[1:5], -1) is None
+        assert call(np.ones((3, 6)), np.ones((4, 6)), buffer[:4], -1) is None
+        assert call(np.ones((6, 4)), np.ones((4, 6)), buffer[:4], -1) is None
+    for axis in (2, -3, 10**30, -(10**30), True, 1.0, None, (1,), np.int64(1), "1"):
+        assert call(*((buffer[:4],) if maps else (buffer[:4], buffer[:4])), buffer[4:8], axis) is None
+    assert call(*((np.array(1.0),) if maps else (np.array(1.0), np.array(1.0))), None, -1) is None
     assert same_bits(buffer, before)
 
 
-@pytest.mark.parametrize("name", ["cross_entropy_value_and_grad", "squared_error_value_and_grad"])
+@pytest.mark.parametrize("name", ["cross_entropy", "squared_error"])
 def test_it_refuses_labels_that_are_no_classes(name):
     logits, out = uneven((4, 5)), np.full((4, 5), 7.0)
-    function = getattr(direct, name)
+    call, loss_alone = getattr(direct, f"{name}_value_and_grad").call, getattr(direct, name).call
     for labels in ([0, 1, 2, 5], [0, -1, 2, 3], [0, 1, 2]):
-        assert function(logits, np.array(labels, np.int64), out, 0) == direct.REFUSED
-    assert function(np.empty((0, 5)), np.empty(0, np.int64), np.empty((0, 5)), 0) == direct.REFUSED
+        assert call(logits, np.array(labels, np.int64), out) is None
+        assert loss_alone(logits, np.array(labels, np.int64)) is None
+    assert call(np.empty((0, 5)), np.empty(0, np.int64), np.empty((0, 5))) is None
+    assert loss_alone(np.empty((0, 5)), np.empty(0, np.int64)) is None
     shared = np.zeros(20)
-    assert function(logits, shared[:4].view(np.int64), shared.reshape(4, 5), 0) == direct.REFUSED
+    assert call(logits, shared[:4].view(np.int64), shared.reshape(4, 5)) is None
     assert (out == 7).all()
-    assert function(logits, np.array([0, 1, 2, 4]), out, 0) >= 0
+    loss, grad = call(logits, np.array([0, 1, 2, 4]), out)
+    assert loss == loss_alone(logits, np.array([0, 1, 2, 4])) >= 0
+    assert grad is out
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -71,77 +117,86 @@ def test_memory_that_overlaps_in_part_is_refused_with_words(order):
         fs.softmax_vjp(np.ones((4, 6)), array, out=out)
 
 
-def test_a_subclass_or_a_read_only_array_goes_through_the_gate():
+def test_a_subclass_goes_through_the_gate():
     class Named(np.ndarray):
         pass
 
     logits = uneven((3, 4))
-    expected = fs.softmax(logits)
     result = fs.softmax(logits.view(Named))
     assert type(result) is np.ndarray
-    assert same_bits(result, expected)
+    assert same_bits(result, fs.softmax(logits))
+
+
+def test_what_is_read_may_be_read_only_and_what_is_filled_may_not():
+    logits = uneven((3, 4))
+    expected = fs.softmax(logits)
     logits.flags.writeable = False
-    assert same_bits(fs.softmax(logits), expected)
+    assert same_bits(direct.softmax.call(logits, None, -1), expected)
+    assert direct.softmax.call(expected, logits, -1) is None
+    with pytest.raises(ValueError, match="out must be writable"):
+        fs.softmax(expected, out=logits)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_what_a_dense_layer_gives_goes_the_direct_way(dtype, monkeypatch):
     """A dtype that equals NumPy's own but is another object would not: 15 us a step of training."""
     logits = fs.dense(np.ones((4, 3), dtype), np.ones((5, 3), dtype))
-    monkeypatch.setattr("fastsoftmax.functional.losses._evaluate", None)
+    monkeypatch.setattr("fastsoftmax.functional.losses.Rows", None)
     fs.cross_entropy_value_and_grad(logits, np.arange(4))
 
 
-PLAIN, LOCKED = np.ones((2, 3)), np.ones((2, 3))
-LOCKED.flags.writeable = False
+PLAIN = np.ones((2, 3))
+
+
+class Other(np.ndarray):
+    """A subclass."""
+
+
 NOT_PLAIN = [
+    None,
+    1.0,
     PLAIN.tolist(),
     np.ones((2, 3), np.float32),
     np.ones((2, 3), np.float16),
     np.ones((2, 3), int),
     np.ones((2, 3), ">f8"),
+    np.ones((2, 3), np.longdouble),
     np.ma.array(PLAIN),
-]
-OTHER_LAYOUTS = [
+    PLAIN.view(Other),
     np.ones((2, 1, 3)),
     np.ones(3),
     np.ones((3, 2)).T,
     np.ones((2, 6))[:, ::2],
+    np.ones((4, 3))[::-2],
     np.frombuffer(bytes(49), np.uint8)[1:].view(float).reshape(2, 3),
-    LOCKED,
 ]
 
 
 @pytest.mark.parametrize("odd", NOT_PLAIN)
-def test_the_direct_way_is_for_plain_arrays_of_one_dtype_alone(odd):
-    plain, out = np.ones((2, 3)), np.empty((2, 3))
-    assert plain_target(plain, out) is plain_target(plain, out, plain) is out
-    assert plain_target(plain, odd) is plain_target(plain, out, odd) is plain_target(plain, odd, plain) is None
-    assert plain_target(odd, out) is None
-    new = plain_target(plain, None)
-    assert (new.shape, new.dtype) == ((2, 3), float)
-    assert not np.shares_memory(new, plain)
-
-
-@pytest.mark.parametrize("odd", [*NOT_PLAIN[1:4], *OTHER_LAYOUTS])
 def test_it_refuses_arrays_of_other_kinds_and_is_not_compiled_for_them(odd):
     plain, out, labels = np.ones((2, 3)), np.full((2, 3), 7.0), np.array([2, 0])
     fs.softmax(plain), fs.softmax_vjp(plain, plain), fs.cross_entropy_value_and_grad(plain, labels)
-    compiled = [list(getattr(kernel, "signatures", ())) for kernel in vars(direct).values()]
-    assert direct.softmax(odd, out, 0) is direct.softmax(plain, odd, 0) is False
-    for arguments in ((odd, plain, out), (plain, odd, out), (plain, plain, odd)):
-        assert direct.softmax_jvp(*arguments, 0) is False
-    assert direct.cross_entropy_value_and_grad(odd, labels, out, 0) == direct.REFUSED
-    assert direct.cross_entropy_value_and_grad(plain, labels, odd, 0) == direct.REFUSED
+    wholes = direct.softmax, direct.softmax_jvp, direct.cross_entropy_value_and_grad
+    compiled = [list(whole.signatures) for whole in wholes]
+    softmax, product, loss = (whole.call for whole in wholes)
+    assert softmax(odd, out, -1) is None
+    assert product(odd, plain, out, -1) is product(plain, odd, out, -1) is None
+    assert loss(odd, labels, out) is None
+    if odd is not None:
+        assert softmax(plain, odd, -1) is product(plain, plain, odd, -1) is loss(plain, labels, odd) is None
     assert (out == 7).all()
-    assert compiled == [list(getattr(kernel, "signatures", ())) for kernel in vars(direct).values()]
+    assert compiled == [list(whole.signatures) for whole in wholes] or getattr(odd, "dtype", None) == np.float32
 
 
-@pytest.mark.parametrize("labels", [np.int32([2, 0]), np.array([2.0, 0.0]), np.array([[2], [0]]), np.arange(4)[::2]])
+LABELS = [np.int32([2, 0]), np.array([2.0, 0.0]), np.array([[2], [0]]), np.arange(4)[::2], [2, 0], np.array(2), None]
+
+
+@pytest.mark.parametrize("labels", LABELS)
 def test_it_refuses_other_labels(labels):
     out = np.full((2, 3), 7.0)
-    for name in ("cross_entropy_value_and_grad", "squared_error_value_and_grad"):
-        assert getattr(direct, name)(np.ones((2, 3)), labels, out, 0) == direct.REFUSED
+    for name in ("cross_entropy", "squared_error"):
+        assert getattr(direct, f"{name}_value_and_grad").call(np.ones((2, 3)), labels, out) is None
+        assert getattr(direct, name).call(np.ones((2, 3)), labels) is None
     assert (out == 7).all()
 
 
@@ -160,13 +215,6 @@ def test_arrays_of_another_byte_order_are_taken_for_what_they_are(name, which):
     assert same_bits(np.hstack([np.ravel(part) for part in found]), np.hstack([np.ravel(part) for part in expected]))
     with pytest.raises((TypeError, ValueError), match="out"):
         getattr(fs, name)(*arguments, out=np.empty((4, 5), ">f8"))
-
-
-def test_what_it_refuses_holds_no_memory():
-    """Numba keeps the types of a call that it compiles for."""
-    for _ in range(3):
-        assert direct.softmax(np.ones((2, 3), np.float16), np.empty((2, 3)), 0) is False
-    assert not getattr(direct.softmax, "_types_active_call", ())
 
 
 def through(monkeypatch):
@@ -196,6 +244,7 @@ def test_plain_matrices_skip_the_gate_and_small_ones_the_threads(dtype, with_out
         calls = dict.fromkeys(("softmax", "log_softmax"), (logits,))
         calls |= {f"{name}softmax_{kind}": (logits, logits) for name in ("", "log_") for kind in ("jvp", "vjp")}
         calls |= {f"{name}_value_and_grad": (logits, labels) for name in ("cross_entropy", "squared_error")}
+        calls |= dict.fromkeys(("cross_entropy", "squared_error"), (logits, labels)) if not with_out else {}
         for name, arguments in calls.items():
             result = getattr(fs, name)(*arguments, **out)
             result = result[1] if isinstance(result, tuple) else result

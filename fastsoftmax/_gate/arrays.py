@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsoftmax._gate.numbers import index
+from fastsoftmax.kernels.rows.direct import WIDE
 
 Array = NDArray[Any]
 LAST, ONE = -1, 1.0  # the default axis and temperature, by identity
@@ -198,9 +199,6 @@ def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
     return axes
 
 
-_WIDE = 4  # neighbours along an axis that is not the last; with fewer, a copy that has the axis last is faster
-
-
 class Rows:
     """Arrays of one shape, in the shape that kernels see; and the way back.
 
@@ -239,7 +237,7 @@ class Rows:
         if axes == tuple(range(leading, ndim)):
             return (self.n_rows, self.n_columns), False
         outer, inner = math.prod(self.shape[: axes[0]]), math.prod(self.shape[axes[-1] + 1 :])
-        if axes[-1] - axes[0] + 1 == len(axes) and inner >= _WIDE:
+        if axes[-1] - axes[0] + 1 == len(axes) and inner >= WIDE:
             return (outer, self.n_columns, inner), False
         return (self.n_rows, self.n_columns), True
 

@@ -25,6 +25,7 @@ from fastsoftmax.functional._losses import Loss
 from fastsoftmax.functional.losses import LossTargets, read_loss_targets
 
 MULTIPLICATIONS = 8  # that take as long as one element of a row
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class LinearGrads(NamedTuple):
@@ -49,6 +50,34 @@ class LinearGrads(NamedTuple):
     weight: Array | None
     bias: Array | None
     X: Array | None = None
+
+
+def are_plain(X: Any, weight: Any, bias: Any) -> bool:
+    """Whether a kernel takes all as they are: fitting arrays, not empty, of one float dtype."""
+    return (
+        type(X) is type(weight) is type(bias) is np.ndarray
+        and ((kind := X.dtype) is _FLOAT32 or kind is _FLOAT64)
+        and weight.dtype is bias.dtype is kind
+        and X.ndim == weight.ndim == 2
+        and X.shape[1] == weight.shape[1]
+        and bias.shape == (len(weight),)
+        and X.size > 0
+        and weight.size > 0
+        and X.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
+        and weight.flags.carray
+        and bias.flags.carray
+    )
+
+
+def can_take(out: Any, X: Any, weight: Any, bias: Any) -> bool:
+    """Whether a kernel can write its result there while it reads such arrays."""
+    return (
+        type(out) is np.ndarray
+        and out.dtype is X.dtype
+        and out.shape == (len(X), len(weight))
+        and out.flags.carray
+        and not (np.may_share_memory(out, X) or np.may_share_memory(out, weight) or np.may_share_memory(out, bias))
+    )
 
 
 class Layer:

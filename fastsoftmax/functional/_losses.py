@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastsoftmax import kernels
+from fastsoftmax.kernels.jit.whole_calls import WholeCall
 from fastsoftmax.kernels.rows import direct
 
 Kernel = Callable[..., Any]
@@ -19,7 +20,7 @@ class Loss:
     name : as users write it
     weighs_rows : whether the weight of a class weighs the rows of that class, and not its share of a target
     rows : loss and gradient in the logits
-    direct : the same for a plain call
+    direct, direct_with_grad : the mean loss for plain arrays and labels
     linear_rows, linear_hvp_rows : of a dense layer with the loss on top, in one pass
     linear_iteration : of L-BFGS, on such a layer
     network_rows, network_epoch : of a network of dense layers
@@ -28,7 +29,8 @@ class Loss:
     name: str
     weighs_rows: bool
     rows: Kernel
-    direct: Kernel
+    direct: WholeCall
+    direct_with_grad: WholeCall
     linear_rows: Kernel
     linear_hvp_rows: Kernel
     linear_iteration: Kernel
@@ -40,7 +42,8 @@ CROSS_ENTROPY = Loss(
     "cross_entropy",
     weighs_rows=False,
     rows=kernels.cross_entropy_rows,
-    direct=direct.cross_entropy_value_and_grad,
+    direct=direct.cross_entropy,
+    direct_with_grad=direct.cross_entropy_value_and_grad,
     linear_rows=kernels.linear_cross_entropy_rows,
     linear_hvp_rows=kernels.linear_cross_entropy_hvp_rows,
     linear_iteration=kernels.linear_cross_entropy_iteration,
@@ -51,7 +54,8 @@ SQUARED_ERROR = Loss(
     "squared_error",
     weighs_rows=True,
     rows=kernels.squared_error_rows,
-    direct=direct.squared_error_value_and_grad,
+    direct=direct.squared_error,
+    direct_with_grad=direct.squared_error_value_and_grad,
     linear_rows=kernels.linear_squared_error_rows,
     linear_hvp_rows=kernels.linear_squared_error_hvp_rows,
     linear_iteration=kernels.linear_squared_error_iteration,

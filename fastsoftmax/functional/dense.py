@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array, deliver, real_array
 from fastsoftmax._threads import run
-from fastsoftmax.functional._layer import Grads, Layer, LinearGrads
+from fastsoftmax.functional._layer import MULTIPLICATIONS, Grads, Layer, LinearGrads, are_plain, can_take
 
 
 def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array:
@@ -44,11 +45,19 @@ def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out
     >>> fs.dense([[1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 10.0])
     array([[ 1.,  2., 13.]])
     """
+    if are_plain(X, weight, bias) and (out is None or can_take(out, X, weight, bias)):
+        return _of_plain(X, weight, bias, out)
     layer = Layer(X, weight, bias)
     filled = layer.target("out", out, (layer.n_samples, layer.n_classes))
     for rows, X_here in layer.pieces():
         run(kernels.dense_rows, layer.work, X_here, layer.weight, layer.bias, filled[rows])
     return deliver(filled, layer.dtype, out)
+
+
+def _of_plain(X: Any, weight: Any, bias: Any, out: Array | None) -> Array:
+    filled = np.empty((len(X), len(weight)), X.dtype) if out is None else out
+    run(kernels.dense_rows, X.size * len(weight) // MULTIPLICATIONS, X, weight, bias, filled)
+    return filled
 
 
 def dense_vjp(

@@ -10,10 +10,9 @@ from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import ONE, Array, deliver
 from fastsoftmax._gate.numbers import read_temperature
 from fastsoftmax._threads import run
-from fastsoftmax.functional._layer import MULTIPLICATIONS, Layer
+from fastsoftmax.functional._layer import MULTIPLICATIONS, Layer, are_plain, can_take
 
 LOOKS = 8  # numbers are looked at, whether they are finite, in the time of one number of softmax
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def linear_softmax(
@@ -119,7 +118,7 @@ def linear_argmax(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None
 
 def labels_of_layer(X: Any, weight: Any, bias: Any) -> tuple[Array, bool]:
     """linear_argmax, and whether the largest logit of each row is finite."""
-    if _is_plain(X, weight, bias):
+    if are_plain(X, weight, bias):
         labels = np.empty(len(X), np.int64)
         run(kernels.linear_argmax_rows, X.size * len(weight) // MULTIPLICATIONS, X, weight, bias, labels)
     else:
@@ -144,7 +143,7 @@ def probs_of_layer(
 ) -> Array:
     """linear_softmax or linear_log_softmax, by name; of n_pinned = 1 more class, the first, the logits are 0."""
     kernel = KERNELS[name]
-    if _is_plain(X, weight, bias) and (out is None or _can_take(out, X, weight, bias)):
+    if are_plain(X, weight, bias) and (out is None or can_take(out, X, weight, bias)):
         filled = np.empty((len(X), len(weight) + n_pinned), X.dtype) if out is None else out
         scalar = read_temperature(temperature, X.dtype) or X.dtype.type(1)
         run(kernel, X.size * len(weight) // MULTIPLICATIONS + filled.size, X, weight, bias, scalar, filled)
@@ -167,31 +166,3 @@ KERNELS: dict[str, Callable[..., None]] = {
     "linear_softmax": kernels.linear_softmax_rows,
     "linear_log_softmax": kernels.linear_log_softmax_rows,
 }
-
-
-def _is_plain(X: Any, weight: Any, bias: Any) -> bool:
-    """Whether a kernel takes all as they are: fitting arrays, not empty, of one float dtype."""
-    return (
-        type(X) is type(weight) is type(bias) is np.ndarray
-        and ((kind := X.dtype) is _FLOAT32 or kind is _FLOAT64)
-        and weight.dtype is bias.dtype is kind
-        and X.ndim == weight.ndim == 2
-        and X.shape[1] == weight.shape[1]
-        and bias.shape == (len(weight),)
-        and X.size > 0
-        and weight.size > 0
-        and X.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
-        and weight.flags.carray
-        and bias.flags.carray
-    )
-
-
-def _can_take(out: Any, X: Array, weight: Array, bias: Array) -> bool:
-    """Whether a kernel can write its result there while it reads such arrays."""
-    return (
-        type(out) is np.ndarray
-        and out.dtype is X.dtype
-        and out.shape == (len(X), len(weight))
-        and out.flags.carray
-        and not (np.may_share_memory(out, X) or np.may_share_memory(out, weight) or np.may_share_memory(out, bias))
-    )

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import LAST, Array, Axis, Rows
-from fastsoftmax._gate.plain import plain_target
 from fastsoftmax._threads import run
+from fastsoftmax.kernels.jit.entries import LARGE
+from fastsoftmax.kernels.jit.whole_calls import WholeCall
 from fastsoftmax.kernels.rows import direct
-from fastsoftmax.kernels.threads import SMALL
 
 
 def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
@@ -50,8 +50,8 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out:
     >>> fs.softmax_jvp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     array([ 0.25 , -0.125, -0.125])
     """
-    if axis is LAST and (target := _plain_product(direct.softmax_jvp, probs, tangent, out)) is not None:
-        return target
+    if (done := _plain_product(direct.softmax_jvp, probs, tangent, out, axis)) is not None:
+        return done
     rows = Rows(axis, probs=probs, tangent=tangent)
     return _product(rows, out, kernels.softmax_jvp_rows, kernels.softmax_jvp_columns)
 
@@ -69,8 +69,8 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
     >>> fs.softmax_vjp([0.5, 0.25, 0.25], [-2.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
     array([-0.5 ,  0.25,  0.25])
     """
-    if axis is LAST and (target := _plain_product(direct.softmax_jvp, probs, cotangent, out)) is not None:
-        return target
+    if (done := _plain_product(direct.softmax_jvp, probs, cotangent, out, axis)) is not None:
+        return done
     rows = Rows(axis, probs=probs, cotangent=cotangent)
     return _product(rows, out, kernels.softmax_vjp_rows, kernels.softmax_vjp_columns)
 
@@ -87,8 +87,8 @@ def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST,
     >>> fs.log_softmax_jvp(np.log([0.5, 0.5]), [1.0, 0.0])
     array([ 0.5, -0.5])
     """
-    if axis is LAST and (target := _plain_product(direct.log_softmax_jvp, log_probs, tangent, out)) is not None:
-        return target
+    if (done := _plain_product(direct.log_softmax_jvp, log_probs, tangent, out, axis)) is not None:
+        return done
     rows = Rows(axis, log_probs=log_probs, tangent=tangent)
     return _product(rows, out, kernels.log_softmax_jvp_rows, kernels.log_softmax_jvp_columns)
 
@@ -105,20 +105,16 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAS
     >>> fs.log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [-1.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
     array([-0.5 ,  0.25,  0.25])
     """
-    if axis is LAST and (target := _plain_product(direct.log_softmax_vjp, log_probs, cotangent, out)) is not None:
-        return target
+    if (done := _plain_product(direct.log_softmax_vjp, log_probs, cotangent, out, axis)) is not None:
+        return done
     rows = Rows(axis, log_probs=log_probs, cotangent=cotangent)
     return _product(rows, out, kernels.log_softmax_vjp_rows, kernels.log_softmax_vjp_columns)
 
 
-def _plain_product(kernel: Callable[..., bool], at: Any, vector: Any, out: Any) -> Any:
-    """The product by a kernel of direct.py, or None where it is not for these arguments."""
-    target = plain_target(at, out, vector)
-    if target is not None and (
-        kernel(at, vector, target, 0) if target.size < SMALL else run(kernel, target.size, at, vector, target)
-    ):
-        return target
-    return None
+def _plain_product(whole: WholeCall, at: Any, vector: Any, out: Any, axis: Any) -> Any:
+    """The product by one of direct.py, or None where it is not for these arguments."""
+    done = whole.call(at, vector, out, axis)
+    return run(whole.call, at.size, at, vector, out, axis) if done is LARGE else done
 
 
 def _product(rows: Rows, out: Array | None, by_rows: Callable[..., None], by_columns: Callable[..., None]) -> Any:

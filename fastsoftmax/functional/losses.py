@@ -4,7 +4,6 @@ The four functions are one computation, `_evaluate`, for two losses, with the gr
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,16 +13,13 @@ from numpy.typing import ArrayLike
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array, Rows, deliver, real_array
 from fastsoftmax._gate.numbers import read_smoothing
-from fastsoftmax._gate.plain import plain_target
 from fastsoftmax._gate.targets import read_targets, read_weights, split_targets
 from fastsoftmax._threads import run
 from fastsoftmax.functional._losses import CROSS_ENTROPY, SQUARED_ERROR, Loss
-from fastsoftmax.kernels.rows.direct import REFUSED
-from fastsoftmax.kernels.threads import SMALL
+from fastsoftmax.kernels.jit.entries import LARGE
 
 Reduction = Literal["none", "sum", "mean"]
 ZERO = 0.0  # the default label_smoothing, by identity
-_INT64 = np.dtype(np.int64)
 _ALL = slice(None)
 
 
@@ -78,8 +74,18 @@ def cross_entropy(
     >>> round(float(fs.cross_entropy([[2.0, 0.0], [0.0, 0.0]], [0, 1])), 6)
     0.410038
     """
-    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(CROSS_ENTROPY, logits, *options)[0]
+    return _evaluate(
+        CROSS_ENTROPY,
+        logits,
+        targets,
+        sample_weight,
+        class_weight,
+        label_smoothing,
+        ignore_index,
+        reduction,
+        False,
+        None,
+    )[0]
 
 
 def cross_entropy_value_and_grad(
@@ -124,11 +130,9 @@ def cross_entropy_value_and_grad(
     >>> grad_logits
     array([[ 0.5, -0.5]])
     """
-    plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
-    if plain and reduction == "mean" and (done := _directly(CROSS_ENTROPY.direct, logits, targets, out)):
-        return done
-    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(CROSS_ENTROPY, logits, *options, with_grad=True, out=out)
+    return _evaluate(
+        CROSS_ENTROPY, logits, targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction, True, out
+    )
 
 
 def squared_error(
@@ -156,8 +160,18 @@ def squared_error(
     >>> float(fs.squared_error([[0.0, 0.0]], [1]))
     0.5
     """
-    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(SQUARED_ERROR, logits, *options)[0]
+    return _evaluate(
+        SQUARED_ERROR,
+        logits,
+        targets,
+        sample_weight,
+        class_weight,
+        label_smoothing,
+        ignore_index,
+        reduction,
+        False,
+        None,
+    )[0]
 
 
 def squared_error_value_and_grad(
@@ -183,25 +197,9 @@ def squared_error_value_and_grad(
     >>> grad_logits
     array([[ 0.5, -0.5]])
     """
-    plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
-    if plain and reduction == "mean" and (done := _directly(SQUARED_ERROR.direct, logits, targets, out)):
-        return done
-    options = (targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction)
-    return _evaluate(SQUARED_ERROR, logits, *options, with_grad=True, out=out)
-
-
-def _directly(
-    kernel: Callable[..., float], logits: ArrayLike, targets: ArrayLike, out: Array | None
-) -> tuple[Any, Array] | None:
-    """What a kernel of rows/direct.py gives for labels without options; None if that is not for these arguments."""
-    if type(targets) is np.ndarray and targets.ndim == 1 and targets.dtype is _INT64:
-        target = plain_target(logits, out)
-        if target is not None:
-            size = target.size
-            loss = kernel(logits, targets, target, 0) if size < SMALL else run(kernel, size, logits, targets, target)
-            if loss != REFUSED:
-                return target.dtype.type(loss), target
-    return None
+    return _evaluate(
+        SQUARED_ERROR, logits, targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction, True, out
+    )
 
 
 def _evaluate(
@@ -213,10 +211,19 @@ def _evaluate(
     label_smoothing: float,
     ignore_index: int | None,
     reduction: str,
-    with_grad: bool = False,
-    out: Array | None = None,
+    with_grad: bool,
+    out: Array | None,
 ) -> tuple[Any, Any]:
     """Check everything, then run the kernel and reduce: (loss, None or grad_logits)."""
+    plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
+    if plain and reduction == "mean":
+        call = loss.direct_with_grad.call if with_grad else loss.direct.call
+        arrays = (logits, targets, out) if with_grad else (logits, targets)
+        done = call(*arrays)
+        if done is LARGE:
+            done = run(call, logits.size, *arrays)  # type: ignore[union-attr]
+        if done is not None:
+            return done if with_grad else (done, None)
     rows = Rows(-1, logits=logits)
     if not rows.shape:
         raise ValueError("logits must have shape (n_samples, n_classes), got ()")

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows
 from fastsoftmax._gate.numbers import read_flag, read_temperature
-from fastsoftmax._gate.plain import is_plain, plain_target
+from fastsoftmax._gate.plain import is_plain
 from fastsoftmax._threads import run
+from fastsoftmax.kernels.jit.entries import LARGE
 from fastsoftmax.kernels.rows import direct
-from fastsoftmax.kernels.threads import SMALL
 
 
 def softmax(
@@ -67,14 +67,12 @@ def softmax(
     array([[1.   , 0.   , 0.   ],
            [0.212, 0.212, 0.576]])
     """
-    if axis is LAST and temperature is ONE and where is None:
-        target = plain_target(logits, out)
-        if target is not None and (
-            direct.softmax(logits, target, 0)
-            if target.size < SMALL
-            else run(direct.softmax, target.size, logits, target)
-        ):
-            return target
+    if temperature is ONE and where is None:
+        done = direct.softmax.call(logits, out, axis)
+        if done is LARGE:
+            done = run(direct.softmax.call, logits.size, logits, out, axis)  # type: ignore[union-attr]
+        if done is not None:
+            return done
     return _softmax_like("softmax", logits, axis, temperature, where, out)
 
 
@@ -96,14 +94,12 @@ def log_softmax(
     >>> fs.log_softmax([1e4, 0.0])
     array([     0., -10000.])
     """
-    if axis is LAST and temperature is ONE and where is None:
-        target = plain_target(logits, out)
-        if target is not None and (
-            direct.log_softmax(logits, target, 0)
-            if target.size < SMALL
-            else run(direct.log_softmax, target.size, logits, target)
-        ):
-            return target
+    if temperature is ONE and where is None:
+        done = direct.log_softmax.call(logits, out, axis)
+        if done is LARGE:
+            done = run(direct.log_softmax.call, logits.size, logits, out, axis)  # type: ignore[union-attr]
+        if done is not None:
+            return done
     return _softmax_like("log_softmax", logits, axis, temperature, where, out)
 
 

@@ -8,8 +8,8 @@ Numba would link a callee's optimised code into each caller and optimise it ther
 
 - a `kernel` is machine code of its own: it is compiled once for each kind of arguments, kept on disk, and called by
   its symbol from other kernels. Python and a user's @njit code can call it;
-- a `kernel_for` is a kernel for some kinds of arrays, which refuses others, for which Numba would compile it anew;
-- a `routine` is the same without a way in from Python; one that is `deferred` is compiled when it is first called
+- a `whole_call` is a kernel that Python calls as a built-in function, with arrays of certain kinds (whole_calls.py);
+- a `routine` is a kernel without a way in from Python. What is `deferred` is compiled when it is first called
   (deferred.py): what most first calls do without, and what returns nothing;
 - what is `inlined` exists in its callers alone, with which it is optimised once (a call in the middle of a row costs
   much of its time: 17 classes, 14 ns against 11); what is `linked` too, but LLVM decides whether to inline it;
@@ -28,10 +28,11 @@ from numba import types
 from numba.extending import overload
 
 from fastsoftmax.kernels.jit.deferred import defer
+from fastsoftmax.kernels.jit.entries import Form
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
 from fastsoftmax.kernels.jit.machine_code import MachineCode
 from fastsoftmax.kernels.jit.numba_internals import COUNTS_REFERENCES, config, global_compiler_lock
-from fastsoftmax.kernels.jit.refusing import refuse_others
+from fastsoftmax.kernels.jit.whole_calls import WholeCall
 
 # Of a process that is forked while another thread compiles, the child would wait for ever for the lock of a thread that
 # it does not have, and LLVM would be in the middle of something: the fork waits until it is compiled.
@@ -48,19 +49,18 @@ _LINKED = {"forceinline": False, "pipeline_class": InlinedCompiler, **_NO_WRAPPE
 _INLINED = {**_LINKED, "forceinline": True}
 
 
-def kernel(function=None, *, counts_references=False):
+def kernel(function=None, *, counts_references=False, deferred=False):
     """Compile by itself, callable from Python; the order of additions stays as written."""
-    return _decorated(function, _compiled_alone, counts_references, no_cfunc_wrapper=True)
+    compiled = _compiled_when_called if deferred else _compiled_alone
+    return _decorated(function, compiled, counts_references, no_cfunc_wrapper=True)
 
 
-def kernel_for(*dimensions, refusal, counts_references=False):
-    """A kernel for plain arrays of so many dimensions, matrices of one float dtype and vectors of int64, and a team.
-
-    Of others it gives `refusal`: so its caller need not look at layouts, at which Numba looks anyway (refusing.py).
-    """
+def whole_call(*dimensions, small, fills=True, least_inner=1, counts_references=False):
+    """What a public function does with arrays that need no preparation: see entries.Form, and WholeCall."""
 
     def decorate(function):
-        return refuse_others(kernel(function, counts_references=counts_references), dimensions, refusal)
+        form = Form(dimensions, fills, small, least_inner)
+        return WholeCall(kernel(function, counts_references=counts_references), form)
 
     return decorate
 

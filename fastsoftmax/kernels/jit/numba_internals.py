@@ -17,6 +17,7 @@ from numba.core import dispatcher as dispatcher
 from numba.core import errors as errors
 from numba.core import event as event
 from numba.core import lowering as lowering
+from numba.core import pythonapi as pythonapi
 from numba.core import serialize as serialize
 from numba.core import targetconfig as targetconfig
 from numba.core import typed_passes as typed_passes
@@ -63,12 +64,20 @@ USED = (
     "codegen._parse_refprune_flags",
     "codegen.CPUCodegen.magic_tuple",
     "codegen.JITCPUCodegen.set_env",
+    "callconv.CPUCallConv.call_function",
     "callconv.CPUCallConv.get_arguments",
     "callconv.CPUCallConv.get_function_type",
+    "callconv.CPUCallConv.raise_error",
     "callconv.CPUCallConv.return_status_propagate",
     "callconv.CPUCallConv._get_return_status",
     "cpu.CPUContext.call_conv",
+    "cgutils.is_null",
+    "codegen.CodeLibrary.add_ir_module",
+    "cpu.CPUContext.create_module",
     "cpu.CPUContext.get_arg_packer",
+    "cpu.CPUContext.get_python_api",
+    "cpu.CPUContext.make_array",
+    "cpu.CPUContext.populate_array",
     "cpu.CPUContext.insert_func_defn",
     "cpu.CPUContext.get_executable",
     "codegen.CPUCodeLibrary._finalize_final_module",
@@ -103,6 +112,7 @@ USED = (
     "global_compiler_lock.acquire",
     "global_compiler_lock.release",
     "event.install_listener",
+    "lowering.Lower.create_cpython_wrapper",
     "lowering.Lower.loadvar",
     "lowering.Lower.lower_binop",
     "lowering.Lower.lower_block",
@@ -112,6 +122,13 @@ USED = (
     "lowering.Lower.typeof",
     "models.PointerModel",
     "models.PrimitiveModel",
+    "pythonapi.PythonAPI.call_function_objargs",
+    "pythonapi.PythonAPI.decref",
+    "pythonapi.PythonAPI.incref",
+    "pythonapi.PythonAPI.long_as_longlong",
+    "pythonapi.PythonAPI.restore_thread",
+    "pythonapi.PythonAPI.save_thread",
+    "pythonapi.PythonAPI.tuple_pack",
     "rtsys.initialize",
     "serialize.dumps",
     "compiler.CompilerBase._compile_core",

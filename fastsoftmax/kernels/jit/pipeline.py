@@ -13,6 +13,7 @@ import operator
 
 from numba import types
 
+from fastsoftmax.kernels.jit.entries import ENTRIES, add_entry
 from fastsoftmax.kernels.jit.numba_internals import (
     compiler,
     compiler_machinery,
@@ -78,6 +79,14 @@ class _Deaths(typed_passes.IRLegalization):
 
 
 class _Lower(lowering.Lower):
+    def create_cpython_wrapper(self, release_gil=False):
+        """Numba's way in from Python, or ours."""
+        function = self.func_ir.func_id.func
+        if function in ENTRIES:
+            add_entry(self.context, self.library, function, self.fndesc)
+        else:
+            super().create_cpython_wrapper(release_gil)
+
     def lower_block(self, block):
         """Numba's, without a context for errors around each statement."""
         self.pre_block(block)

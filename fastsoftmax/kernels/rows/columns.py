@@ -44,7 +44,7 @@ from fastsoftmax.kernels.simd import (
 from fastsoftmax.kernels.threads import share
 
 
-@kernel
+@kernel(deferred=True)
 def softmax_columns(logits, temperature, out, team):
     # p_j = e_j / sum_k e_k,  e_j = exp((z_j - max z) / T);  logits (outer, C, inner) -> out (outer, C, inner)
     width = panel_width(logits, True)
@@ -94,7 +94,7 @@ def _scaled(j, some, at, e, factors):
     return load_masked(e, at + j, some, 0) * load_masked(e, factors + j, some, 0)
 
 
-@kernel
+@kernel(deferred=True)
 def log_softmax_columns(logits, temperature, out, team):
     # log p_j = (z_j - max z) / T - log sum_k e_k;  logits (outer, C, inner) -> out (outer, C, inner)
     width = panel_width(logits, True)
@@ -175,7 +175,7 @@ def _logsumexp_span(first, last, logits, out, width):
                     out[column + r] = not_finite(x, at + r, down, length, tops[r])
 
 
-@kernel
+@kernel(deferred=True)
 def softmax_jvp_columns(probs, tangent, out, team):
     # (J v)_j = p_j (v_j - <p, v>);  probs, tangent (outer, C, inner) -> out (outer, C, inner)
     width = panel_width(probs, False)
@@ -207,7 +207,7 @@ def _softmax_jvp_in_panel(j, some, at, p, v, sums):
     return _softmax_jvp(at + j, some, load_masked(sums, j, some, 0), p, v)
 
 
-@kernel
+@kernel(deferred=True)
 def log_softmax_jvp_columns(log_probs, tangent, out, team):
     # (J v)_j = v_j - <p, v>;  log_probs, tangent (outer, C, inner) -> out (outer, C, inner)
     width = panel_width(log_probs, False)
@@ -248,7 +248,7 @@ def _log_softmax_jvp_in_panel(j, some, at, log_p, v, sums):
     return _log_softmax_jvp(at + j, some, load_masked(sums, j, some, 0), log_p, v)
 
 
-@kernel
+@kernel(deferred=True)
 def log_softmax_vjp_columns(log_probs, cotangent, out, team):
     # (J^T u)_k = u_k - p_k sum_j u_j;  log_probs, cotangent (outer, C, inner) -> out (outer, C, inner)
     width = panel_width(log_probs, False)
