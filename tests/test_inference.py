@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, csr_matrix
 
 import fastsoftmax as fs
 from fastsoftmax._threads import run
-from fastsoftmax.functional import inference
+from fastsoftmax.functional import _layer
 
 # Rows of up to three vectors and longer ones; several blocks and groups; features beyond what is multiplied at once;
 # weight of more than 1 MiB, whose classes the threads share
@@ -278,20 +278,20 @@ def unlike(array):
 def test_the_short_way_is_for_plain_arrays_of_one_dtype_that_fit():
     arrays = [np.ones((2, 3)), np.ones((4, 3)), np.ones(4)]
     for dtype, plain in (("f4", True), ("f8", True), ("i8", False), ("f2", False), (">f4", False)):
-        assert inference._is_plain(*[a.astype(dtype) for a in arrays]) is plain
-    assert inference._is_plain(np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
-    assert not inference._is_plain(np.ones((0, 3)), *arrays[1:])
-    assert not inference._is_plain(arrays[0], np.ones((0, 3)), np.ones(0))
+        assert _layer.are_plain(*[a.astype(dtype) for a in arrays]) is plain
+    assert _layer.are_plain(np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
+    assert not _layer.are_plain(np.ones((0, 3)), *arrays[1:])
+    assert not _layer.are_plain(arrays[0], np.ones((0, 3)), np.ones(0))
     for k, array in enumerate(arrays):
         for odd in unlike(array):
-            assert not inference._is_plain(*arrays[:k], odd, *arrays[k + 1 :])
-    assert inference._can_take(np.empty((2, 4)), *arrays)
+            assert not _layer.are_plain(*arrays[:k], odd, *arrays[k + 1 :])
+    assert _layer.can_take(np.empty((2, 4)), *arrays)
     memory = np.ones(20)
     for out in (*unlike(np.empty((2, 4))), np.empty((3, 4))):
-        assert not inference._can_take(out, *arrays)
+        assert not _layer.can_take(out, *arrays)
     for k, array in enumerate(arrays):
         shared = memory[7 : 7 + array.size].reshape(array.shape)
-        assert not inference._can_take(memory[:8].reshape(2, 4), *arrays[:k], shared, *arrays[k + 1 :])
+        assert not _layer.can_take(memory[:8].reshape(2, 4), *arrays[:k], shared, *arrays[k + 1 :])
 
 
 def test_work_is_told_in_elements_of_a_row(monkeypatch):
