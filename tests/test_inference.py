@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, csr_matrix
 
 import fastsoftmax as fs
 from fastsoftmax._threads import run
-from fastsoftmax.functional import _layer
+from fastsoftmax.functional import _layer, inference
 
 # Rows of up to three vectors and longer ones; several blocks and groups; features beyond what is multiplied at once;
 # weight of more than 1 MiB, whose classes the threads share

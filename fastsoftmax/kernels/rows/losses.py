@@ -37,7 +37,7 @@ from fastsoftmax.kernels.rows.targets import (
     weight_of_target,
     zero_row,
 )
-from fastsoftmax.kernels.rows.vecmath import exp_row, fill_row, max_row, streams, sum_values
+from fastsoftmax.kernels.rows.vecmath import exp_row, fill_row, max_row, streams_rows, sum_values
 from fastsoftmax.kernels.simd import (
     below,
     either,
@@ -71,7 +71,7 @@ def cross_entropy_rows(logits, labels, distribution, sample_weight, class_weight
         share(team, n_rows, n_columns, _cross_entropy_tiles, arguments)
     else:
         targets = (labels, distribution, sample_weight, class_weight, smoothing)
-        share(team, n_rows, n_columns, _cross_entropy_span, (logits, targets, scale, losses, grad, streams(grad)))
+        share(team, n_rows, n_columns, _cross_entropy_span, (logits, targets, scale, losses, grad, streams_rows(grad)))
 
 
 @routine(deferred=True)
@@ -225,7 +225,7 @@ def _gap_added(total, j, count, z, start, top, *target):
 def squared_error_rows(logits, labels, distribution, sample_weight, class_weight, smoothing, scale, losses, grad, team):
     # logits (N, C), labels (N,) or distribution (N, C) -> losses (N,), grad (N, C) or empty
     targets = (labels, distribution, sample_weight, class_weight, smoothing)
-    arguments = (logits, targets, scale, losses, grad, streams(grad))
+    arguments = (logits, targets, scale, losses, grad, streams_rows(grad))
     share(team, logits.shape[0], logits.shape[1], _squared_error_span, arguments)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.rows.elementary import exp_each, log1p_each
 from fastsoftmax.kernels.rows.strips import above_one, distances, not_finite, sums_of_tile
-from fastsoftmax.kernels.rows.vecmath import distance, exp_row, fill_row, max_row, scaling, streams
+from fastsoftmax.kernels.rows.vecmath import distance, exp_row, fill_row, max_row, scaling, streams_rows
 from fastsoftmax.kernels.simd import (
     TILE_VECTORS,
     TILED_ROWS,
@@ -50,7 +50,7 @@ def softmax_rows(logits, temperature, out, team):
     if in_tiles(logits):
         share(team, logits.shape[0], logits.shape[1], _softmax_tiles, (logits, temperature, out))
     else:
-        share(team, logits.shape[0], logits.shape[1], _softmax_long, (logits, temperature, out, streams(out)))
+        share(team, logits.shape[0], logits.shape[1], _softmax_long, (logits, temperature, out, streams_rows(out)))
 
 
 @routine(deferred=True)
@@ -105,7 +105,7 @@ def log_softmax_rows(logits, temperature, out, team):
     if in_tiles(logits):
         share(team, logits.shape[0], logits.shape[1], _log_softmax_tiles, (logits, temperature, out))
     else:
-        share(team, logits.shape[0], logits.shape[1], _log_softmax_long, (logits, temperature, out, streams(out)))
+        share(team, logits.shape[0], logits.shape[1], _log_softmax_long, (logits, temperature, out, streams_rows(out)))
 
 
 @routine(deferred=True)
