@@ -7,7 +7,7 @@ import pytest
 from helpers import FLOATS, layouts, rng, same_bits, uneven
 
 import fastsoftmax as fs
-from fastsoftmax._gate.arrays import Rows, contiguous, kernel_target, result_dtypes
+from fastsoftmax._gate.arrays import Rows, contiguous, deliver, kernel_target, result_dtypes
 
 LABELS = np.array([2, 0, 1, 1])
 
@@ -424,3 +424,23 @@ def test_an_out_that_begins_where_the_input_does_is_not_yet_the_same():
         with pytest.raises(ValueError, match=r"out must not (partly overlap logits|overlap itself)"):
             fs.softmax(logits, out=out)
     assert np.array_equal(memory, np.arange(40))
+
+
+def test_float16_is_rounded_to_and_widened_as_numpy_does():
+    """Around each float16: itself, the middle between it and the next, their neighbours; and what it cannot hold."""
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    with np.errstate(all="ignore"):
+        wide = contiguous(halves, np.dtype(np.float32))
+        assert same_bits(wide, halves.astype(np.float32))
+        finite = wide[np.isfinite(wide)]
+        middles = (
+            (finite.astype(np.float64) + np.nextafter(finite.astype(np.float16), np.float16(np.inf))) / 2
+        ).astype(np.float32)
+        exact = np.concatenate([finite, middles, np.float32([65519.996, 65520, 1e38, np.inf, 1e-45, 2.0**-25])])
+        values = np.concatenate([exact, *(np.nextafter(exact, np.float32(way * np.inf)) for way in (1, -1)), -exact])
+        found = deliver(values, np.dtype(np.float16))
+        assert same_bits(found, values.astype(np.float16))
+        assert np.isnan(deliver(np.float32([[np.nan, -np.nan]]), np.dtype(np.float16))).all()
+    locked = halves[:5].copy()
+    locked.flags.writeable = False
+    assert same_bits(contiguous(locked, np.dtype(np.float32)), locked.astype(np.float32))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastsoftmax._gate.halves import FLOAT16, FLOAT32, narrow, widen
 from fastsoftmax._gate.numbers import index
 from fastsoftmax.kernels.rows.direct import WIDE
 
@@ -89,6 +90,10 @@ def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array itself where a kernel can read it, else a clean copy in the dtype."""
     if is_ready(array, dtype):
         return array if array.flags.writeable else np.asarray(_Unlocked(array))
+    if dtype == FLOAT32 and is_ready(array, FLOAT16):
+        wide = np.empty(array.shape, dtype)
+        widen(contiguous(array, FLOAT16), wide)
+        return wide
     with QUIET():
         return np.array(array, dtype=dtype, order="C")
 
@@ -151,6 +156,8 @@ def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Ar
 
 def to_half(values: Array) -> Array:
     """As float16; what is too large or too small for it becomes infinite or 0 without a warning."""
+    if is_ready(values, FLOAT32) and values.flags.writeable:
+        return narrow(values)
     with QUIET():
         return values.astype(np.float16)
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import QUIET, Array, contiguous, is_ready
+from fastsoftmax._gate.halves import widen
 
 
 class Block(NamedTuple):
@@ -99,8 +99,7 @@ def put(rows: Array, out: Array | None) -> Array:
     if out is None:
         return rows
     if rows.dtype == np.float16 and out.dtype == np.float32 and is_ready(rows, rows.dtype) and out.flags.carray:
-        bits = contiguous(rows.reshape(-1).view(np.uint16), np.dtype(np.uint16))
-        kernels.widen(bits, out.reshape(-1).view(np.uint32), out.reshape(-1))
+        widen(contiguous(rows, rows.dtype), out)
         return out
     with QUIET():
         np.copyto(out, rows, casting="unsafe")

@@ -65,7 +65,7 @@ from fastsoftmax.kernels.rows.columns import (
     softmax_vjp_columns,
 )
 from fastsoftmax.kernels.rows.finite import all_finite
-from fastsoftmax.kernels.rows.halves import widen
+from fastsoftmax.kernels.rows.halves import narrow, widen
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.rows.jacobians import (
     log_softmax_jvp_rows,
@@ -128,6 +128,7 @@ __all__ = [
     "logsumexp_rows",
     "memory_sweep",
     "move_memory",
+    "narrow",
     "network_cross_entropy_epoch",
     "network_cross_entropy_rows",
     "network_squared_error_epoch",
