@@ -154,6 +154,13 @@ def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Ar
     return out
 
 
+def scalar(value: float, dtype: np.dtype[Any]) -> Any:
+    """A number of float64 in the dtype of the result, rounded without a warning."""
+    if dtype == np.float64 or (dtype == FLOAT32 and 1e-30 < abs(value) < 1e30):
+        return dtype.type(value)
+    return deliver(np.array(value, np.float64), dtype)[()]
+
+
 def to_half(values: Array) -> Array:
     """As float16; what is too large or too small for it becomes infinite or 0 without a warning."""
     if is_ready(values, FLOAT32) and values.flags.writeable:
@@ -238,10 +245,9 @@ class Rows:
     def _plan(self) -> tuple[Shape, bool]:
         """The shape that kernels see, and whether the axes must be moved to the end for that."""
         ndim, axes = len(self.shape), self._axes
-        leading = ndim - len(axes)
         self.n_columns = math.prod([self.shape[a] for a in axes])
-        self.n_rows = math.prod([self.shape[a] for a in range(ndim) if a not in axes])
-        if axes == tuple(range(leading, ndim)):
+        self.n_rows = math.prod([n for a, n in enumerate(self.shape) if a not in axes])
+        if not axes or axes[0] == ndim - len(axes):
             return (self.n_rows, self.n_columns), False
         outer, inner = math.prod(self.shape[: axes[0]]), math.prod(self.shape[axes[-1] + 1 :])
         if axes[-1] - axes[0] + 1 == len(axes) and inner >= WIDE:

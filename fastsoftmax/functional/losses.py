@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import Array, Rows, deliver, real_array
+from fastsoftmax._gate.arrays import Array, Rows, real_array, scalar
 from fastsoftmax._gate.numbers import read_smoothing
 from fastsoftmax._gate.targets import read_targets, read_weights, split_targets
 from fastsoftmax._threads import run
@@ -265,7 +265,7 @@ class LossTargets:
 
     def reduce(self, losses: Array, dtype: np.dtype[Any]) -> Any:
         """The losses of all rows as one number."""
-        return deliver(np.array(kernels.sum_row(losses) * self.scale), dtype)[()]
+        return scalar(kernels.sum_row(losses) * self.scale, dtype)
 
 
 def read_loss_targets(
