@@ -49,9 +49,15 @@ def write(folder, content, name="data.csv"):
         text_of("\t", ends="\r\n").encode("utf-16"),  # Excel's "Unicode text"
         text_of().replace("red", '" red"').replace("length", '"length"'),
         "\n" + text_of().replace("\n", "\n\n"),
+        text_of(ends=",\n"),
+        text_of(ends=",\n").replace(",\n", "\n", 1),
+        text_of(";", ends=";\r\n", decimal=","),
+        text_of() + ",,,\n,,,\n",
+        text_of(ends="\r\n") + "\x1a",
     ],
     ids=["plain", "no names", "semicolons", "the same without names", "tabs", "tabs, decimal commas", "bars", "sep=",
-         "Windows", "old Mac", "BOM", "UTF-16", "quotes", "empty lines"],
+         "Windows", "old Mac", "BOM", "UTF-16", "quotes", "empty lines", "separators behind",
+         "behind all but the names", "semicolons behind", "lines of commas at the end", "Ctrl-Z"],
 )  # fmt: skip
 def test_csv_as_people_have_it(folder, content):
     write(folder, content)
@@ -150,6 +156,20 @@ def test_columns_that_are_left_out(capsys, folder):
     assert answers(run(capsys, "predict", "m.npz", "data.csv")[1]) == [row[3] for row in ROWS]
 
 
+def test_columns_of_one_name_are_two_columns(capsys, folder):
+    """A model took the last of them for each."""
+    rows = [(k % 2, 7 * k % 5, 3, "yes" if k % 2 else "no") for k in range(40)]
+    write(folder, text_of(head="size,size,size.1,kind", rows=rows))
+    assert run(capsys, "train", "data.csv", "--model", "m.npz", "--alpha", "0.01")[0] == 0
+    assert list(fs.SoftmaxClassifier.load("m.npz").feature_names_in_) == ["size", "size.2", "size.1"]
+    status, out, err = run(capsys, "predict", "m.npz", "data.csv")
+    assert (status, answers(out), err) == (0, [row[3] for row in rows], "data.csv: left out: kind\n")
+    _, _, err = run(capsys, "train", "data.csv", "--model", "m.npz", "--drop", "size")
+    assert "--drop size: no such column, or more than one: there are size, size.2, size.1, kind" in err
+    assert run(capsys, "train", "data.csv", "--model", "m.npz", "--drop", "size.2,size.1")[0] == 0
+    assert list(fs.SoftmaxClassifier.load("m.npz").feature_names_in_) == ["size"]
+
+
 IDS = text_of(head=f"id,{HEAD}", rows=[(f"n{k}", *row) for k, row in enumerate(ROWS * 4)])
 BAD = [
     ("an empty file", "", "empty"),
@@ -159,6 +179,11 @@ BAD = [
     ("a web page", "<!DOCTYPE html><html>", "not a CSV text: a web page or XML"),
     ("JSON", '[{"a": 1}]', "not a CSV text: JSON"),
     ("Latin-1", text_of().replace("blue", "bl\u00e9").encode("latin-1"), "line 3 is not UTF-8 (byte e9): save it as "),
+    ("UTF-32", text_of().encode("utf-32"), "not a CSV text: it has NULs, as UTF-32"),
+    ("UTF-16 without its mark", text_of().encode("utf-16-le"), "it has NULs, as UTF-32 has, or UTF-16"),
+    ("commas behind a sample", text_of(head="", ends=",\n"), "line 1, column 5 is empty: each sample "),
+    ("no label at all", text_of().replace("yes", "").replace("no", ""), "line 2, column 4 (kind) is empty: each "),
+    ("a line of commas between", text_of() + ",,,\n5.0,3.0,red,yes\n", "line 34, column 4 (kind) is empty: each "),
     ("names alone", HEAD + "\n", "line 1 has the names of the columns, and nothing follows"),
     ("one column", "kind\nyes\nno\n", "one column only: there must be features and a label"),
     ("a gap", text_of() + "5.0,,red,yes\n", "line 34, column 2 (width) is missing: ''. Fill it in, or leave "),
@@ -177,6 +202,8 @@ BAD = [
     ("a regression", "a,b,price\n1,2,0.5\n2,3,0.7\n", "a label is 0.5: labels must be text or whole numbers"),
     ("numbers of samples as text", IDS, "column 'id' has 128 different texts, a category 100 at the most: "),
     ("a book in a cell", f"text,kind\n{150_000 * 'x'},1\n", "not a CSV text: line 2: field larger than field limit"),
+    ("a category of another column's name", text_of(head="colour=red,width,colour,kind"),
+     "two features would be called 'colour=red': give a column another name, or leave it out"),
     ("two of a name", text_of(head="length,kind,colour,kind"), None),
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@ The feature of a category has the name of its column and its text: colour=red. A
 by which its columns are found in another file, in whatever order they are there.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -70,13 +71,26 @@ def is_category(cells: Iterable[str]) -> bool:
     return texts > 0
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: of several that are alike the later ones get a number, as pandas gives it, a.1."""
+    given: list[str] = []
+    seen, taken = set(), set(names)
+    for name in names:
+        again = name if name not in seen else next(n for k in itertools.count(1) if (n := f"{name}.{k}") not in taken)
+        seen.add(name)
+        taken.add(again)
+        given.append(again)
+    return given
+
+
 def features(columns: Sequence[Column]) -> Features:
     """Numbers as they are, and a column of 0 and 1 for each text of a category.
 
     Raises
     ------
     DataError
-        A value is missing, no number where others are, not finite; too many texts for a category.
+        A value is missing, no number where others are, not finite; too many texts for a category; a feature that has
+        the name of another.
     """
     blocks, names, notes = [], [], []
     for column in columns:
@@ -96,6 +110,9 @@ def features(columns: Sequence[Column]) -> Features:
         hint = "; no two samples share one: --drop leaves it out" if len(texts) == len(column.values) else ""
         notes.append(f"column {column.label!r} is a category of {len(texts)}: {shown} (one feature each){hint}")
     named = any(column.name is not None for column in columns) or len(names) > len(columns)
+    twice = [name for k, name in enumerate(names) if name in names[:k]] if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"two features would be called {twice[0]!r}: give a column another name, or leave it out")
     return Features(np.hstack(blocks), names if named else None, notes)
 
 

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from fastsoftmax._gate.arrays import Array
-from fastsoftmax.cli.columns import Column, Features, features, features_for, is_category, is_number, raw_names
+from fastsoftmax.cli.columns import (
+    Column,
+    Features,
+    distinct,
+    features,
+    features_for,
+    is_category,
+    is_number,
+    raw_names,
+)
 from fastsoftmax.cli.csv_text import Line, read_lines
 from fastsoftmax.cli.errors import DataError
 
@@ -31,7 +40,8 @@ def read_csv(
     for row, text in enumerate(labels):
         if not text:
             raise DataError(f"{columns[position].where(row)} is empty: each sample must have a label")
-    dropped = {_position(columns, name) for name in drop}
+    first = lines[0][1] if named else []
+    dropped = {_position(columns, first, name) for name in drop}
     if position in dropped:
         raise DataError(f"--drop names the label column, {columns[position].label!r}")
     kept = [column for j, column in enumerate(columns) if j != position and j not in dropped]
@@ -58,7 +68,7 @@ def read_csv_features(
     rows = [cells for _, cells in lines]
     raw = raw_names(names or ())
     numbered = bool(raw) and all(re.fullmatch("column [0-9]+", name) for name in raw)
-    if raw and not numbered and header is not False and set(raw) <= set(rows[0]):
+    if raw and not numbered and header is not False and set(raw) <= set(distinct(rows[0])):
         return features_for(_columns(lines, True), names or ()), None
     n_columns = len(raw) if raw and not numbered else n_features
     position, named = (
@@ -84,12 +94,13 @@ def _columns(lines: list[Line], named: bool) -> list[Column]:
     samples = lines[1:] if named else lines
     places = [f"line {line}" for line, _ in samples]
     by_column = zip(*(cells for _, cells in samples), strict=True)
-    names = lines[0][1] if named else [None] * len(lines[0][1])
+    names = distinct(lines[0][1]) if named else [None] * len(lines[0][1])
     return [Column(name, j, cells, places) for j, (name, cells) in enumerate(zip(names, by_column, strict=True), 1)]
 
 
-def _position(columns: list[Column], name: str) -> int:
-    by_name = [j for j, column in enumerate(columns) if column.name == name]
+def _position(columns: list[Column], first: list[str], name: str) -> int:
+    """The position of a column that is named as it is called, or as line 1 has it, or by its position."""
+    by_name = [j for j, column in enumerate(columns) if column.name == name or first[j : j + 1] == [name]]
     if len(by_name) == 1:
         return by_name[0]
     if not by_name and _INTEGER.fullmatch(name) and 0 <= int(name) < len(columns):

@@ -34,7 +34,7 @@ def read_lines(path: Path) -> list[Line]:
     if text.lstrip()[:1] in ("{", "["):
         raise DataError("not a CSV text: JSON")
     separator = separator or _separator(text)
-    lines = [(line + skipped, cells) for line, cells in _parsed(text, separator)]
+    lines = _without_padding([(line + skipped, cells) for line, cells in _parsed(text, separator)])
     if not lines:
         raise DataError("empty")
     width = len(lines[0][1])
@@ -46,19 +46,39 @@ def read_lines(path: Path) -> list[Line]:
     return lines if separator == "," else _with_points(lines)
 
 
+def _without_padding(lines: list[Line]) -> list[Line]:
+    """The lines without what programs leave at their ends: lines of separators alone, or one behind each last cell.
+
+    Where line 1 may be a sample, an empty last column may be that of the labels, and stays.
+    """
+    while len(lines) > 1 and not any(lines[-1][1]):
+        lines = lines[:-1]
+    if len(lines) < 2 or any(map(is_number, lines[0][1])):
+        return lines
+    (_, names), samples = lines[0], lines[1:]
+    widths = {len(cells) for _, cells in samples}
+    padded = len(names) if not names[-1] else len(names) + 1
+    if padded < 3 or widths != {padded} or any(cells[-1] for _, cells in samples):
+        return lines
+    return [(line, cells[: padded - 1]) for line, cells in lines]
+
+
 def _decoded(content: bytes) -> str:
     for start, what in NO_TEXT.items():
         if content.startswith(start):
             raise DataError(f"not a CSV text: {what}")
     encoding = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "UTF-8"
     try:
-        return content.decode(encoding).removeprefix("\ufeff")
+        text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start : error.start + 1].hex()
         raise DataError(
             f"not a CSV text: line {line} is not {encoding[:6].upper()} (byte {byte}): save it as UTF-8"
         ) from None
+    if "\0" in text[:4]:
+        raise DataError("not a CSV text: it has NULs, as UTF-32 has, or UTF-16 without its mark: save it as UTF-8")
+    return text.removesuffix("\x1a")  # DOS's end of a text
 
 
 def _with_points(lines: list[Line]) -> list[Line]:
