@@ -147,6 +147,31 @@ def test_labels_that_json_does_not_have_and_large_ones(folder):
         assert json.dumps(data.classes.tolist())
 
 
+def test_text_that_is_bytes(capsys, write):
+    """As Spark and Impala write it."""
+    table = columns(colour=np.array([b"red", b"blue", b"gr\xc3\xbcn"], object)[Y])
+    write({**table, "kind": np.array([b"a", b"b", b"c"], object)[Y]})
+    data = load("data.parquet")
+    assert data.feature_names[3:] == ["colour=blue", "colour=gr\u00fcn", "colour=red"]
+    assert data.classes.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array(["2026-01-01", "NaT", "2026-01-02"], "M8[D]"), "y[1] is NaT: each sample must have a label"),
+        (np.array([1, 2, "NaT"], "m8[s]"), "y[2] is NaT: each sample must have a label"),
+        ([1j, 2, 3], "labels must be text or whole numbers, got complex128"),
+        (np.array([(1,), (2,), (1,)], [("kind", "i4")]), "labels must be text or whole numbers, got [('kind', '<i4')]"),
+    ],
+    ids=["no time", "no duration", "complex", "records"],
+)
+def test_labels_that_are_none(capsys, folder, y, message):
+    np.savez("data.npz", X=np.eye(3), y=y)
+    status, out, err = run(capsys, "train", "data.npz", "--model", "m.npz")
+    assert (status, out, err) == (3, "", f"fastsoftmax: data.npz: {message}\n")
+
+
 def test_arrays_and_sparse_files_without_features(capsys, folder):
     fs.SoftmaxClassifier().fit(X, Y).save("m.npz")
     np.savez("vector.npz", X=np.ones(4))

@@ -162,6 +162,7 @@ def _data_set(name: str, X: Any, labels: Array | list[Any]) -> DataSet:
         position = {label: c for c, label in enumerate(sorted(set(labels)))}
         classes, y = _plain_classes(list(position)), np.array([position[label] for label in labels], np.int64)
     else:
+        _check_kind(labels)
         if labels.dtype.kind in "SmM":  # bytes and times, which JSON does not have
             labels = labels.astype(np.str_)
         if labels.dtype.kind == "f":
@@ -172,6 +173,14 @@ def _data_set(name: str, X: Any, labels: Array | list[Any]) -> DataSet:
     if len(classes) < 2:
         raise DataError(f"all labels are {classes[0]}: there must be at least two classes")
     return DataSet(name, X, y, classes)
+
+
+def _check_kind(labels: Array) -> None:
+    """Raise unless labels are numbers, text or times."""
+    if labels.dtype.kind not in "iufbUSmM":
+        raise DataError(f"labels must be text or whole numbers, got {labels.dtype}")
+    if labels.dtype.kind in "mM" and (missing := np.isnat(labels)).any():
+        raise DataError(f"y[{int(missing.argmax())}] is NaT: each sample must have a label")
 
 
 def _plain_classes(labels: list[Any]) -> Array:

@@ -72,7 +72,7 @@ def read_parquet(path: Path, label: str | None, drop: Sequence[str] = ()) -> tup
         raise DataError(f"label column {frame.columns[position]!r}: row {int(labels.isna().argmax())} has no label")
     y = labels.to_numpy()
     if y.dtype.kind not in "iufb":
-        y = [str(text) for text in y]
+        y = [_text(label) for label in y]
     dropped = {_position_of(frame, name) for name in drop}
     kept = [_column(frame, j) for j in range(frame.shape[1]) if j != position and j not in dropped]
     if not kept or position in dropped:
@@ -135,5 +135,10 @@ def _column(frame: Any, position: int) -> Column:
     elif kind in "mM":
         raise DataError(f"column {name!r} holds times ({frame.dtypes.iloc[position]}): leave it out with --drop")
     else:
-        cells = ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
+        cells = ["" if missing else _text(value) for value, missing in zip(values, values.isna(), strict=True)]
     return Column(str(name), position + 1, cells, [f"row {row}" for row in range(len(frame))])
+
+
+def _text(value: Any) -> str:
+    """As text; some programs write it as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
