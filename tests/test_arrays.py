@@ -55,6 +55,50 @@ def test_subclasses_and_other_array_likes_are_plain_arrays_inside():
     assert type(fs.softmax(logits.view(Float))) is np.ndarray
 
 
+class Stored(np.ndarray):
+    """A subclass, as of quantities with a unit, that takes no plain numbers."""
+
+    def __setitem__(self, key, value):
+        raise AssertionError("the gate must not use a subclass's methods")
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_out_of_a_subclass_takes_the_result_whatever_its_layout(order, dtype):
+    """A masked one lost its mask where it was not C-contiguous."""
+    logits = uneven((4, 6)).astype(dtype)
+    expected = fs.softmax(logits)
+    out = np.empty((4, 6), dtype, order).view(Stored)
+    assert fs.softmax(logits, out=out) is out
+    assert same_bits(np.asarray(out), expected)
+    masked = np.ma.masked_array(np.empty((4, 6), dtype, order), logits > 0)
+    assert fs.softmax(logits, out=masked) is masked
+    assert same_bits(masked.data, expected)
+    assert np.array_equal(masked.mask, logits > 0)
+
+
+class Exchanged:
+    """An array that is given away by DLPack alone."""
+
+    def __init__(self, array, error=None):
+        self.array, self.error = array, error
+
+    def __dlpack__(self, **options):
+        if self.error:
+            raise self.error
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_arrays_by_dlpack():
+    logits = uneven((4, 6)).astype(np.float32)
+    assert same_bits(fs.softmax(Exchanged(logits)), fs.softmax(logits))
+    with pytest.raises(TypeError, match="logits must be an array: on a GPU"):
+        fs.softmax(Exchanged(logits, BufferError("on a GPU")))
+
+
 BAD_DTYPES = [
     np.ones((2, 2), np.longdouble),
     np.ones((2, 2), complex),

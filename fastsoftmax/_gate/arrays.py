@@ -61,10 +61,17 @@ def check_dense(name: str, value: Any) -> None:
 def check_regular(name: str, value: ArrayLike) -> Array:
     """The value as an array; an error that names it for a ragged list, or for what NumPy cannot read."""
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        if array.ndim == 0 and array.dtype.kind == "O" and hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)  # type: ignore[arg-type]
+        return array
     except ValueError as error:
         raise ValueError(f"{name} must be an array: {error}") from None
-    except (RuntimeError, TypeError) as error:  # as torch has it for tensors that are on a GPU, or need a gradient
+    except (
+        RuntimeError,
+        TypeError,
+        BufferError,
+    ) as error:  # as torch has it for tensors that are on a GPU, or need a gradient
         raise TypeError(f"{name} must be an array: {error}") from None
 
 
@@ -150,7 +157,7 @@ def deliver(filled: Array, dtype: np.dtype[Any], out: Array | None = None) -> Ar
     if out is None:
         return contiguous(filled, dtype) if dtype != np.float16 else to_half(filled)
     if filled is not out and not _same_elements(filled, out):
-        out[...] = filled if dtype != np.float16 else to_half(filled)
+        np.asarray(out)[...] = filled if dtype != np.float16 else to_half(filled)  # past a subclass's own ways to store
     return out
 
 
