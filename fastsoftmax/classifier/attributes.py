@@ -91,6 +91,17 @@ def of_weights(
     }
 
 
+def of_coef(coef: Array) -> dict[str, Any]:
+    """All but classes_, of a linear model with these weights, (n_classes, n_features) or (1, n_features), no biases."""
+    n_outputs, n_features = coef.shape
+    network = Network(np.array([n_features, max(n_outputs, 2)]), "relu")
+    params = np.zeros(network.n_params, coef.dtype)
+    network.layers(params)[0][0][-n_outputs:] = coef
+    fitted = of_weights(network, params, coef, 0, None)
+    del fitted["classes_"]
+    return fitted
+
+
 def coefs_paths_of(network: Network, params: Array, fit_intercept: bool) -> Array:
     """Of linear models' parameters (..., P): (..., n_classes or 1, n_features or n_features + 1), biases at the end."""
     n_features, n_classes = map(int, network.sizes)

@@ -2,7 +2,7 @@
 
 fit reads its parameters into Options (options.py) and its data (reading.py, labels.py), hands them with starting
 weights to fitting.py, and sets the attributes that attributes.py makes of the Outcome, which LogisticRegression and
-MLPClassifier have, too. prediction.py and fitted.py have what it does with them.
+MLPClassifier have, too. prediction.py, fitted.py and linear.py have what it does with them.
 """
 
 import os
@@ -18,9 +18,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax.classifier import attributes
 from fastsoftmax.classifier.checkpoint import Checkpoint
-from fastsoftmax.classifier.fitted import FittedClassifier
 from fastsoftmax.classifier.fitting import Data, Outcome, pose, solve, tell
 from fastsoftmax.classifier.labels import is_soft, plain_labels, read_labels
+from fastsoftmax.classifier.linear import LinearClassifier
 from fastsoftmax.classifier.options import (
     STOCHASTIC,
     Options,
@@ -57,7 +57,7 @@ def _is_stochastic(classifier: "SoftmaxClassifier") -> bool:
     return True
 
 
-class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
+class SoftmaxClassifier(CallbackSupportMixin, LinearClassifier):
     r"""Softmax regression, or a network of dense layers with softmax on top.
 
     Minimises :math:`\frac1S (\sum_n s_n L_n + \frac{\alpha}{2} \sum_k \|W_k\|^2)`, where :math:`L_n` is the loss of a
@@ -148,7 +148,7 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
     ----------
     classes_ : ndarray (n_classes,)
     coef_, intercept_ : ndarray (n_classes, n_features) and (n_classes,), or (1, n_features) and (1,) for two classes
-        Without hidden layers only.
+        Without hidden layers only. They may be set, to weights from elsewhere, also before fit: then coef_, intercept_, classes_.
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
     dual_gap_ : float or None
@@ -438,8 +438,8 @@ class SoftmaxClassifier(CallbackSupportMixin, FittedClassifier):
         with self._threads():
             _check_partial_fit_first_call(self, classes)
             if len(self.classes_) < 2:
-                only = self.classes_.tolist()[0]
-                raise ValueError(f"classes must be at least 2, but there is only one class: {only!r}")
+                there = "".join(f"only one class: {only!r}" for only in self.classes_.tolist()) or "none"
+                raise ValueError(f"classes must be at least 2, but there is {there}")
             samples, given, by_row = read_data(self, X, y, sample_weight, reset=first)
             dtype = samples.dtype if first else self.coefs_[0].dtype
             labels = read_labels(given, dtype, self.classes_)
