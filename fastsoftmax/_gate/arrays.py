@@ -46,6 +46,12 @@ def _is_masked(value: Any) -> bool:
     return masked is not None and isinstance(value, masked.MaskedArray)
 
 
+def check_unmasked(name: str, value: Any) -> None:
+    """Raise if something of the value is masked."""
+    if _is_masked(value) and np.any(value.mask):
+        raise ValueError(f"{name} must not be a masked array: what is masked has no value")
+
+
 def is_sparse(value: Any) -> bool:
     """Whether the value is an array or matrix of scipy.sparse."""
     sparse = sys.modules.get("scipy.sparse")  # nobody has such a matrix who has not imported it

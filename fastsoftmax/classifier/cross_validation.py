@@ -25,7 +25,7 @@ from fastsoftmax.classifier.labels import (
     read_labels,
     weigh,
 )
-from fastsoftmax.classifier.options import choose_solver, network_of
+from fastsoftmax.classifier.options import choose_solver, network_of, read_verbose, reading_parameters
 from fastsoftmax.classifier.paths import Point, follow, follow_all, read_folds
 from fastsoftmax.classifier.penalties import Penalties, best_of_means, mean_of_bests, read_penalties
 from fastsoftmax.classifier.reading import read_data
@@ -170,8 +170,10 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         >>> model.alpha_, model.scores_.shape
         (0.1, (5, 1, 2))
         """
-        read_flag("refit", self.refit)
-        n_jobs = None if self.n_jobs is None else read_integer("n_jobs", self.n_jobs)
+        with reading_parameters():
+            read_flag("refit", self.refit)
+            shown = read_verbose(self.verbose)
+            n_jobs = None if self.n_jobs is None else read_integer("n_jobs", self.n_jobs)
         given = {**SoftmaxClassifier().get_params(), **self._shared()}
         penalties = read_penalties(self.alphas, self.l1_ratios, given)
         samples, y, by_row = read_data(self, X, plain_labels(y), sample_weight, reset=True)
@@ -188,7 +190,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         workers = min(effective_n_jobs(n_jobs), len(folds) * len(paths))
         n_fits = len(folds) * penalties.alphas.size * penalties.l1_ratios.size
         threads = get_num_threads() if self.n_threads is None else self.n_threads
-        with num_threads(threads), progress_bar(bool(self.verbose), type(self).__name__, n_fits, "score") as tell:
+        with num_threads(threads), progress_bar(shown, type(self).__name__, n_fits, "score") as tell:
             points = follow_all(paths, folds, network, data, judge, tell, workers)
             self._choose(replace(penalties, paths=paths), points, labels.classes, network, data)
         return self

@@ -148,7 +148,8 @@ class SoftmaxClassifier(CallbackSupportMixin, LinearClassifier):
     ----------
     classes_ : ndarray (n_classes,)
     coef_, intercept_ : ndarray (n_classes, n_features) and (n_classes,), or (1, n_features) and (1,) for two classes
-        Without hidden layers only. They may be set, to weights from elsewhere, also before fit: then coef_, intercept_, classes_.
+        Without hidden layers only. They may be set, to weights from elsewhere, also before fit: then coef_ first, and
+        classes_, too.
     coefs_, intercepts_ : list of ndarray (n_in, n_out) and (n_out,)
         Of each layer, as MLPClassifier has them.
     dual_gap_ : float or None

@@ -275,6 +275,10 @@ def _split(options: Options, data: Data, rng: np.random.RandomState) -> Split:
     """The samples to train on, and the others."""
     hard = data.labels.hard
     counts, n_held = np.bincount(hard), math.ceil(options.validation_fraction * len(hard))
+    if n_held == len(hard):
+        raise ValueError(
+            f"validation_fraction={options.validation_fraction} of {n_held} samples leaves none to train on"
+        )
     fair = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(n_held, len(hard) - n_held)
     rows, held = train_test_split(
         np.arange(len(hard)), test_size=n_held, random_state=rng, stratify=hard if fair else None

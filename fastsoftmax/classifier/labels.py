@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastsoftmax._gate.arrays import QUIET, Array, check_dense, check_regular
+from fastsoftmax._gate.arrays import QUIET, Array, check_dense, check_regular, check_unmasked
+from fastsoftmax.classifier.reports import warn
 
 SUM_TOLERANCE = 1e-3  # of the probabilities of a sample
 
@@ -45,12 +46,15 @@ def is_soft(y: Any) -> bool:
 def plain_labels(y: Any) -> Any:
     """Nullable integers and bools of pandas as NumPy's; scikit-learn would make floats of them, which merge large ones.
 
-    Everything else, and what holds missing values, as it is.
+    Everything else as it is, but for what is missing or masked, which is an error.
     """
     check_dense("y", y)
+    check_unmasked("y", y)
     check_regular("y", y)
+    if hasattr(y, "isna") and (missing := np.asarray(y.isna())).any():  # of pandas' texts scikit-learn compares NA
+        raise ValueError(f"Input y contains NaN or NA: y[{int(missing.argmax())}] is missing")
     plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
-    if isinstance(plain, np.dtype) and plain.kind in "iub" and not y.isna().any():
+    if isinstance(plain, np.dtype) and plain.kind in "iub":
         return y.to_numpy(dtype=plain)
     return y
 
@@ -72,6 +76,11 @@ def read_labels(y: Array, dtype: Any, classes: Array | None = None) -> Labels:
         if len(found) < 2:
             raise ValueError(
                 f"y must have samples of at least 2 classes, but has only one class: {found.tolist()[0]!r}"
+            )
+        if y.dtype.kind in "iubU" and len(y) > 20 and len(found) > round(0.5 * len(y)):  # as that check has it
+            warn(
+                "The number of unique classes is greater than 50% of the number of samples. `y` could represent a "
+                "regression problem, not a classification problem."
             )
         return Labels(found, targets.astype(np.int64, copy=False))
     found = np.unique(y)

@@ -3,15 +3,17 @@ weights, the solver.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
 from fastsoftmax._gate.arrays import Array, is_sparse
-from fastsoftmax._gate.numbers import check_choice, read_count, read_flag, read_number, read_smoothing
+from fastsoftmax._gate.numbers import check_choice, read_count, read_flag, read_integer, read_number, read_smoothing
 from fastsoftmax.classifier.reports import warn
 from fastsoftmax.functional._losses import LOSSES
 from fastsoftmax.kernels.fit.optimizers import ADAM, METHOD
@@ -91,14 +93,33 @@ class Options:
         return self.solver in STOCHASTIC
 
 
+@contextmanager
+def reading_parameters() -> Iterator[None]:
+    """Errors are what scikit-learn's estimators raise for a parameter: both a ValueError and a TypeError."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise InvalidParameterError(str(error)) from None
+
+
+def read_verbose(verbose: Any) -> bool:
+    """Whether progress is to be shown."""
+    if isinstance(verbose, (bool, np.bool_)):
+        return bool(verbose)
+    if read_integer("verbose", verbose) < 0:
+        raise ValueError(f"verbose must be True, False or an integer of at least 0, got {verbose!r}")
+    return bool(verbose)
+
+
 def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """hidden_layer_sizes as a tuple."""
     sizes = hidden_layer_sizes if isinstance(hidden_layer_sizes, Iterable) else (hidden_layer_sizes,)
     return tuple(read_count("hidden_layer_sizes", n) for n in sizes)
 
 
+@reading_parameters()
 def read_options(given: Mapping[str, Any]) -> Options:
-    """The parameters by name, read; a TypeError or ValueError names the first that cannot be used."""
+    """The parameters by name, read; an InvalidParameterError names the first that cannot be used."""
     hidden = hidden_sizes(given["hidden_layer_sizes"])
     choices = (("activation", ACTIVATIONS), ("loss", LOSSES), ("backward", BACKWARD))
     for name, values in (*choices, ("solver", SOLVERS), ("learning_rate", SCHEDULES)):
@@ -128,7 +149,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
     numbers["label_smoothing"] = read_smoothing(given["label_smoothing"])
     known = {name: given[name] for name in Options.__dataclass_fields__ if name in given}
     resolved = {"hidden": hidden, "solver": solver, "batch_size": batch_size, "learning_rate_init": rate, **numbers}
-    return Options(**{**known, **resolved, "verbose": bool(given["verbose"])})
+    return Options(**{**known, **resolved, "verbose": read_verbose(given["verbose"])})
 
 
 def _check_solver(solver: str, given: Mapping[str, Any], hidden: tuple[int, ...], l1_ratio: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastsoftmax._gate.arrays import Array
 from fastsoftmax._gate.numbers import check_choice, read_count, read_number
-from fastsoftmax.classifier.options import DETERMINISTIC, Options, read_options
+from fastsoftmax.classifier.options import DETERMINISTIC, Options, read_options, reading_parameters
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Choice:
     params: Array
 
 
+@reading_parameters()
 def read_penalties(alphas: Any, l1_ratios: Any, given: Mapping[str, Any]) -> Penalties:
     """Alphas and l1_ratios as SoftmaxClassifierCV takes them. given: the other parameters, SoftmaxClassifier's."""
     if isinstance(alphas, Iterable):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastsoftmax._gate.arrays import QUIET, Array, check_regular
+from fastsoftmax._gate.arrays import QUIET, Array, check_regular, check_unmasked
 from fastsoftmax._gate.plain import is_plain
 from fastsoftmax.classifier.labels import is_soft
 from fastsoftmax.classifier.options import Options, check_streams, needs_array
@@ -28,6 +28,7 @@ def read_data(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -
         )  # fmt: skip
     if sample_weight is None:
         return X, y, np.empty(0)
+    check_unmasked("sample_weight", sample_weight)
     check_regular("sample_weight", sample_weight)
     by_row = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not by_row.any():  # pragma: no cover (scikit-learn 1.9 says so before)

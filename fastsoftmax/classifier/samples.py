@@ -4,17 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from fastsoftmax._gate.arrays import is_sparse
+from fastsoftmax._gate.arrays import check_unmasked, is_sparse
 from fastsoftmax._gate.samples import Samples
 
 
 def checked_samples(X: Any) -> Any:
-    """X as scikit-learn's validation is to see it: a CSR matrix checked, native byte order, float16 as float32.
+    """X as scikit-learn's validation is to see it: none of it masked, a CSR matrix checked, native byte order, float16
+    as float32.
 
     To convert a CSR matrix, SciPy sorts the caller's own, adds up what is named twice, and writes beyond its arrays if
     indptr is none; scikit-learn would refuse NaN in the spare room behind its elements, and make float64 of float32 in
     another byte order.
     """
+    check_unmasked("X", X)
     if is_sparse(X) and X.format == "csr":
         Samples(X)
         dtype, size = _native(X.data.dtype), int(X.indptr[-1])
