@@ -156,6 +156,12 @@ def test_columns_that_are_left_out(capsys, folder):
     assert answers(run(capsys, "predict", "m.npz", "data.csv")[1]) == [row[3] for row in ROWS]
 
 
+@pytest.mark.parametrize("name", ["[cm]", "{cm}", "[bold]length", "#length", "@length", "length=cm", "'length'"])
+def test_names_that_begin_as_other_formats_do(folder, name):
+    write(folder, text_of(head=HEAD.replace("length", name)))
+    assert load("data.csv").feature_names[0] == name
+
+
 def test_columns_of_one_name_are_two_columns(capsys, folder):
     """A model took the last of them for each."""
     rows = [(k % 2, 7 * k % 5, 3, "yes" if k % 2 else "no") for k in range(40)]
@@ -177,7 +183,7 @@ BAD = [
     ("an old spreadsheet", b"\xd0\xcf\x11\xe0\xa1\xb1", "not a CSV text: a spreadsheet: save it as CSV"),
     ("compressed", gzip.compress(text_of().encode()), "not a CSV text: compressed: unpack it"),
     ("a web page", "<!DOCTYPE html><html>", "not a CSV text: a web page or XML"),
-    ("JSON", '[{"a": 1}]', "not a CSV text: JSON"),
+    *[("JSON", text, "not a CSV text: JSON") for text in ('[{"a": 1}]', '{"a": [1]}', "[\n  [1, 2]\n]", "[]")],
     ("Latin-1", text_of().replace("blue", "bl\u00e9").encode("latin-1"), "line 3 is not UTF-8 (byte e9): save it as "),
     ("UTF-32", text_of().encode("utf-32"), "not a CSV text: it has NULs, as UTF-32"),
     ("UTF-16 without its mark", text_of().encode("utf-16-le"), "it has NULs, as UTF-32 has, or UTF-16"),

@@ -10,6 +10,7 @@ from fastsoftmax.cli.columns import is_number
 from fastsoftmax.cli.errors import DataError
 
 DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
+_JSON = re.compile(r"\s*[{\[]\s*[\"{}\[\]]")  # "[kg]" is a name
 Line = tuple[int, list[str]]  # its number and its cells
 OTHERS = ("\t", ";", "|")  # than the comma
 SAMPLE = 100  # lines by which the separator is known
@@ -31,7 +32,7 @@ def read_lines(path: Path) -> list[Line]:
         skipped, separator, text = 1, head.strip("\r\n ")[4:] or "\t", rest
     if text.lstrip()[:200].casefold().startswith(("<!doctype", "<html", "<?xml")):
         raise DataError("not a CSV text: a web page or XML")
-    if text.lstrip()[:1] in ("{", "["):
+    if _JSON.match(text):
         raise DataError("not a CSV text: JSON")
     separator = separator or _separator(text)
     lines = _without_padding([(line + skipped, cells) for line, cells in _parsed(text, separator)])
