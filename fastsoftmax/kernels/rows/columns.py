@@ -12,6 +12,7 @@ from fastsoftmax.kernels.rows.elementary import exp
 from fastsoftmax.kernels.rows.panels import (
     SUMS,
     are_near,
+    are_near_for_sums,
     copy_stride,
     panel_at,
     panel_width,
@@ -287,7 +288,7 @@ def _product_span(first, last, array, x, y, out, width, streaming, added, value,
     for number in range(first, last):
         (block, left, count), sums = panel_at(array, width, number), pointer(room)
         start = block * length * inner + left
-        if are_near(array):
+        if are_near_for_sums(array):
             for j in range(start, start + count, step):
                 some = min(step, start + count - j)
                 total = sum_strip(sums, j, inner, length, some, added, (x, y))

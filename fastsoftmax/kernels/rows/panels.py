@@ -12,11 +12,12 @@ none is there any more when it is asked for again. A panel is read from memory, 
 from fastsoftmax.kernels.jit import inlined, routine
 from fastsoftmax.kernels.rows.strips import ROWS_OF_BLOCK, finish_strip
 from fastsoftmax.kernels.rows.vecmath import CHUNK, add, fill_row
-from fastsoftmax.kernels.simd import lanes, load, load_masked, splat, store
+from fastsoftmax.kernels.simd import lanes, load, load_masked, splat, store, vector_registers
 
 NEAR_BYTES = 512  # rows that are no longer lie in lines one beside the other as they are: a panel is all of them
 LEAST_VECTORS, MOST_VECTORS = 16, 64  # of a run: a kilobyte, if the panel takes CACHE_BYTES at the most, and a page
 CACHED_BYTES, CACHE_BYTES = 96 * 1024, 256 * 1024  # of a copied panel: as it is to be, and a fourth of a core's L2
+MOST_STRIPS = 4  # of float32, each of one register, that are added up one after another
 SUMS = 5  # rows of a sum's room: the part, the total, what it lost; the blocks before, what they dropped
 
 
@@ -24,6 +25,14 @@ SUMS = 5  # rows of a sum's room: the part, the total, what it lost; the blocks 
 def are_near(array):
     # whether the rows of an outer block follow one another closely
     return array.shape[2] * array.itemsize <= NEAR_BYTES
+
+
+@inlined
+def are_near_for_sums(array):
+    # the same of what is only added up: then each strip but the first finds its lines in L2 at best, and to go by rows
+    # pays sooner (64 x 1000 x 49, AVX2: float32 0.33 ns an element against 0.55, float64 0.6 against 1.5)
+    n_strips = -(-array.shape[2] // lanes(array))
+    return n_strips <= 1 or n_strips * vector_registers() * array.itemsize <= MOST_STRIPS * 4
 
 
 @inlined

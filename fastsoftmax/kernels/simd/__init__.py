@@ -220,6 +220,11 @@ def dot_tile_classes():
     return 5
 
 
+def vector_registers():
+    """How many registers hold a vector."""
+    return 1
+
+
 def outer_tile_height():
     """The most rows of `out` that `outer_tile` takes."""
     return 14

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 from fastsoftmax.kernels.jit.numba_internals import cgutils
 from fastsoftmax.kernels.simd.target import has_mask_registers, register_bytes
 from fastsoftmax.kernels.simd.types import (
+    VECTOR_BITS,
     Vector,
     call_in,
     check_writable,
@@ -25,7 +26,7 @@ from fastsoftmax.kernels.simd.types import (
     store_first,
 )
 
-__all__ = ["outer_band", "outer_tile", "outer_tile_height"]
+__all__ = ["outer_band", "outer_tile", "outer_tile_height", "vector_registers"]
 
 NUMBER, NUMBER_OF = types.intp, ir.IntType(64)
 
@@ -120,6 +121,7 @@ def constant_of_target(value):
 
 outer_tile_height = constant_of_target(_most_height)
 outer_band = constant_of_target(_band)
+vector_registers = constant_of_target(lambda context: VECTOR_BITS // 8 // register_bytes(context))
 
 
 def by_case(builder, value, bodies):
