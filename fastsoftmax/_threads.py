@@ -72,6 +72,10 @@ def get_num_threads() -> int:
     That is by its affinity, the quota of its control group (as of a container; rounded up, and read once), and
     NUMBA_NUM_THREADS.
 
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> import fastsoftmax as fs
@@ -85,7 +89,14 @@ def get_num_threads() -> int:
 def num_threads(n: int) -> Iterator[None]:
     """Let each call inside a with block use up to n threads; other Python threads are not affected.
 
-    Parameters and errors are those of `set_num_threads`.
+    Parameters
+    ----------
+    n : int
+        As `set_num_threads` takes it, whose errors these are.
+
+    Yields
+    ------
+    None
 
     Examples
     --------

@@ -50,12 +50,10 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
         LogisticRegressionCV(Cs=n).
     l1_ratios : sequence of float, default (0.0,)
         Parts of L1 in the penalty, as SoftmaxClassifier's l1_ratio.
-    fit_intercept, class_weight, label_smoothing, max_iter, tol
-        As SoftmaxClassifier has them. class_weight="balanced" is by all samples, in every fold.
-    random_state
-        Not used: nothing in a fit is left to chance. A splitter has its own.
     solver : {"auto", "lbfgs", "newton-cg", "newton-cholesky", "coordinate-descent"}
         As SoftmaxClassifier's. coordinate-descent has a copy of X by features, one in each Python thread.
+    fit_intercept, class_weight, label_smoothing : as in `SoftmaxClassifier`
+        class_weight="balanced" is by all samples, in every fold.
     cv : int, splitter or iterable of (train, test), optional
         As scikit-learn takes them; an int is a number of stratified folds, and None is 5. Samples are weighted rather
         than copied, but for an X of up to 8 MB.
@@ -64,6 +62,9 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
     refit : bool, default True
         Whether the best penalty is fitted to all samples. If not, coef_, intercept_, alpha_ and l1_ratio_ are means of
         what was best in each fold (alpha_ that of 1 / alpha, as LogisticRegressionCV's C).
+    max_iter, tol : as in `SoftmaxClassifier`
+    random_state : int, RandomState instance or None
+        Not used: nothing in a fit is left to chance. A splitter has its own.
     n_jobs : int, optional
         Folds and l1_ratios at a time, in Python threads; None is 1 (unless a joblib.parallel_config says otherwise), -1
         is as many as there are cores.
@@ -142,8 +143,9 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y
-            As SoftmaxClassifier.fit takes them. Of probabilities, the most probable class tells the folds.
+        X : array_like or scipy.sparse (n_samples, n_features)
+        y : array_like (n_samples,) or (n_samples, n_classes)
+            As SoftmaxClassifier.fit takes it. Of probabilities, the most probable class tells the folds.
         sample_weight : array_like (n_samples,), optional
             Of the fits, and of the scores.
 
@@ -245,6 +247,14 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: ArrayLike) -> Array:
         """Logits: see SoftmaxClassifier.decision_function.
 
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes), or (n_samples,) for two classes
+
         Examples
         --------
         >>> import fastsoftmax as fs
@@ -259,6 +269,14 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> Array:
         """The most probable class of each sample: see SoftmaxClassifier.predict.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples,)
 
         Examples
         --------
@@ -275,6 +293,14 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: ArrayLike) -> Array:
         """Probabilities of the classes: see SoftmaxClassifier.predict_proba.
 
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+
         Examples
         --------
         >>> import fastsoftmax as fs
@@ -289,6 +315,14 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Logarithms of the probabilities: see SoftmaxClassifier.predict_log_proba.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
 
         Examples
         --------
@@ -307,8 +341,7 @@ class SoftmaxClassifierCV(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, sample_weight
-            As SoftmaxClassifier.score takes them.
+        X, y, sample_weight : as in `SoftmaxClassifier.score`
 
         Returns
         -------

@@ -402,10 +402,11 @@ class SoftmaxClassifier(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X, y, sample_weight
-            As in `fit`; y may lack some of the classes.
+        X, y : as in `fit`
+            y may lack some of the classes.
         classes : array_like (n_classes,), optional
             All classes that will come; needed in the first call if y does not hold probabilities.
+        sample_weight : as in `fit`
 
         Returns
         -------

@@ -75,7 +75,19 @@ def linear_log_softmax(
 ) -> Array:
     r"""Log-probabilities of a dense layer, :math:`\log \mathrm{softmax}((X W^T + b) / T)` a row, from X in one pass.
 
-    Parameters, returns and errors are those of `linear_softmax`.
+    Parameters
+    ----------
+    X, weight, bias, temperature, out : as in `linear_softmax`
+
+    Returns
+    -------
+    ndarray (n_samples, n_classes)
+        `out`, or a new array in the dtype that `linear_softmax` gives.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `linear_softmax`.
 
     Examples
     --------

@@ -60,8 +60,22 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
     r"""J^T u: the gradient of a loss with respect to the logits, from its gradient with respect to the probabilities.
 
     :math:`\partial L/\partial z_j = p_j (u_j - \sum_k p_k u_k)` with :math:`u = \partial L/\partial p`. J is symmetric,
-    so this is the same map as `softmax_jvp`: parameters, returns and errors are those of `softmax_jvp`, with
-    `cotangent` for `tangent`.
+    so this is the same map as `softmax_jvp`.
+
+    Parameters
+    ----------
+    probs, cotangent, axis, out : as in `softmax_jvp`
+        cotangent, u, has the place of tangent.
+
+    Returns
+    -------
+    ndarray
+        Of probs' shape, in the wider dtype of the two; `out` if it is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax_jvp`.
 
     Examples
     --------
@@ -78,8 +92,20 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
 def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
     r"""J v for log_softmax: :math:`(J v)_i = v_i - \sum_k p_k v_k`, with p = exp(log_probs).
 
-    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
-    `probs`.
+    Parameters
+    ----------
+    log_probs, tangent, axis, out : as in `softmax_jvp`
+        log_probs, what `log_softmax` returned, has the place of probs.
+
+    Returns
+    -------
+    ndarray
+        Of log_probs' shape, in the wider dtype of the two; `out` if it is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax_jvp`.
 
     Examples
     --------
@@ -96,8 +122,21 @@ def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST,
 def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
     r"""J^T u for log_softmax: :math:`\partial L/\partial z_j = u_j - p_j \sum_k u_k`, with p = exp(log_probs).
 
-    Parameters, returns and errors are those of `softmax_jvp`, with `log_probs`, what `log_softmax` returned, for
-    `probs` and `cotangent` for `tangent`. The cotangent of an element that `where` left out should be 0.
+    Parameters
+    ----------
+    log_probs, cotangent, axis, out : as in `softmax_jvp`
+        log_probs, what `log_softmax` returned, has the place of probs, and cotangent that of tangent: 0 for an element
+        that `where` left out.
+
+    Returns
+    -------
+    ndarray
+        Of log_probs' shape, in the wider dtype of the two; `out` if it is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax_jvp`.
 
     Examples
     --------

@@ -37,8 +37,7 @@ def linear_cross_entropy(
     bias : array_like (n_classes,) or None
     targets : array_like (n_samples,) or (n_samples, n_classes)
         The class of each sample, 0 to n_classes - 1, or a distribution over the classes for each.
-    sample_weight, class_weight, label_smoothing, ignore_index, reduction
-        As in `cross_entropy`.
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `cross_entropy`
 
     Returns
     -------
@@ -84,12 +83,12 @@ def linear_cross_entropy_value_and_grad(
 
     Parameters
     ----------
+    X, weight, bias, targets : as in `linear_cross_entropy`
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `linear_cross_entropy`
     with_grad_X : bool, default False
         Whether the gradient with respect to X (n_samples, n_features) is wanted.
     out : LinearGrads of ndarray or None, optional
         Takes the gradients, so that a loop allocates nothing; of their shapes and dtype. What is None is made.
-    others
-        As `linear_cross_entropy`.
 
     Returns
     -------
@@ -146,15 +145,16 @@ def linear_cross_entropy_hvp(
 
     Parameters
     ----------
+    X, weight, bias, targets : as in `linear_cross_entropy`
     weight_tangent : array_like (n_classes, n_features)
     bias_tangent : array_like (n_classes,) or None
         None counts as zeros; without a bias there is none.
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `linear_cross_entropy`
+        But reduction "none" counts as "sum".
     probs : array_like (n_samples, n_classes), optional
         softmax(dense(X, weight, bias)), where it is at hand: many products at one point then do not compute it anew.
     out : LinearGrads of ndarray or None, optional
         Takes the result.
-    others
-        As `linear_cross_entropy`; reduction "none" counts as "sum".
 
     Returns
     -------
@@ -193,7 +193,21 @@ def linear_squared_error(
 ) -> Any:
     r"""Squared error of softmax(X W^T + b) and the targets, :math:`\sum_c (p_c - t_c)^2` a row, in one pass over X.
 
-    Parameters, returns and errors are those of `linear_cross_entropy`; options mean what they do in `squared_error`.
+    Parameters
+    ----------
+    X, weight, bias, targets : as in `linear_cross_entropy`
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `linear_cross_entropy`
+        Options mean what they do in `squared_error`.
+
+    Returns
+    -------
+    scalar or ndarray (n_samples,)
+        As `linear_cross_entropy`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `linear_cross_entropy`.
 
     Examples
     --------
@@ -221,7 +235,24 @@ def linear_squared_error_value_and_grad(
 ) -> tuple[Any, LinearGrads]:
     r"""`linear_squared_error` and its gradients, :math:`G_{nj} = 2 p_j (d_j - \sum_k d_k p_k)`, :math:`d = p - t`.
 
-    Parameters, returns and errors are those of `linear_cross_entropy_value_and_grad`.
+    Parameters
+    ----------
+    X, weight, bias, targets : as in `linear_cross_entropy`
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `linear_cross_entropy`
+        Options mean what they do in `squared_error`.
+    with_grad_X, out : as in `linear_cross_entropy_value_and_grad`
+
+    Returns
+    -------
+    loss : scalar or ndarray (n_samples,)
+        As `linear_squared_error`.
+    grads : LinearGrads
+        As `linear_cross_entropy_value_and_grad`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `linear_cross_entropy_value_and_grad`.
 
     Examples
     --------
@@ -256,7 +287,22 @@ def linear_squared_error_hvp(
     :math:`2 q (d - \langle d, p\rangle) + 2 p (q - \langle q, d + p\rangle)`, the derivative of the gradient of
     `squared_error` along u. It may be indefinite.
 
-    Parameters, returns and errors are those of `linear_cross_entropy_hvp`.
+    Parameters
+    ----------
+    X, weight, bias, targets, weight_tangent, bias_tangent : as in `linear_cross_entropy_hvp`
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `linear_cross_entropy_hvp`
+        Options mean what they do in `squared_error`.
+    probs, out : as in `linear_cross_entropy_hvp`
+
+    Returns
+    -------
+    LinearGrads
+        weight (n_classes, n_features), bias (n_classes,) or None, X None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `linear_cross_entropy_hvp`.
 
     Examples
     --------

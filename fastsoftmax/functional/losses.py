@@ -106,10 +106,9 @@ def cross_entropy_value_and_grad(
 
     Parameters
     ----------
+    logits, targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `cross_entropy`
     out : ndarray, optional
         Takes grad_logits; of logits' shape and the result's dtype. May be logits itself.
-    others
-        As `cross_entropy`.
 
     Returns
     -------
@@ -147,8 +146,21 @@ def squared_error(
 ) -> Any:
     r"""Squared error of softmax(logits) and the targets, :math:`\sum_c (p_c - t_c)^2` a row (the Brier score).
 
-    Parameters, returns and errors are those of `cross_entropy`, but that class_weight weighs rows: with the weight of
-    the label, or :math:`\sum_c w_c t_c` for a distribution; "mean" divides by the sum of those weights.
+    Parameters
+    ----------
+    logits, targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `cross_entropy`
+        But class_weight weighs rows: with the weight of the label, or :math:`\sum_c w_c t_c` for a distribution; "mean"
+        divides by the sum of those weights.
+
+    Returns
+    -------
+    scalar or ndarray (...)
+        As `cross_entropy`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy`.
 
     Notes
     -----
@@ -188,7 +200,24 @@ def squared_error_value_and_grad(
     r"""`squared_error` and its gradient with respect to the logits, in one pass over them.
 
     :math:`\partial L/\partial z_j = p_j (g_j - \sum_k g_k p_k)` with :math:`g = 2 (p - t)`: the softmax
-    Jacobian does not cancel here. Parameters, returns and errors are those of `cross_entropy_value_and_grad`.
+    Jacobian does not cancel here.
+
+    Parameters
+    ----------
+    logits, targets, sample_weight, class_weight, label_smoothing, ignore_index, reduction : as in `squared_error`
+    out : as in `cross_entropy_value_and_grad`
+
+    Returns
+    -------
+    loss : scalar or ndarray (...)
+        As `squared_error`.
+    grad_logits : ndarray (..., C)
+        Gradient of the loss; with reduction "none", of each row's own loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy_value_and_grad`.
 
     Examples
     --------

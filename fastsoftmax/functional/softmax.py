@@ -86,7 +86,20 @@ def log_softmax(
 ) -> Any:
     r"""Log-probabilities, :math:`\log p_i = z_i / T - \log \sum_k \exp(z_k / T)`, right where p itself is 0.
 
-    Parameters, returns and errors are those of `softmax`; what `where` leaves out gets -inf.
+    Parameters
+    ----------
+    logits, axis, temperature, where, out : as in `softmax`
+        What `where` leaves out gets -inf.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array of logits' shape and dtype (float64 for integers).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax`.
 
     Examples
     --------
