@@ -362,6 +362,8 @@ BAD = [
     ),
     (lambda: fs.data.from_files("X.csv"), ValueError, r"\.npy or \.npz"),
     (lambda: fs.data.from_files([]), TypeError, "X must be a path or a list"),
+    (lambda: fs.data.from_files(None), TypeError, "X must be a path or a list"),
+    (lambda: fs.data.from_files([b"x.npy"]), TypeError, "X must be a path or a list"),
     (lambda: fs.data.from_files("nowhere.npy", [1]), FileNotFoundError, "nowhere"),
 ]
 

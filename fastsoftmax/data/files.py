@@ -102,7 +102,7 @@ def _check_lengths(X: "_Rows", y: "_Rows | None", sample_weight: "_Rows | None")
 def _paths(value: Any) -> list[Path]:
     if isinstance(value, (str, os.PathLike)):
         return [Path(value)]
-    paths = list(value)
+    paths = list(value) if isinstance(value, Iterable) else []
     if not paths or not all(isinstance(path, (str, os.PathLike)) for path in paths):
         raise TypeError("X must be a path or a list of paths of .npy or .npz files")
     return [Path(path) for path in paths]
