@@ -127,3 +127,30 @@ def test_weights_of_a_dtype_that_no_fit_gives_are_refused(dtype, tmp_path):
     write(path, header, {**arrays, **weights})
     with pytest.raises(ModelFormatError, match="does not hold a SoftmaxClassifier: its weights are not float32"):
         fs.SoftmaxClassifier.load(path)
+
+
+class Ridge(fs.SoftmaxClassifier):
+    """A classifier of a user's, with parameters of its own and few of ours."""
+
+    def __init__(self, strength=3.0, alpha=1.0):
+        super().__init__(alpha=alpha, solver="lbfgs", max_iter=50)
+        self.strength = strength
+
+    def fit(self, X, y, sample_weight=None):
+        self.alpha = self.strength
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_subclass_with_other_parameters_comes_back(tmp_path):
+    """It was a KeyError: random_state, also where a checkpoint was to be written."""
+    model = Ridge(5.0).set_params(alpha=5.0)
+    model.checkpoint = tmp_path / "checkpoint.npz"
+    model.fit(X, Y).save(tmp_path / "model.npz")
+    for name in ("model", "checkpoint"):
+        loaded = Ridge.load(tmp_path / f"{name}.npz")
+        assert type(loaded) is Ridge
+        assert loaded.get_params() == {"strength": 5.0, "alpha": 5.0}
+        assert loaded.checkpoint is None
+        assert same_bits(loaded.predict_proba(X), model.predict_proba(X))
+    with pytest.raises(ModelFormatError, match="its parameters are those of another version or class"):
+        fs.SoftmaxClassifier.load(tmp_path / "model.npz")

@@ -5,7 +5,7 @@ behind (None), because a RandomState cannot be told in JSON; a fitted classifier
 a file that somebody else has made must not name one that the next fit replaces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -27,8 +27,8 @@ State = tuple[dict[str, Any], dict[str, Array]]
 
 def state_of(params: dict[str, Any], fitted: Mapping[str, Any]) -> State:
     """What makes a model of these parameters and attributes: a header, and arrays."""
-    seed = params["random_state"] if isinstance(params["random_state"], int) else None
-    given = {**params, "random_state": seed, "checkpoint": None}
+    seed = params["random_state"] if isinstance(params.get("random_state"), int) else None
+    given = _known(params, {**params, "random_state": seed, "checkpoint": None})
     arrays = {f"coefs_{k}": coef for k, coef in enumerate(dense_coefs(fitted["coefs_"]))}
     arrays |= {f"intercepts_{k}": intercept for k, intercept in enumerate(fitted["intercepts_"])}
     arrays["classes_"], text = _without_objects("classes_", fitted["classes_"])
@@ -46,6 +46,11 @@ def state_of(params: dict[str, Any], fitted: Mapping[str, Any]) -> State:
         **{name: fitted[name] for name in CURVES},
         **{name: fitted.get(name) for name in LATER_CURVES},
     }, arrays
+
+
+def _known(names: Container[str], params: dict[str, Any]) -> dict[str, Any]:
+    """Those of the parameters that have these names: a subclass may have fewer, or others."""
+    return {name: value for name, value in params.items() if name in names}
 
 
 def _plain(value: Any) -> Any:
@@ -81,12 +86,12 @@ def fitted_of(names: set[str], header: dict[str, Any], arrays: dict[str, Array])
 def _read(names: set[str], header: dict[str, Any], arrays: dict[str, Array]) -> tuple[dict[str, Any], ...]:
     # files from before L1 and checkpoints lack these
     header = {"dual_gap_": None, **header}
-    params = {"l1_ratio": 0.0, "checkpoint_every": 10, **header["params"], "checkpoint": None}
-    if set(params) != names:
-        raise ValueError("its parameters are those of another version")
-    if isinstance(params["hidden_layer_sizes"], list):
+    params = _known(names, {"l1_ratio": 0.0, "checkpoint_every": 10} | header["params"] | {"checkpoint": None})
+    if set(params) != names or not header["params"].keys() <= names:
+        raise ValueError("its parameters are those of another version or class")
+    if isinstance(params.get("hidden_layer_sizes"), list):
         params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
-    if isinstance(params["class_weight"], dict):
+    if isinstance(params.get("class_weight"), dict):
         params["class_weight"] = dict(params["class_weight"]["pairs"])
     fitted = {name: header[name] for name in (*NUMBERS, *CURVES)} | {name: header.get(name) for name in LATER_CURVES}
     if isinstance(fitted["n_iter_"], list):
