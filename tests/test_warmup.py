@@ -1,6 +1,7 @@
 """What warm-up calls: every public function, and both kinds of each option; and the command."""
 
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -102,6 +103,21 @@ def test_where_processes_cannot_do_it_this_one_does(monkeypatch, executor):
     warmup.warm_up(FLOATS, lambda *line: told.append(line[1:]), jobs=2)
     assert made == list(FLOATS)
     assert told == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 5, 40])
+def test_each_kind_of_call_and_dtype_is_dealt_out_once(jobs):
+    dealt = warmup._dealt(FLOATS, jobs)
+    parts = [part for parts in dealt for part in parts]
+    assert sorted(parts, key=repr) == sorted(itertools.product(warmup.CALLS, FLOATS), key=repr)
+    assert len(dealt) == min(jobs, len(parts))
+    if jobs > 1:
+        assert all(len({dtype for _, dtype in parts}) == 1 for parts in dealt)  # what is inlined depends on it
+
+
+def test_dtypes_come_in_opposite_orders_so_that_kernels_of_both_are_compiled_once():
+    one, other = ([calls for calls, _ in parts] for parts in warmup._dealt(FLOATS, 2))
+    assert one == list(warmup.CALLS) == other[::-1]
 
 
 def test_processes_do_the_work_and_not_this_one(monkeypatch):
