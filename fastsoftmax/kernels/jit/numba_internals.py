@@ -16,10 +16,16 @@ from numba.core import cpu as cpu
 from numba.core import dispatcher as dispatcher
 from numba.core import errors as errors
 from numba.core import event as event
+from numba.core import interpreter as interpreter
+from numba.core import ir as ir
+from numba.core import ir_utils as ir_utils
 from numba.core import lowering as lowering
 from numba.core import pythonapi as pythonapi
+from numba.core import rewrites as rewrites
 from numba.core import serialize as serialize
+from numba.core import ssa as ssa
 from numba.core import targetconfig as targetconfig
+from numba.core import transforms as transforms
 from numba.core import typed_passes as typed_passes
 from numba.core import typing as typing
 from numba.core import untyped_passes as untyped_passes
@@ -138,15 +144,27 @@ USED = (
     "typed_passes.NativeLowering.lowering_class",
     "typed_passes.NoPythonBackend",
     "typed_passes.NopythonTypeInference.run_pass",
-    "typed_passes.PreLowerStripPhis",
     "typing.Context.resolve_function_type",
     "typing.make_concrete_template",
     "untyped_passes.DeadBranchPrune",
     "untyped_passes.ExtractByteCode.run_pass",
+    "interpreter.Interpreter.interpret",
+    "interpreter.Interpreter.post_process",
+    "interpreter.peep_hole_delete_with_exit",
+    "interpreter.peep_hole_fuse_dict_add_updates",
+    "ir.Assign",
+    "ir.Expr",
+    "ir.Inst",
+    "ir.Var",
+    "ir_utils.build_definitions",
+    "lowering.Lower._find_singly_assigned_variable",
+    "rewrites.rewrite_registry.rewrites",
+    "ssa.reconstruct_ssa",
+    "transforms.canonicalize_cfg",
+    "typed_passes.PreLowerStripPhis._strip_phi_nodes",
     "untyped_passes.FixupArgs",
     "untyped_passes.GenericRewrites",
-    "untyped_passes.IRProcessing",
-    "untyped_passes.ReconstructSSA",
+    "untyped_passes.ReconstructSSA._patch_locals",
     "untyped_passes.RewriteSemanticConstants",
     "untyped_passes.TranslateByteCode",
 )

@@ -14,6 +14,7 @@ import operator
 from numba import types
 
 from fastsoftmax.kernels.jit.entries import ENTRIES, add_entry
+from fastsoftmax.kernels.jit.front import Rewrites, SingleAssignments, Translation, WithoutPhis, assigned_once
 from fastsoftmax.kernels.jit.numba_internals import (
     compiler,
     compiler_machinery,
@@ -87,6 +88,10 @@ class _Lower(lowering.Lower):
         else:
             super().create_cpython_wrapper(release_gil)
 
+    def _find_singly_assigned_variable(self):
+        """Say which variables need no place on the stack."""
+        self._singly_assigned_vars, self._blk_local_varmap = assigned_once(self.blocks), {}
+
     def lower_block(self, block):
         """Numba's, without a context for errors around each statement."""
         self.pre_block(block)
@@ -117,15 +122,14 @@ class _Lowering(typed_passes.NativeLowering):
 
 
 _PASSES = (
-    untyped_passes.TranslateByteCode,
+    Translation,
     untyped_passes.FixupArgs,
-    untyped_passes.IRProcessing,
     untyped_passes.RewriteSemanticConstants,
     untyped_passes.DeadBranchPrune,  # what types decide: an argument that is None, True or False
-    untyped_passes.GenericRewrites,  # a[0] with a constant index
-    untyped_passes.ReconstructSSA,
+    Rewrites,
+    SingleAssignments,
     _TypeInference,
-    typed_passes.PreLowerStripPhis,
+    WithoutPhis,
     _Deaths,
     _Lowering,
     typed_passes.NoPythonBackend,
