@@ -58,37 +58,25 @@ def pointer(typingctx, array):
     return kind(array.dtype)(array), codegen
 
 
-@intrinsic
-def stack_square(typingctx, like):
-    vector = Vector(like.dtype)
+def on_stack(n_vectors):
+    """A function of an array that is, in compiled code, a pointer to so many vectors of its dtype on the stack."""
 
-    def codegen(context, builder, signature, args):
-        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(vector.count))
-        return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
+    @intrinsic
+    def stack(typingctx, like):
+        vector = Vector(like.dtype)
 
-    return types.CPointer(like.dtype)(like), codegen
+        def codegen(context, builder, signature, args):
+            place = cgutils.alloca_once(builder, vector.llvm, size=INT32(n_vectors(vector)))
+            return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
 
+        return types.CPointer(like.dtype)(like), codegen
 
-@intrinsic
-def stack_column(typingctx, like):
-    vector = Vector(like.dtype)
-
-    def codegen(context, builder, signature, args):
-        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(TILED_ROWS // vector.count))
-        return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
-
-    return types.CPointer(like.dtype)(like), codegen
+    return stack
 
 
-@intrinsic
-def stack_tiles(typingctx, like):
-    vector = Vector(like.dtype)
-
-    def codegen(context, builder, signature, args):
-        place = cgutils.alloca_once(builder, vector.llvm, size=INT32(TILE_VECTORS + 4))
-        return builder.bitcast(place, context.get_value_type(types.CPointer(like.dtype)))
-
-    return types.CPointer(like.dtype)(like), codegen
+stack_square = on_stack(lambda vector: vector.count)
+stack_column = on_stack(lambda vector: TILED_ROWS // vector.count)
+stack_tiles = on_stack(lambda vector: TILE_VECTORS + 4)
 
 
 @intrinsic
