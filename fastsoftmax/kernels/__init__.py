@@ -55,15 +55,13 @@ from fastsoftmax.kernels.layer.linear import (
 )
 from fastsoftmax.kernels.layer.network import network_cross_entropy_rows, network_squared_error_rows, penalise
 from fastsoftmax.kernels.layer.sparse import range_and_order
-from fastsoftmax.kernels.rows.columns import (
-    log_softmax_columns,
+from fastsoftmax.kernels.rows.column_jacobians import (
     log_softmax_jvp_columns,
     log_softmax_vjp_columns,
-    logsumexp_columns,
-    softmax_columns,
     softmax_jvp_columns,
     softmax_vjp_columns,
 )
+from fastsoftmax.kernels.rows.columns import log_softmax_columns, logsumexp_columns, softmax_columns
 from fastsoftmax.kernels.rows.finite import all_finite
 from fastsoftmax.kernels.rows.halves import narrow, widen
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows

@@ -12,13 +12,12 @@ from functools import partial
 import numpy as np
 
 from fastsoftmax.kernels.jit import inlined, whole_call
-from fastsoftmax.kernels.rows.columns import (
-    log_softmax_columns,
+from fastsoftmax.kernels.rows.column_jacobians import (
     log_softmax_jvp_columns,
     log_softmax_vjp_columns,
-    softmax_columns,
     softmax_jvp_columns,
 )
+from fastsoftmax.kernels.rows.columns import log_softmax_columns, softmax_columns
 from fastsoftmax.kernels.rows.jacobians import log_softmax_jvp_rows, log_softmax_vjp_rows, softmax_jvp_rows
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
 from fastsoftmax.kernels.rows.softmax import log_softmax_rows, softmax_rows
