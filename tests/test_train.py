@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 import warnings
 
@@ -203,6 +204,7 @@ def test_export_without_onnx(capsys, model, monkeypatch):
         ("train nothing --model x", 2, "'nothing' is none of iris, wine, breast_cancer, digits, and no path"),
         ("train iris --model no/x", 2, "--model no/x: there is no folder"),
         ("train iris --model .", 2, "--model . is a folder"),
+        (f"train iris --model {os.devnull}", 2, f"--model {os.devnull} is not an ordinary file, so it is not replaced"),
         ("train iris.csv --model iris.csv", 2, "--model iris.csv would replace the data"),
         ("train iris --model x --label a", 2, "--label goes with a .csv or .parquet file"),
         ("train iris --model x --test-size 1", 2, "argument --test-size: '1' must be below 1"),

@@ -51,6 +51,8 @@ def check_place(option: str, path: str) -> None:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise argparse.ArgumentError(None, f"{option} {path} is a folder")
+    if target.exists() and not target.is_file():
+        raise argparse.ArgumentError(None, f"{option} {path} is not an ordinary file, so it is not replaced")
     if not target.parent.is_dir():
         raise argparse.ArgumentError(None, f"{option} {path}: there is no folder {target.parent}")
     if not os.access(target.parent, os.W_OK):
