@@ -1,5 +1,7 @@
 """y in every form that people have it, and class weights by the labels as they are."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,6 +56,12 @@ def test_class_weights_that_cannot_be_used():
     fit(Y, class_weight={0: 1, 1: 2, 7: 3})  # of a class that does not come, as long as no other lacks one
     stochastic = fs.SoftmaxClassifier(solver="sgd", class_weight={"a": 2.0, "b": 1.0})
     stochastic.partial_fit(X, np.array(["a", "b"])[Y], classes=["a", "b"])
+
+
+def test_class_weights_are_real_numbers_of_any_type():
+    expected = fit(Y, class_weight={0: 0.5, 1: 4.0})
+    for weights in ((Fraction(1, 2), 4), (np.float32(0.5), np.int8(4)), (np.float16(0.5), np.uint64(4))):
+        assert same_bits(fit(Y, class_weight=dict(enumerate(weights))).coef_, expected.coef_)
 
 
 SPARSE = [sparse.csr_array, sparse.csr_matrix, sparse.coo_array, sparse.csc_array]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -107,18 +108,15 @@ def _read_probabilities(y: Array, dtype: Any, classes: Array | None) -> Labels:
 
 
 def read_class_weight(class_weight: Any, classes: Array, totals: Callable[[], tuple[Any, ...]], dtype: Any) -> Array:
-    """The weight of each class (n_classes,), or an empty array. totals: of samples' weights, by class and of all."""
+    """The weight of each class (n_classes,), or an empty array. totals: of samples' weights, by class and of all.
+
+    class_weight: None, "balanced" or a dict, as options.py has seen to.
+    """
     if class_weight is None:
         return np.empty(0, dtype)
-    if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise ValueError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
-        with QUIET():
-            return _balanced(*totals()).astype(dtype)
-    if not isinstance(class_weight, dict):
-        raise TypeError(f'class_weight must be "balanced", a dict or None, got {class_weight!r}')
     with QUIET():
-        return _named_weights(class_weight, classes).astype(dtype)
+        weights = _balanced(*totals()) if isinstance(class_weight, str) else _named_weights(class_weight, classes)
+        return weights.astype(dtype)
 
 
 def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
@@ -136,7 +134,7 @@ def _named_weights(class_weight: dict[Any, float], classes: Array) -> Array:
             f"class_weight has {', '.join(repr(key[1]) for key in given if key in unknown)}, "
             f"which is none of the classes {', '.join(repr(label) for _, label in labels)}"
         )
-    if not all(isinstance(weight, (int, float, np.number)) for weight in given.values()):
+    if not all(isinstance(weight, Real) for weight in given.values()):
         raise TypeError(f"class_weight must hold numbers, got {class_weight}")
     weights = np.array([given.get(label, 1.0) for label in labels], np.float64)
     if not ((weights >= 0) & (weights < np.inf)).all():

@@ -56,7 +56,7 @@ class Options:
     batch_size : None where it is up to us
     solver : one of SOLVERS; "auto" is resolved when the data are known (`choose_solver`)
     learning_rate_init : a number
-    others : as SoftmaxClassifier has them; class_weight is checked when the classes are known
+    others : as SoftmaxClassifier has them; a class_weight's keys and values are checked when the classes are known
     """
 
     hidden: tuple[int, ...]
@@ -129,6 +129,9 @@ def read_options(given: Mapping[str, Any]) -> Options:
     read_count("max_iter", given["max_iter"])
     if not isinstance(given["n_iter_no_change"], float) or given["n_iter_no_change"] != np.inf:
         read_count("n_iter_no_change", given["n_iter_no_change"])
+    weights = given["class_weight"]
+    if not (weights is None or isinstance(weights, dict) or (isinstance(weights, str) and weights == "balanced")):
+        raise ValueError(f'class_weight must be "balanced", a dict or None, got {weights!r}')
     if given["n_threads"] is not None:
         read_count("n_threads", given["n_threads"])
     if not isinstance(given["checkpoint"], (str, os.PathLike, type(None))):
