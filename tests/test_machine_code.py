@@ -12,13 +12,15 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from helpers import JIT
+from llvmlite import binding
 from numba.core.caching import NullCache
 
 import fastsoftmax
-from fastsoftmax.kernels.jit import code_files, kernel
+from fastsoftmax.kernels.jit import code_files, kernel, libraries
 from fastsoftmax.kernels.rows import vecmath
 
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT there is no machine code to keep")
@@ -267,6 +269,14 @@ def test_other_versions_ask_for_other_code_and_leave_ours(copy):
         assert first_call(copy, before) == (RIGHT, 0, 1)
         assert first_call(copy, before) == (RIGHT, 1, 0)
     assert first_call(copy) == (RIGHT, 1, 0)
+
+
+def test_names_that_nobody_outside_asks_for_are_not_kept():
+    text = "define i64 @seen(i64 %number) {\nentry:\n  %twice = add i64 %number, %number\n  ret i64 %twice\n}\n"
+    library = vecmath.sum_row.get_compile_result(numba.float64(numba.float64[::1])).library
+    left = str(libraries._without_names(library, binding.parse_assembly(text)))
+    assert "@seen(" in left
+    assert not re.search("number|entry|twice", left)
 
 
 def test_functions_of_other_files_are_not_kept():

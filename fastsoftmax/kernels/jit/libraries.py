@@ -244,10 +244,19 @@ def pack(result):
     defined = [value.name for value in functions + variables if not value.is_declaration]
     asked = [function.name for function in functions if function.is_declaration and function.name.startswith("_ZN")]
     description.typemap = description.calltypes = None  # large, and not needed any more
-    machine_code, module = library._get_compiled_object(), zlib.compress(module.as_bitcode())
+    machine_code, module = library._get_compiled_object(), zlib.compress(_without_names(library, module).as_bitcode())
     environments = tuple(result._find_referenced_environments())
     rest = (description, result.environment, result.signature, result.reload_init, environments)
     return library.name, library.identity, machine_code, module, defined, asked, rest
+
+
+def _without_names(library, module):
+    """The module, without the names of what is not seen from outside: a quarter of a file, for people to read."""
+    module, passes = module.clone(), binding.create_new_module_pass_manager()
+    passes.add_strip_symbols_pass()
+    options = binding.create_pipeline_tuning_options()
+    passes.run(module, binding.create_pass_builder(library.codegen._tm, options))
+    return module
 
 
 def unpack(state, called, deferred, target_context):
