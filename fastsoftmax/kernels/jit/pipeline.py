@@ -16,6 +16,7 @@ from numba import types
 from fastsoftmax.kernels.jit.entries import ENTRIES, add_entry
 from fastsoftmax.kernels.jit.front import Rewrites, SingleAssignments, Translation, WithoutPhis, assigned_once
 from fastsoftmax.kernels.jit.numba_internals import (
+    cgutils,
     compiler,
     compiler_machinery,
     errors,
@@ -91,6 +92,20 @@ class _Lower(lowering.Lower):
     def _find_singly_assigned_variable(self):
         """Say which variables need no place on the stack."""
         self._singly_assigned_vars, self._blk_local_varmap = assigned_once(self.blocks), {}
+
+    def alloca_lltype(self, name, lltype, datamodel=None):
+        """Numba's, without asking LLVM, which parses a module for it, how large the type is: debuggers want to know."""
+        if self._disable_sroa_like_opt:
+            return super().alloca_lltype(name, lltype, datamodel)
+        return cgutils.alloca_once(self.builder, lltype, name=name, zfill=False)
+
+    def storevar(self, value, name, argidx=None):
+        """Numba's, without the same."""
+        if argidx is None or name in self._singly_assigned_vars or self._disable_sroa_like_opt:
+            super().storevar(value, name, argidx)
+        else:
+            self._alloca_var(name, self.typeof(name))
+            self.builder.store(value, self.getvar(name))
 
     def lower_block(self, block):
         """Numba's, without a context for errors around each statement."""
