@@ -21,6 +21,8 @@ def test_the_kernels_pass_their_tests_as_python_and_every_line_of_them_runs(tmp_
         "softmax",
         "jacobians",
         "losses",
+        "direct",
+        "whole_calls",
         "dense",
         "linear",
         "hessian",

@@ -68,15 +68,12 @@ _NEW_LIKE, _SCALAR = "PyArray_NewLikeArray", "PyArray_Scalar"
 _NUMBERS = {_NEW_LIKE: 277, _SCALAR: 60}
 
 
-def _add_c_api():
-    pointer_in = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer_in.restype, pointer_in.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = ctypes.cast(pointer_in(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
-    for name, number in _NUMBERS.items():
-        binding.add_symbol(f"fastsoftmax.numpy.{name}", table[number])
-
-
-_add_c_api()
+_pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+_table = ctypes.cast(_pointer_in(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+for _name, _number in _NUMBERS.items():
+    binding.add_symbol(f"fastsoftmax.numpy.{_name}", _table[_number])
 
 
 def entry_cell(function, dtype):
@@ -293,10 +290,11 @@ class _Entry:
         value = value if self.dtype == "float64" else builder.fptrunc(value, ir.FloatType())
         place = builder.bitcast(cgutils.alloca_once_value(builder, value), _OBJECT)
         loss = self.of_numpy(_SCALAR, place, self.known(self.dtype), _OBJECT(None))
-        if not self.form.fills:
-            builder.ret(loss)
-            return
-        pair = python.tuple_pack([loss, target])
-        python.decref(loss)
-        python.decref(target)
-        builder.ret(pair)
+        if self.form.fills:
+            with builder.if_then(cgutils.is_not_null(builder, loss), likely=True):
+                pair = python.tuple_pack([loss, target])
+                python.decref(loss)
+                python.decref(target)
+                builder.ret(pair)
+            python.decref(target)
+        builder.ret(loss)

@@ -77,6 +77,7 @@ USED = (
     "callconv.CPUCallConv.return_status_propagate",
     "callconv.CPUCallConv._get_return_status",
     "cpu.CPUContext.call_conv",
+    "cgutils.is_not_null",
     "cgutils.is_null",
     "codegen.CodeLibrary.add_ir_module",
     "cpu.CPUContext.create_module",

@@ -100,13 +100,13 @@ class WholeCall:
         if 1 < inner < form.least_inner:
             return None
         views = []
-        for array, ndim in zip(arguments, form.dimensions, strict=False):
-            if array is None and form.fills and len(views) == len(form.dimensions) - 1:
+        for k, (array, ndim) in enumerate(zip(arguments, form.dimensions, strict=False)):
+            is_target = form.fills and k == len(form.dimensions) - 1
+            if is_target and array is None:
                 break
             dtype, shape = (INT64, first.shape[:-1]) if ndim == 1 else (first.dtype, first.shape)
             if not (type(array) is np.ndarray and array.dtype == dtype and array.shape == shape):
                 return None
-            is_target = form.fills and len(views) == len(form.dimensions) - 1
             if not (array.flags.c_contiguous and array.flags.aligned and (array.flags.writeable or not is_target)):
                 return None
             views.append(array.reshape(((outer,), (outer, n), (outer, n, inner))[ndim - 1]))
@@ -123,12 +123,13 @@ class _MethodDef(ctypes.Structure):
 
 
 _METH_FASTCALL = 0x0080
+_new_built_in = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDef), ctypes.py_object, ctypes.py_object)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
 _kept = []  # Python borrows the definitions of its built-in functions
 
 
 def _built_in_function(name, address, self):
     definition = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
     _kept.append(definition)
-    new = ctypes.pythonapi.PyCFunction_NewEx
-    new.restype, new.argtypes = ctypes.py_object, [ctypes.POINTER(_MethodDef), ctypes.py_object, ctypes.py_object]
-    return new(definition, self, None)
+    return _new_built_in(definition, self, None)
