@@ -29,6 +29,7 @@ from numba.extending import overload
 
 from fastsoftmax.kernels.jit.deferred import defer
 from fastsoftmax.kernels.jit.entries import Form
+from fastsoftmax.kernels.jit.first_call import hasten
 from fastsoftmax.kernels.jit.libraries import InlinedCompiler, KernelCompiler
 from fastsoftmax.kernels.jit.machine_code import MachineCode
 from fastsoftmax.kernels.jit.numba_internals import COUNTS_REFERENCES, config, global_compiler_lock
@@ -111,6 +112,7 @@ def _compiled_when_called(function, options):
 def _kept(function, options):
     # forceinline is said, because it would be handed down from an inlined function that calls this one
     dispatcher = numba.njit(forceinline=False, pipeline_class=KernelCompiler, **options)(function)
+    hasten(dispatcher)
     if MachineCode.keeps(function):
         dispatcher._cache = MachineCode(dispatcher)
     return dispatcher

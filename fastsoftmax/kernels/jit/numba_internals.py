@@ -40,6 +40,7 @@ from numba.core.typing.templates import infer_global as infer_global
 from numba.core.typing.templates import signature as signature
 from numba.np.numpy_support import as_dtype as as_dtype
 from numba.np.numpy_support import from_dtype as from_dtype
+from numba.np.numpy_support import map_layout as map_layout
 
 COUNTS_REFERENCES = "_nrt"  # an option of njit
 
@@ -111,8 +112,10 @@ USED = (
     "config.SLP_VECTORIZE",
     "cpu_target.target_context",
     "dispatcher.Dispatcher._compile_for_args",
+    "dispatcher.Dispatcher._compilation_chain_init_hook",
     "dispatcher.Dispatcher.get_call_template",
     "dispatcher.Dispatcher.get_overload",
+    "dispatcher.Dispatcher.typeof_pyval",
     "dispatcher._FunctionCompiler.fold_argument_types",
     "event.Listener",
     "ffi.lib._lock._cblist",
