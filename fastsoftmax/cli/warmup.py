@@ -150,7 +150,7 @@ def _make(calls: Calls, dtype: str, beside: bool = False) -> str:
 
 
 def _arrays(dtype: Any) -> Iterator[tuple[np.ndarray, int]]:
-    """One array for each way in: a plain matrix, rows that the gate prepares, columns."""
+    """Rows of a matrix, rows of an array of more dimensions, columns."""
     yield np.zeros((2, 3), dtype), -1
     yield np.zeros((2, 3, 4), dtype), -1
     yield np.zeros((2, 3, 4), dtype), 1
@@ -163,16 +163,14 @@ def _map_calls(dtype: Any) -> Iterator[Call]:
         for function, temperature in itertools.product((fs.softmax, fs.log_softmax), (1.0, 2.0)):
             yield partial(function, logits, axis, temperature=temperature, where=where)
         yield partial(fs.logsumexp, logits, axis, where=where)
-    for direct in (fs.softmax, fs.log_softmax):
-        yield partial(direct, np.zeros((2, 3), dtype))
+    if dtype == "float32":
+        yield partial(fs.softmax, np.zeros((2, 3), np.float16))
 
 
 def _product_calls(dtype: Any) -> Iterator[Call]:
     for array, axis in _arrays(dtype):
         for function in (fs.softmax_jvp, fs.log_softmax_jvp, fs.log_softmax_vjp):
             yield partial(function, array, array, axis)
-    for direct in (fs.softmax_jvp, fs.log_softmax_jvp, fs.log_softmax_vjp):
-        yield partial(direct, np.zeros((2, 3), dtype), np.zeros((2, 3), dtype))
 
 
 def _loss_calls(dtype: Any) -> Iterator[Call]:
