@@ -76,8 +76,9 @@ def test_what_is_masked_is_no_value():
         pd.Series([True, None, False] * 20, dtype="boolean"),
         pd.Series([0.0, np.nan, 1.0] * 20),
         pd.DataFrame({"kind": ["a", None, "b"] * 20}),
+        pd.DataFrame({"a": [0.5, 0.0, 1.0] * 20, "b": [0.5, np.nan, 0.0] * 20}),
     ],
-    ids=["string", "category", "Int64", "boolean", "float64", "frame"],
+    ids=["string", "category", "Int64", "boolean", "float64", "frame", "probabilities"],
 )
 def test_missing_labels_are_told(y):
     """Of text there was a TypeError: boolean value of NA is ambiguous."""

@@ -83,7 +83,7 @@ CHOSEN = {
         "calibrated_classifier_cv_double_sample_weights_equivalence",
     ],
     "model_selection.tests.test_classification_threshold": [
-        "tuned_threshold_classifier_refit", "tuned_threshold_classifier_cv_zeros_sample_weights_equivalence",
+        "tuned_threshold_classifier_cv_zeros_sample_weights_equivalence",
         "fixed_threshold_classifier_equivalence_default", "fixed_threshold_classifier",
         "fixed_threshold_classifier_metadata_routing", "fixed_threshold_classifier_classes_",
     ],

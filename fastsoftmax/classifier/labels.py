@@ -53,7 +53,8 @@ def plain_labels(y: Any) -> Any:
     check_unmasked("y", y)
     check_regular("y", y)
     if hasattr(y, "isna") and (missing := np.asarray(y.isna())).any():  # of pandas' texts scikit-learn compares NA
-        raise ValueError(f"Input y contains NaN or NA: y[{int(missing.argmax())}] is missing")
+        row = int(missing.reshape(len(missing), -1).any(axis=1).argmax())
+        raise ValueError(f"Input y contains NaN or NA: y[{row}] is missing")
     plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     if isinstance(plain, np.dtype) and plain.kind in "iub":
         return y.to_numpy(dtype=plain)
