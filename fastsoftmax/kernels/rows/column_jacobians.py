@@ -23,7 +23,8 @@ def softmax_jvp_columns(probs, tangent, out, team):
 
 @routine(counts_references=True)
 def _softmax_jvp_span(first, last, probs, tangent, out):
-    _product_span(first, last, probs, tangent, out, _product, _softmax_jvp, _softmax_jvp_in_panel)
+    x, y = pointer(probs), pointer(tangent)
+    _product_span(first, last, probs, x, y, out, _product, _softmax_jvp, _softmax_jvp_in_panel)
 
 
 softmax_vjp_columns = softmax_jvp_columns  # J is symmetric: J^T u is J u
@@ -53,7 +54,8 @@ def log_softmax_jvp_columns(log_probs, tangent, out, team):
 
 @routine(counts_references=True)
 def _log_softmax_jvp_span(first, last, log_probs, tangent, out):
-    _product_span(first, last, log_probs, tangent, out, _product_with_exp, _log_softmax_jvp, _log_softmax_jvp_in_panel)
+    x, y = pointer(log_probs), pointer(tangent)
+    _product_span(first, last, log_probs, x, y, out, _product_with_exp, _log_softmax_jvp, _log_softmax_jvp_in_panel)
 
 
 @inlined
@@ -80,7 +82,8 @@ def log_softmax_vjp_columns(log_probs, cotangent, out, team):
 
 @routine(counts_references=True)
 def _log_softmax_vjp_span(first, last, log_probs, cotangent, out):
-    _product_span(first, last, log_probs, cotangent, out, _cotangent, _log_softmax_vjp, _log_softmax_vjp_in_panel)
+    x, y = pointer(log_probs), pointer(cotangent)
+    _product_span(first, last, log_probs, x, y, out, _cotangent, _log_softmax_vjp, _log_softmax_vjp_in_panel)
 
 
 @inlined
@@ -99,17 +102,17 @@ def _log_softmax_vjp_in_panel(j, some, row, log_p, u, sums):
 
 
 @inlined(counts_references=True)
-def _product_span(first, last, at, vector, out, added, value, value_in_panel):
-    # out at j, `some` elements: value(j, some, total of their columns, x, y), x and y the pointers of at and vector, or
-    # of a panel value_in_panel(j, some, row, x, y, sums), at row + j; added: see sum_strip, of (x, y)
-    length, inner, width, streaming = at.shape[1], at.shape[2], panel_width(at, False), streams(out)
-    room, x, y = np.empty(SUMS * width, at.dtype), pointer(at), pointer(vector)
+def _product_span(first, last, array, x, y, out, added, value, value_in_panel):
+    # out at j, `some` elements: value(j, some, total of their columns, x, y), or, at row + j of a panel,
+    # value_in_panel(j, some, row, x, y, sums); added: see sum_strip, of (x, y)
+    length, inner, width, streaming = array.shape[1], array.shape[2], panel_width(array, False), streams(out)
+    room = np.empty(SUMS * width, array.dtype)
     for number in range(first, last):
-        (block, left, count), sums = panel_at(at, width, number), pointer(room)
+        (block, left, count), sums = panel_at(array, width, number), pointer(room)
         start = block * length * inner + left
-        if are_near_for_sums(at):
-            for j in range(start, start + count, lanes(at)):
-                some = min(lanes(at), start + count - j)
+        if are_near_for_sums(array):
+            for j in range(start, start + count, lanes(array)):
+                some = min(lanes(array), start + count - j)
                 total = sum_strip(sums, j, inner, length, some, added, (x, y))
                 for k in range(j, j + length * inner, inner):
                     store_masked(value(k, some, total, x, y), pointer(out), k, some)

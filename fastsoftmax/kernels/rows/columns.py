@@ -52,42 +52,29 @@ def softmax_columns(logits, temperature, out, team):
 def _softmax_span(first, last, logits, temperature, out, width, streaming):
     length, inner, near = logits.shape[1], logits.shape[2], are_near(logits)
     stride = copy_stride(logits, width)
-    copy = np.empty((length + 1) * stride, logits.dtype)  # the e of a panel, or of a strip, and a row of factors
+    copy, factors = np.empty((length + 1) * stride, logits.dtype), length * stride
     for number in range(first, last):
         (block, left, count), e = panel_at(logits, width, number), pointer(copy)
         start = block * length * inner + left
         if near:
-            _softmax_in_place(logits, start, count, temperature, out, e, stride)
+            for j in range(start, start + count, lanes(logits)):
+                # a strip that is not full keeps its e apart: loads would wait for its neighbours' stores (3 times as
+                # long)
+                some = min(lanes(logits), start + count - j)
+                apart = some < lanes(logits)
+                to, at, down = either(apart, e, pointer(out)), 0 if apart else j, stride if apart else inner
+                _exps_of_strip(pointer(logits), j, inner, length, some, temperature, to, at, down, e, factors)
+                factor = load(e, factors)
+                for c in range(length):
+                    prob = load_masked(to, at + c * down, some, 0) * factor
+                    store_masked(prob, pointer(out), j + c * inner, some)
         else:
-            _softmax_of_panel(logits, start, count, temperature, out, streaming, e, stride)
+            take_panel(pointer(logits), start, inner, count, length, logits.size, e, stride)
+            for j in range(0, count, lanes(logits)):
+                _exps_of_strip(e, j, stride, length, lanes(logits), temperature, e, j, stride, e, factors + j)
+            put_panel(pointer(out), start, inner, count, length, streaming, _scaled, stride, (e, factors))
     if streaming:
         store_fence()
-
-
-@inlined
-def _softmax_in_place(logits, start, count, temperature, out, e, stride):
-    length, inner = logits.shape[1], logits.shape[2]
-    factors = length * stride
-    for j in range(start, start + count, lanes(logits)):
-        # a strip that is not full keeps its e apart: loads would wait for its neighbours' stores (3 times as long)
-        some = min(lanes(logits), start + count - j)
-        apart = some < lanes(logits)
-        to, at, down = either(apart, e, pointer(out)), 0 if apart else j, stride if apart else inner
-        _exps_of_strip(pointer(logits), j, inner, length, some, temperature, to, at, down, e, factors)
-        factor = load(e, factors)
-        for c in range(length):
-            prob = load_masked(to, at + c * down, some, 0) * factor
-            store_masked(prob, pointer(out), j + c * inner, some)
-
-
-@inlined
-def _softmax_of_panel(logits, start, count, temperature, out, streaming, e, stride):
-    length, inner = logits.shape[1], logits.shape[2]
-    factors = length * stride
-    take_panel(pointer(logits), start, inner, count, length, logits.size, e, stride)
-    for j in range(0, count, lanes(logits)):
-        _exps_of_strip(e, j, stride, length, lanes(logits), temperature, e, j, stride, e, factors + j)
-    put_panel(pointer(out), start, inner, count, length, streaming, _scaled, stride, (e, factors))
 
 
 @inlined
@@ -115,39 +102,26 @@ def log_softmax_columns(logits, temperature, out, team):
 def _log_softmax_span(first, last, logits, temperature, out, width, streaming):
     length, inner, near = logits.shape[1], logits.shape[2], are_near(logits)
     stride = copy_stride(logits, width)
-    copy = np.empty((length + 2) * stride, logits.dtype)  # the logits of a panel; maxima, logarithms of sums
+    copy, tops = np.empty((length + 2) * stride, logits.dtype), length * stride
     for number in range(first, last):
         (block, left, count), z = panel_at(logits, width, number), pointer(copy)
-        start = block * length * inner + left
+        start, scale, log_sums_at = block * length * inner + left, scaling(z, temperature), tops + stride
         if near:
-            _log_softmax_in_place(logits, start, count, temperature, out, z, stride)
+            for j in range(start, start + count, lanes(logits)):
+                some = min(lanes(logits), start + count - j)
+                _log_sums_of_strip(pointer(logits), j, inner, length, some, temperature, z, tops, log_sums_at)
+                top, log_sum = load(z, tops), load(z, log_sums_at)
+                for at in range(j, j + length * inner, inner):
+                    away = distance(load_masked(pointer(logits), at, some, 0), top, scale)
+                    store_masked(away - log_sum, pointer(out), at, some)
         else:
-            _log_softmax_of_panel(logits, start, count, temperature, out, streaming, z, stride)
+            take_panel(pointer(logits), start, inner, count, length, logits.size, z, stride)
+            for j in range(0, count, lanes(logits)):
+                _log_sums_of_strip(z, j, stride, length, lanes(logits), temperature, z, tops + j, log_sums_at + j)
+            found = z, tops, log_sums_at, scale
+            put_panel(pointer(out), start, inner, count, length, streaming, _log_prob, stride, found)
     if streaming:
         store_fence()
-
-
-@inlined
-def _log_softmax_in_place(logits, start, count, temperature, out, z, stride):
-    length, inner, scale = logits.shape[1], logits.shape[2], scaling(z, temperature)
-    tops = length * stride
-    for j in range(start, start + count, lanes(logits)):
-        some = min(lanes(logits), start + count - j)
-        _log_sums_of_strip(pointer(logits), j, inner, length, some, temperature, z, tops, tops + stride)
-        top, log_sum = load(z, tops), load(z, tops + stride)
-        for at in range(j, j + length * inner, inner):
-            away = distance(load_masked(pointer(logits), at, some, 0), top, scale)
-            store_masked(away - log_sum, pointer(out), at, some)
-
-
-@inlined
-def _log_softmax_of_panel(logits, start, count, temperature, out, streaming, z, stride):
-    length, inner, scale = logits.shape[1], logits.shape[2], scaling(z, temperature)
-    tops, log_sums_at = length * stride, (length + 1) * stride
-    take_panel(pointer(logits), start, inner, count, length, logits.size, z, stride)
-    for j in range(0, count, lanes(logits)):
-        _log_sums_of_strip(z, j, stride, length, lanes(logits), temperature, z, tops + j, log_sums_at + j)
-    put_panel(pointer(out), start, inner, count, length, streaming, _log_prob, stride, (z, tops, log_sums_at, scale))
 
 
 @inlined
