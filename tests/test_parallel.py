@@ -21,7 +21,7 @@ from fastsoftmax import _threads
 from fastsoftmax.kernels import board, system
 from fastsoftmax.kernels.jit import kernel
 from fastsoftmax.kernels.rows import direct
-from fastsoftmax.kernels.threads import SMALL, TURN, share
+from fastsoftmax.kernels.threads import GRAIN, SMALL, share
 
 needs_jit = pytest.mark.skipif(not JIT, reason="without machine code one thread does all the work")
 SHAPES = [(SMALL // 4, 5), (SMALL // 30, 37), (40, 1000), (3, SMALL), (30_001, 10), (1, 2 * SMALL)]
@@ -67,7 +67,7 @@ def _meet_span(first, last, inside, met):
 
 @kernel
 def _meet_rows(inside, met, team):
-    share(team, 64, TURN, _meet_span, (inside, met))
+    share(team, 64, GRAIN, _meet_span, (inside, met))
 
 
 @needs_jit

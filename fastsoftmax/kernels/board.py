@@ -4,9 +4,9 @@ A helper is a thread that the C library starts (pthread_create) and that Python 
 threads turns it into something else, it can be started while the interpreter shuts down, and it never waits for the
 interpreter's lock. It watches the board of its team for a job: a closure (closures.py) that is called with the first
 and the last row of a span, and a number of rows. Leader and helpers have a share of the rows each, the same in every
-job of so many rows, so that they find them in their own caches; they take turns of rows from its counter, and go on
+job of so many rows, so that they find them in their own caches; they take grains of rows from its counter, and go on
 with the shares of others when their own is done. So nobody waits for a helper to come: a leader whose helpers sleep
-does all the rows. It only waits, at the end, for those that have begun a turn. Handing a job over takes about a
+does all the rows. It only waits, at the end, for those that have begun a grain. Handing a job over takes about a
 microsecond. (Numba's own parallel loops would abort in a forked child, or on two launches at once, depending on the
 threading layer.)
 
@@ -22,14 +22,14 @@ written atomically, in one order for all threads. What holds:
 2. A helper counts itself in _INSIDE before it looks at _OPEN a second time, and reads the job only if that says that
    one is open. The leader closes the job and then waits for _INSIDE to become 0: so whatever a helper reads of a job,
    and the arrays that its closure is bound to, lives until the helper has left.
-3. Each row of a share is taken once, by an atomic addition to that share's _NEXT, and each turn that was taken is run
+3. Each row of a share is taken once, by an atomic addition to that share's _NEXT, and each grain that was taken is run
    to its end, by whoever took it, before its taker leaves.
-4. The leader takes turns until none is left in any share: a job is done even if no helper ever comes.
+4. The leader takes grains until none is left in any share: a job is done even if no helper ever comes.
 5. A helper says that it sleeps before it looks for a job once more; a leader opens the job before it looks who
    sleeps. So one of both sees the other, and no job and no closing is slept through.
 6. A helper that meets a kernel which is not compiled waits for it; the leader looks for that wherever it waits for
    helpers (kernels/jit/deferred.py).
-7. _CLOSED is set once and never taken back. Helpers look at it before each turn and end; threads are joined after
+7. _CLOSED is set once and never taken back. Helpers look at it before each grain and end; threads are joined after
    that.
 """
 
@@ -67,9 +67,9 @@ _LINE = 64  # bytes
 _OPEN = 0 * _LINE  # number of the job that can be joined, or 0
 _NEXT = 1 * _LINE  # first row of the leader's share that nobody has taken
 _INSIDE = 2 * _LINE  # helpers that may be looking at the job
-# function, arguments, rows, rows a turn, how many helpers may join, floating-point mode, shares: 8 bytes each
+# function, arguments, rows, rows a grain, how many helpers may join, floating-point mode, shares: 8 bytes each
 _JOB = 3 * _LINE
-_FAILED = 4 * _LINE  # the status of a turn that raised, two numbers, or 0
+_FAILED = 4 * _LINE  # the status of a grain that raised, two numbers, or 0
 _LAST_JOB = 5 * _LINE
 _CLOSED = 6 * _LINE  # not 0: helpers end
 _STARTED = 7 * _LINE  # how many helpers there are
@@ -89,23 +89,23 @@ PATIENCE = 4_000  # looks at the board before a helper sleeps: about 0.2 ms
 
 
 @routine
-def lead(team, job, n_rows, turn, n_shares):
-    """Have a job done, in turns of so many rows: its status, which is that of a turn that raised, if one did."""
+def lead(team, job, n_rows, grain, n_shares):
+    """Have a job done, in grains of so many rows: its status, which is that of a grain that raised, if one did."""
     number = load_atomic(team + _LAST_JOB) + 1
     store_atomic(team + _LAST_JOB, number)
     store_atomic(team + _JOB, job[0])
     store_atomic(team + _JOB + 8, job[1])
     store_atomic(team + _JOB + 16, n_rows)
-    store_atomic(team + _JOB + 24, turn)
+    store_atomic(team + _JOB + 24, grain)
     store_atomic(team + _JOB + 40, float_mode())
     store_atomic(team + _JOB + 48, n_shares)
     for owner in range(n_shares):
-        store_atomic(_next_of(team, owner), _start_of(owner, n_shares, n_rows, turn))
+        store_atomic(_next_of(team, owner), _start_of(owner, n_shares, n_rows, grain))
     store_atomic(team + _FAILED, 0)
     store_atomic(team + _OPEN, number)
     for helper in range(load_atomic(team + _JOB + 32)):
         _wake(team, helper)
-    _take_turns(team, job, n_rows, turn, n_shares, 0)
+    _take_grains(team, job, n_rows, grain, n_shares, 0)
     store_atomic(team + _OPEN, 0)
     while load_atomic(team + _INSIDE) != 0:
         make_wanted_ready()
@@ -114,16 +114,16 @@ def lead(team, job, n_rows, turn, n_shares):
 
 
 @routine
-def _take_turns(team, job, n_rows, turn, n_shares, me):
+def _take_grains(team, job, n_rows, grain, n_shares, me):
     # me: 0 is the leader, 1 the first helper
     for later in range(n_shares):
         owner = (me + later) % n_shares
-        place, end = _next_of(team, owner), _start_of(owner + 1, n_shares, n_rows, turn)
+        place, end = _next_of(team, owner), _start_of(owner + 1, n_shares, n_rows, grain)
         while me == 0 or load_atomic(team + _CLOSED) == 0:  # the leader does what is left of the rows
-            first = add_atomic(place, turn)
+            first = add_atomic(place, grain)
             if first >= end:
                 break
-            code, raised = status_of_call(job, (first, min(first + turn, end)))
+            code, raised = status_of_call(job, (first, min(first + grain, end)))
             if code != 0:
                 store_atomic(team + _FAILED + 8, raised)
                 store_atomic(team + _FAILED, code)
@@ -136,10 +136,10 @@ def _next_of(team, owner):
 
 
 @inlined
-def _start_of(owner, n_shares, n_rows, turn):
+def _start_of(owner, n_shares, n_rows, grain):
     # the first row of a share: a multiple of 16, so that tiles of rows are full and shares begin at lines of a cache,
-    # unless a turn is less
-    multiple = min(turn, 16)
+    # unless a grain is less
+    multiple = min(grain, 16)
     return n_rows if owner == n_shares else (n_rows * owner // n_shares) // multiple * multiple
 
 
@@ -216,8 +216,8 @@ def _serve(first, last, team, helper):
             if number != 0 and helper < load_atomic(job + 32):
                 set_float_mode(load_atomic(job + 40))
                 closure = load_atomic(job), load_atomic(job + 8)
-                n_rows, turn, n_shares = load_atomic(job + 16), load_atomic(job + 24), load_atomic(job + 48)
-                _take_turns(team, closure, n_rows, turn, n_shares, helper + 1)
+                n_rows, grain, n_shares = load_atomic(job + 16), load_atomic(job + 24), load_atomic(job + 48)
+                _take_grains(team, closure, n_rows, grain, n_shares, helper + 1)
             last_job = number
             add_atomic(team + _INSIDE, -1)
             looks = 0

@@ -12,20 +12,20 @@ from fastsoftmax.kernels.closures import call, closure_in, raise_status
 from fastsoftmax.kernels.jit import inlined, routine
 from fastsoftmax.kernels.jit.numba_internals import cgutils, config
 
-TURN = 16_384  # elements at the most, but 16 rows: 2 to 10 us
-LEAST_TURN = 4_096  # elements; above, a thread's share has two turns at least
+GRAIN = 16_384  # elements that a thread takes at a time, at the most, but 16 rows: 2 to 10 us
+LEAST_GRAIN = 4_096  # elements; above, a thread's share has two grains at least
 SMALL = 24_576  # elements: below, one thread is enough, and the overhead of a call counts
 
 
 @intrinsic
 def share(typingctx, team, n_rows, n_columns, span, arguments):
-    """span(first, last, *arguments) for all of n_rows rows; in turns of about TURN elements if there is a team."""
+    """span(first, last, *arguments) for all of n_rows rows; in grains of about GRAIN elements if there is a team."""
     return _dealt(typingctx, _share_rows, (n_rows, n_columns), span, arguments)
 
 
 @intrinsic
 def share_each(typingctx, team, n_pieces, span, arguments):
-    """span(first, last, *arguments) for all pieces of work, one a turn, begun in their order."""
+    """span(first, last, *arguments) for all pieces of work, one at a time, begun in their order."""
     return _dealt(typingctx, _share_pieces, (n_pieces,), span, arguments)
 
 
@@ -62,7 +62,7 @@ def _dealt(typingctx, dealer, counts, span, arguments):
 
 @routine(deferred=True)
 def _share_rows(team, job, n_rows, n_columns):
-    elements = max(LEAST_TURN, min(TURN, n_rows * n_columns // (2 * team_size(team))))
+    elements = max(LEAST_GRAIN, min(GRAIN, n_rows * n_columns // (2 * team_size(team))))
     raise_status(lead(team, job, n_rows, 16 * max(1, elements // (16 * max(1, n_columns))), team_size(team)))
 
 
