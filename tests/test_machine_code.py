@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import forked
 import numba
 import numpy as np
 import pytest
@@ -60,16 +61,26 @@ def settings_for(copy, environment):
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def run(copy, before="", between="", **environment):
-    """probability, cache hits and misses of a first call in a new process that imports the copy; what it warns of."""
-    code = FIRST_CALL.replace("BEFORE", before).replace("BETWEEN", between)
-    command = [sys.executable, "-c", code]
+def output(copy, program, anew=False, **environment):
+    """The words that a program prints in a new process that imports the copy; what it warns of.
+
+    Anew: a process that begins without Numba, too (tests/forked.py).
+    """
     settings = settings_for(copy, environment)
-    done = subprocess.run(command, env=settings, cwd=copy, capture_output=True, text=True, timeout=120)
+    if anew:
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=settings, cwd=copy, capture_output=True, text=True, timeout=120)
+    else:
+        done = forked.run(program, settings, copy)
     assert done.returncode == 0, done.stderr
-    probability, counts = done.stdout.splitlines()
-    hits, misses = counts.split()
-    return (float(probability), int(hits), int(misses)), done.stderr
+    return done.stdout.split(), done.stderr
+
+
+def run(copy, before="", between="", anew=False, **environment):
+    """probability, cache hits and misses of a first call in a new process; what it warns of."""
+    program = FIRST_CALL.replace("BEFORE", before).replace("BETWEEN", between)
+    (probability, hits, misses), warned = output(copy, program, anew, **environment)
+    return (float(probability), int(hits), int(misses)), warned
 
 
 def first_call(copy, *args, **environment):
@@ -93,9 +104,9 @@ def mine(copy):
 
 
 def test_a_second_process_compiles_nothing(copy):
-    assert first_call(copy) == (RIGHT, 0, 1)
+    assert first_call(copy, anew=True) == (RIGHT, 0, 1)
     assert files_of(copy / "home")
-    assert first_call(copy) == (RIGHT, 1, 0)
+    assert first_call(copy, anew=True) == (RIGHT, 1, 0)
 
 
 def test_nothing_is_written_beside_or_into_the_package(copy):
@@ -204,24 +215,12 @@ def total(x):
 def test_a_kernel_whose_callee_is_not_kept_any_more_has_it_compiled_again(copy):
     (copy / "site" / "fastsoftmax" / "kernels" / "direct_toy.py").write_text(TOY)
 
-    def total():
-        done = subprocess.run(
-            [sys.executable, "-c", ROWS],
-            env=settings_for(copy, {}),
-            cwd=copy,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.split()
-
-    assert total() == ["3.0", "0", "1"]
-    assert total() == ["3.0", "1", "0"]
+    assert output(copy, ROWS)[0] == ["3.0", "0", "1"]
+    assert output(copy, ROWS)[0] == ["3.0", "1", "0"]
     for path in files_of(copy / "home"):
         if path.name.startswith("sum_row-"):
             path.unlink()
-    assert total() == ["3.0", "1", "1"]
+    assert output(copy, ROWS)[0] == ["3.0", "1", "1"]
 
 
 USERS = """
@@ -236,17 +235,10 @@ print(predict(np.zeros((2, 4)))[1, 3], sum(predict.stats.cache_hits.values()))
 def test_what_numba_keeps_of_a_users_function_holds_all_that_it_calls(copy):
     """In a process where none of our kernels has been loaded, and none can be."""
     (copy / "users.py").write_text(USERS)
-    settings = settings_for(copy, {})
-
-    def predict():
-        command = [sys.executable, str(copy / "users.py")]
-        done = subprocess.run(command, env=settings, cwd=copy, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.split()
-
-    assert predict() == ["0.25", "0"]
+    predict = "import runpy; runpy.run_path('users.py', run_name='__main__')"
+    assert output(copy, predict)[0] == ["0.25", "0"]
     shutil.rmtree(mine(copy))
-    assert predict() == ["0.25", "1"]
+    assert output(copy, predict, anew=True)[0] == ["0.25", "1"]
     assert not files_of(mine(copy))
 
 
@@ -539,8 +531,11 @@ def test_a_folder_that_an_earlier_version_has_left_does_not_hide_the_package(cop
 def test_another_cpu_or_setting_asks_for_other_code(copy):
     first_call(copy)
     for setting in ({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, {"NUMBA_BOUNDSCHECK": "1"}):
-        assert first_call(copy, **setting) == (RIGHT, 0, 1)
-        assert first_call(copy, **setting) == (RIGHT, 1, 0)
+        assert first_call(copy, anew=True, **setting) == (RIGHT, 0, 1)
+        assert first_call(copy, anew=True, **setting) == (RIGHT, 1, 0)
+
+
+KILLED = "import signal; signal.setitimer(signal.ITIMER_REAL, {})"  # by SIGALRM, which ends it as SIGKILL would
 
 
 def test_eight_processes_of_two_versions_fill_an_empty_cache_at_once(copy):
@@ -548,22 +543,15 @@ def test_eight_processes_of_two_versions_fill_an_empty_cache_at_once(copy):
     shutil.copytree(copy / "site", copy / "newer")
     path = copy / "newer" / "fastsoftmax" / "kernels" / "layer" / "activations.py"
     path.write_text(path.read_text().replace("one) / (e + one)", "one) / (e - one)"))
-    command = [sys.executable, "-c", FIRST_CALL.replace("BEFORE", "").replace("BETWEEN", "")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    several = []
-    for number in range(8):
-        version = ("site", "newer")[number % 2]
-        settings = settings_for(copy, {"PYTHONPATH": str(copy / version)})
-        several.append((version, subprocess.Popen(command, env=settings, cwd=copy, **pipes)))
-    for _, process in several[:2]:
-        time.sleep(np.random.default_rng().uniform(0.2, 1.5))
-        process.kill()
-        process.communicate()
+    versions, programs = ["site", "newer"] * 4, []
+    for number, version in enumerate(versions):
+        killed = KILLED.format(np.random.default_rng().uniform(0.05, 1.5)) if number < 2 else ""
+        program = FIRST_CALL.replace("BEFORE", killed).replace("BETWEEN", "")
+        programs.append((program, settings_for(copy, {"PYTHONPATH": str(copy / version)})))
     newer = pytest.approx(np.e / (1 - np.e))
-    for version, process in several[2:]:
-        out, warned = process.communicate(timeout=120)
-        assert (process.returncode, warned) == (0, "")
-        assert float(out.split()[0]) == (RIGHT if version == "site" else newer)
+    for version, done in list(zip(versions, forked.run_together(programs, copy), strict=True))[2:]:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert float(done.stdout.split()[0]) == (RIGHT if version == "site" else newer)
     assert first_call(copy) == (RIGHT, 1, 0)
     assert first_call(copy, PYTHONPATH=str(copy / "newer")) == (newer, 1, 0)
 
@@ -582,7 +570,7 @@ for _ in range(32):
         os.read(wait, 1)  # until all are there: then the pipe ends
         os._exit(0 if toy.twice(1.5) == 3.0 else 1)
 os.close(go)
-print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+print(*[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
 """
 
 
@@ -599,9 +587,8 @@ def twice(x):
     return once(x) + x
 """
     (copy / "site" / "fastsoftmax" / "kernels" / "direct_toy.py").write_text(text)
-    command, settings = [sys.executable, "-c", MANY], settings_for(copy, {})
-    done = subprocess.run(command, env=settings, cwd=copy, capture_output=True, text=True, timeout=120)
-    assert (done.stdout.strip(), done.stderr) == (str([0] * 32), "")
+    statuses, warned = output(copy, MANY)
+    assert (statuses, warned) == (["0"] * 32, "")
     kept = files_of(mine(copy))
     assert [path.name.split("-")[0] for path in kept] == ["once", "twice"]
     assert all(code_files.is_whole(path.name, path.read_bytes()) for path in kept)
