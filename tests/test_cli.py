@@ -1,5 +1,6 @@
 """The command line: what goes to stdout and to stderr, the exit status, and no traceback."""
 
+import io
 import json
 import os
 import re
@@ -183,15 +184,6 @@ CSV = "a,b,kind\n" + "".join(f"{n},{n % 7},{n % 2}\n" for n in range(40))
 STRANGE = ["scores[final]", ":smile:", "[red]x", "[bold]", "müßig", "数据", "a\x1b[31mb", "[link=x]y"]
 
 
-def compare_file(folder, name, *options, encoding="utf-8", **more):
-    """Status, stdout and stderr (bytes) of the comparison on a file of that name in a process of its own."""
-    (folder / f"{name}.csv").write_text(CSV)
-    settings = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "160"}
-    command = [sys.executable, "-m", "fastsoftmax", "compare", "--dataset", f"{name}.csv", *QUICK, *options]
-    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, **more)
-    return done.returncode, done.stdout, done.stderr
-
-
 @pytest.mark.parametrize("name", STRANGE)
 def test_names_of_files_are_shown_as_they_are(tmp_path, capsys, monkeypatch, name):
     """Neither markup nor emoji codes are read into them."""
@@ -204,11 +196,25 @@ def test_names_of_files_are_shown_as_they_are(tmp_path, capsys, monkeypatch, nam
     assert f"{shown}: trained" in err
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "latin-1:strict"])
+def compared(folder, monkeypatch, name, encoding, *options):
+    """Status, stdout and stderr (bytes) of the comparison on a file of that name, by streams of that encoding."""
+    (folder / f"{name}.csv").write_text(CSV)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "160")
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding, "strict") for _ in range(2)]
+    for stream, made in zip(("stdout", "stderr"), streams, strict=True):
+        monkeypatch.setattr(sys, stream, made)
+    status = cli.main(["compare", "--dataset", f"{name}.csv", *QUICK, *options])
+    for made in streams:
+        made.flush()
+    return status, *(made.buffer.getvalue() for made in streams)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "latin-1"])
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_characters_that_stdout_cannot_show_are_replaced(tmp_path, encoding, options):
+def test_characters_that_stdout_cannot_show_are_replaced(tmp_path, monkeypatch, encoding, options):
     """And no error when the work is done."""
-    status, out, err = compare_file(tmp_path, "müßig 数据", *options, encoding=encoding)
+    status, out, err = compared(tmp_path, monkeypatch, "müßig 数据", encoding, *options)
     assert status == 0, err
     assert b"Traceback" not in err
     if encoding == "utf-8" and not options:
@@ -217,19 +223,43 @@ def test_characters_that_stdout_cannot_show_are_replaced(tmp_path, encoding, opt
         assert b"ig " in out
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
-def test_a_name_that_is_no_text(tmp_path):
-    status, out, err = compare_file(tmp_path, os.fsdecode(b"caf\xe9"))
+no_text = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+
+
+@no_text
+def test_a_name_that_is_no_text(tmp_path, monkeypatch):
+    status, out, err = compared(tmp_path, monkeypatch, os.fsdecode(b"caf\xe9"), "utf-8")
     assert (status, b"caf\\udce9" in out) == (0, True), err
 
 
-@pytest.mark.parametrize("flag", ["-O", "-OO"])
-@pytest.mark.parametrize("arguments", [("--help",), ("compare", "--help"), ("explain",), ("compare", *QUICK)])
-def test_without_docstrings_and_assertions(flag, arguments):
-    command = [sys.executable, flag, "-m", "fastsoftmax", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+@no_text
+def test_a_name_that_is_no_text_and_a_stdout_that_shows_ascii_in_a_process_of_their_own(tmp_path):
+    name = os.fsdecode("müßig caf".encode() + b"\xe9")
+    (tmp_path / f"{name}.csv").write_text(CSV)
+    settings = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "COLUMNS": "160"}
+    command = [sys.executable, "-m", "fastsoftmax", "compare", "--dataset", f"{name}.csv", *QUICK]
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True)
     assert done.returncode == 0, done.stderr
-    assert "Softmax" in done.stdout or "usage:" in done.stdout or "digits" in done.stdout
+    assert b"Traceback" not in done.stderr
+    assert done.stdout.count(b"m\\xfc\\xdfig caf\\udce9") == 3
+
+
+EACH = "import sys; from fastsoftmax.cli import main\nfor line in sys.stdin:\n"
+EACH += "    try: print('status', main.main(line.split()))\n    except SystemExit as end: print('status', end.code)"
+
+
+def test_without_docstrings_and_assertions():
+    """By one process for all commands: without anything compiled so, it has to do it for NumPy and the others, too."""
+    commands = ["--help", "compare --help", "explain", " ".join(("compare", *QUICK))]
+    command, lines = [sys.executable, "-OO", "-c", EACH], "\n".join(commands)
+    done = subprocess.run(command, input=lines, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    help_of_all, help_of_one, explained, compared, end = done.stdout.split("status 0\n")
+    assert help_of_all.startswith("usage: fastsoftmax")
+    assert help_of_one.startswith("usage: fastsoftmax compare")
+    assert explained.startswith("Softmax")
+    assert "digits" in compared
+    assert end == ""
 
 
 def test_whether_line_1_has_names_can_be_said(tmp_path, capsys):

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from test_cli import run
@@ -16,23 +17,54 @@ import pty
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]")
 
 
-def on_a_terminal(folder, *arguments, **settings):
-    """Status, what went to stdout (a pipe), and what a terminal got on stderr."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **settings}
-    command = [sys.executable, "-m", "fastsoftmax", *arguments]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=theirs)
-    os.close(theirs)
+TERMINAL = {"TERM": "xterm-256color", "COLUMNS": "100"}
+
+
+def all_of(terminal):
+    """What it has got until the other end is closed."""
     shown = b""
     try:
-        while part := os.read(ours, 65536):
+        while part := os.read(terminal, 65536):
             shown += part
     except OSError:  # Linux: the other end is closed
         pass
-    os.close(ours)
-    out = process.stdout.read().decode()
-    process.stdout.close()
-    return process.wait(), out, shown.decode()
+    os.close(terminal)
+    return shown.decode()
+
+
+@pytest.fixture
+def on_a_terminal(capsys, monkeypatch, tmp_path):
+    """A function of arguments: status, stdout, and what a terminal got as stderr."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in TERMINAL.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def called(*arguments):
+        ours, theirs = pty.openpty()
+        with ThreadPoolExecutor(1) as pool:
+            shown = pool.submit(all_of, ours)
+            with open(theirs, "w") as terminal, monkeypatch.context() as patch:
+                patch.setattr(sys, "stderr", terminal)
+                status, out, _ = run(capsys, *arguments)
+            return status, out, shown.result()
+
+    return called
+
+
+def test_a_process_on_a_terminal(tmp_path):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "fastsoftmax", "compare", "--dataset", "iris", "--epochs", "2", "--json"]
+    environment = {**os.environ, **TERMINAL}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    shown = all_of(ours)
+    out, _ = process.communicate()
+    assert process.returncode == 0, shown
+    assert json.loads(out)
+    assert "training" in shown
+    assert COLOUR.search(shown)
 
 
 TRAIN = ("train", "iris", "--model", "m.npz", "--solver", "sgd", "--json")
@@ -47,8 +79,8 @@ TRAIN = ("train", "iris", "--model", "m.npz", "--solver", "sgd", "--json")
         (("doctor", "--json"), "self-test: float64"),
     ],
 )
-def test_a_bar_goes_to_stderr_and_json_to_stdout(tmp_path, arguments, told):
-    status, out, shown = on_a_terminal(tmp_path, *arguments)
+def test_a_bar_goes_to_stderr_and_json_to_stdout(on_a_terminal, arguments, told):
+    status, out, shown = on_a_terminal(*arguments)
     assert status == 0, shown
     assert json.loads(out)
     assert told in shown
@@ -66,8 +98,9 @@ def test_a_bar_goes_to_stderr_and_json_to_stdout(tmp_path, arguments, told):
         (("train", "iris", "--model", "m.npz", "--l1-ratio", "2"), "usage"),
     ],
 )
-def test_no_color(tmp_path, arguments, told):
-    _, _, shown = on_a_terminal(tmp_path, *arguments, NO_COLOR="1")
+def test_no_color(on_a_terminal, monkeypatch, arguments, told):
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, _, shown = on_a_terminal(*arguments)
     assert told in shown
     assert not COLOUR.search(shown)
 

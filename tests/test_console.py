@@ -104,6 +104,7 @@ def test_without_stdout_it_is_no_error(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdout", None)
     assert cli.main(["explain"]) == 0
     assert cli.main(["predict", path, "iris"]) == 0
+    assert cli.main(["compare", "--dataset", "iris", *QUICK]) == 0
 
 
 def test_a_reader_that_stops_reading_is_no_traceback():
@@ -114,12 +115,14 @@ def test_a_reader_that_stops_reading_is_no_traceback():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-@pytest.mark.parametrize("arguments", [("explain",), ("compare", "--dataset", "iris", *QUICK)])
-def test_stdout_that_is_full_or_closed(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "redirected", "status"),
+    [("explain", "> /dev/full", 1), ("explain", ">&-", 0), ("compare --dataset iris", "> /dev/full", 1)],
+)
+def test_stdout_that_is_full_or_closed(arguments, redirected, status):
     """One line at the most, after the work is done."""
-    command = f"{sys.executable} -m fastsoftmax {' '.join(arguments)}"
-    for redirected, status in (("> /dev/full", 1), (">&-", 0)):
-        done = subprocess.run(["sh", "-c", f"{command} {redirected}"], capture_output=True, text=True)
-        assert done.returncode == status, done.stderr
-        assert "Traceback" not in done.stderr
-        assert ("No space left" in done.stderr) == (status == 1)
+    command = f"{sys.executable} -m fastsoftmax {arguments} {redirected}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("No space left" in done.stderr) == (status == 1)
