@@ -355,7 +355,7 @@ def test_a_mean_over_nothing_is_no_error_with_weights_either(loss):
     assert np.isnan(getattr(fs, loss)(np.empty((2, 0)), [0, 0], ignore_index=0))
 
 
-@pytest.mark.parametrize("offset", [1e6, -1e6, 1e8])
+@pytest.mark.parametrize("offset", [1e6, -1e6, 1e8] if JIT else [-1e6])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_an_offset_of_a_row_changes_nothing(loss, offset):
     """Of float32, too, whose logits are multiples of 1/8 or 8 out there."""

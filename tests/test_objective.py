@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse
-from helpers import derivative, rng
+from helpers import JIT, derivative, rng
 
 import fastsoftmax as fs
 from fastsoftmax import kernels
@@ -125,6 +125,7 @@ def test_the_hessian_is_the_gradients_derivative(case):
     np.testing.assert_allclose(product, numerical, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.skipif(not JIT, reason="without the JIT there is one thread")
 def test_threads_do_not_change_a_bit():
     objective, params = problem((8,), n=5000)
     with fs.num_threads(1):

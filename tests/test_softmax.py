@@ -286,7 +286,7 @@ def test_nasty_columns_give_what_nasty_rows_give(kind):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("columns", [1, 3, 10, 37, 300, 511, 512, 513, 1100])
+@pytest.mark.parametrize("columns", [1, 3, 10, 37, 300, 511, 512, 513, 1100] if JIT else [1, 37, 513])
 def test_a_row_does_not_depend_on_the_rows_beside_it(columns, dtype):
     logits, vector = uneven((9, columns), dtype), uneven((9, columns), dtype, seed=1)
     for name in MAPS:
