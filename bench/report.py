@@ -14,6 +14,7 @@ import argparse
 import itertools
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from races import LIBRARIES, TITLES, machines, read, row, shape_of, threads_of, time_of
 from report_training import classifier
@@ -131,7 +132,7 @@ def plot(races: list[Race], folder: Path) -> None:
             axes.loglog(*zip(*points, strict=True), style.marker, color=style.color, alpha=0.8, label=label)
     axes.axhline(1, color="grey", linewidth=1)
     axes.set(xlabel="columns C", ylabel="times as long as fastsoftmax", title="float32, one thread, all row counts")
-    axes.legend(fontsize=7)
+    add_legend(axes, fontsize=7)
     figure.savefig(folder / "speedup_by_C.png", dpi=120)
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
@@ -158,9 +159,15 @@ def plot(races: list[Race], folder: Path) -> None:
         if points:
             axes.loglog(*zip(*points, strict=True), style.marker, color=style.color, label=label)
     axes.set(xlabel="columns C", ylabel="ns a row", title="softmax_vjp, float32: naive against fast")
-    axes.legend()
+    add_legend(axes)
     figure.savefig(folder / "naive_by_C.png", dpi=120)
     pyplot.close("all")
+
+
+def add_legend(axes: Any, **options: Any) -> None:
+    """Of what was drawn, if anything was: Matplotlib warns of none."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**options)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,6 +3,9 @@
 With pytest-xdist (`-n auto`: a worker a core) the leader compiles, once, before it deals out the first test.
 """
 
+import runpy
+from pathlib import Path
+
 import pytest
 from helpers import JIT
 
@@ -24,9 +27,30 @@ def pytest_configure(config):
 
 
 @pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder, which is an empty one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def global_random_seed() -> int:
     """Of scikit-learn's own tests: as their runs have it by default."""
     return 42
+
+
+@pytest.fixture
+def report(capsys, monkeypatch):
+    """What `python bench/report.py` prints for its arguments."""
+    path = Path(__file__).parent.parent / "bench" / "report.py"
+    monkeypatch.syspath_prepend(path.parent)
+    main = runpy.run_path(str(path))["main"]
+
+    def printed(*arguments):
+        main(list(arguments))
+        return capsys.readouterr().out
+
+    return printed
 
 
 def is_worker(config):

@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numba
@@ -68,9 +68,7 @@ def layouts(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     buffer = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
     buffer[:] = array
     yield "misaligned", buffer
-    read_only = array.copy()
-    read_only.flags.writeable = False
-    yield "read-only", read_only
+    yield "read-only", locked(array)
     with tempfile.TemporaryFile() as file:
         mapped = np.memmap(file, array.dtype, shape=array.shape)
     mapped[:] = array
@@ -82,6 +80,18 @@ def same_bits(a: Any, b: Any) -> bool:
     """Equal shape, dtype and bits; NaN equals NaN."""
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+def all_same_bits(some: Iterable[Any], others: Iterable[Any]) -> bool:
+    """Whether that is so of each pair; None is the same as None."""
+    return all(a is b is None or same_bits(a, b) for a, b in zip(some, others, strict=True))
+
+
+def locked(array: np.ndarray) -> np.ndarray:
+    """A copy that cannot be written."""
+    array = array.copy()
+    array.flags.writeable = False
+    return array
 
 
 def derivative(function: Callable[[np.ndarray], Any], x: np.ndarray, direction: np.ndarray, h: float = 1e-3) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from fastsoftmax.cli import bench
 from fastsoftmax.cli.races import rows, suite, turns
 from fastsoftmax.cli.races.saved import compared, read_saved
 
-ROOT = Path(__file__).parent.parent
 ONE = ("bench", "--only", "softmax 1x10")
 
 
@@ -52,7 +50,7 @@ def test_the_table(capsys):
         assert text in out
 
 
-def test_json_is_what_report_reads(capsys, tmp_path):
+def test_json_is_what_report_reads(capsys, tmp_path, report):
     status, out, _ = run(capsys, *ONE, "--json")
     (entry,) = json.loads(out)["benchmarks"]
     info = entry["extra_info"]
@@ -61,14 +59,12 @@ def test_json_is_what_report_reads(capsys, tmp_path):
     assert set(info["medians"]) == {"numpy", "scipy", "sklearn", "fastsoftmax"}
     assert info["versions"]["numpy"] == np.__version__
     (tmp_path / "run.json").write_text(out)
-    report = [sys.executable, str(ROOT / "bench" / "report.py"), str(tmp_path / "run.json")]
-    done = subprocess.run(report, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert f"numpy {np.__version__}" in done.stdout
+    told = report(str(tmp_path / "run.json"))
+    assert f"numpy {np.__version__}" in told
+    assert "| (1, 10) |" in told
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    subprocess.run([*report, "--plots", str(tmp_path / "plots")], capture_output=True, check=True)
+    assert report(str(tmp_path / "run.json"), "--plots", str(tmp_path / "plots")) == told
     assert len(list((tmp_path / "plots").glob("*.png"))) == 3
-    assert "| (1, 10) |" in done.stdout
 
 
 def test_a_layer_is_raced(monkeypatch):

@@ -1,14 +1,14 @@
 """LossCurveDisplay, ComparisonDisplay and --plot: what is drawn is what was measured, and told apart without colour."""
 
 import json
-import subprocess
+import os
 import sys
-import warnings
 
+import forked
 import numpy as np
 import pytest
+from helpers import quiet
 from sklearn.datasets import load_iris
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -32,20 +32,13 @@ def closed():
     pyplot.close("all")
 
 
-def quiet(model):
-    """Fitted; so few iterations are not enough."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(X, Y)
-
-
 def looks(lines):
     return {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
 
 
 def test_a_loss_curve():
     options = {"solver": "adam", "early_stopping": True, "max_iter": 30, "n_iter_no_change": 30, "random_state": 0}
-    model = quiet(fs.SoftmaxClassifier(**options))
+    model = quiet(fs.SoftmaxClassifier(**options), X, Y)
     display = fs.LossCurveDisplay.from_estimator(model, name="iris")
     training, held_out = display.lines_
     assert np.array_equal(training.get_ydata(), model.loss_curve_)
@@ -63,7 +56,7 @@ def test_a_loss_curve_of_others_and_on_given_axes():
     display = fs.LossCurveDisplay.from_estimator(model, ax=axes, color="black")
     assert display.ax_ is axes
     assert (display.lines_[0].get_color(), axes.get_xlabel()) == ("black", "iteration")
-    theirs = quiet(MLPClassifier((3,), max_iter=20, random_state=0))
+    theirs = quiet(MLPClassifier((3,), max_iter=20, random_state=0), X, Y)
     display = fs.LossCurveDisplay.from_estimator(theirs)
     assert np.array_equal(display.lines_[0].get_ydata(), theirs.loss_curve_)
     assert display.lines_[0].get_label() == "MLPClassifier, training"
@@ -71,7 +64,7 @@ def test_a_loss_curve_of_others_and_on_given_axes():
     assert again is display
     assert again.lines_[0].get_label() == "once more, training"
     with pytest.raises(TypeError, match="estimator must have loss_curve_, and this LogisticRegression has none"):
-        fs.LossCurveDisplay.from_estimator(quiet(LogisticRegression()))
+        fs.LossCurveDisplay.from_estimator(quiet(LogisticRegression(), X, Y))
     with pytest.raises(ValueError, match="not fitted"):
         fs.LossCurveDisplay.from_estimator(fs.SoftmaxClassifier())
 
@@ -149,10 +142,10 @@ def test_without_matplotlib(capsys, tmp_path, monkeypatch):
         fs.LossCurveDisplay(loss_curve=[1.0]).plot()
 
 
-def test_matplotlib_is_imported_only_to_draw():
+def test_matplotlib_is_imported_only_to_draw(tmp_path):
     code = "import sys, fastsoftmax as fs; d = fs.LossCurveDisplay(loss_curve=[2.0, 1.0]); fs.ComparisonDisplay; "
     code += "print('matplotlib' in sys.modules); d.plot(); print('matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = forked.run(code, dict(os.environ), tmp_path)
     assert done.stdout.split() == ["False", "True"], done.stderr
 
 

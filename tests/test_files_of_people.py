@@ -22,12 +22,6 @@ def text_of(separator=",", head=HEAD, ends="\n", decimal=".", rows=ROWS):
     return ends.join(lines) + ends
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def write(folder, content, name="data.csv"):
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 

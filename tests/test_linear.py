@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse
-from helpers import FLOATS, JIT, derivative, layouts, rng, same_bits, tolerance
+from helpers import FLOATS, JIT, all_same_bits, derivative, layouts, rng, same_bits, tolerance
 from sklearn._loss import HalfMultinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
@@ -81,10 +81,6 @@ def assert_close(results, expected, dtype, size, reduction="mean"):
             np.testing.assert_allclose(
                 ours, theirs, rtol=0, atol=limit * np.max(np.abs(theirs), initial=unit, where=theirs == theirs)
             )
-
-
-def all_same_bits(some, others):
-    return all(a is b is None or same_bits(a, b) for a, b in zip(some, others, strict=True))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

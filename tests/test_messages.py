@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import JIT
+from helpers import JIT, locked
 from scipy.sparse import coo_array, csr_array
 
 import fastsoftmax as fs
@@ -14,12 +14,6 @@ X, WEIGHT, BIAS = np.ones((2, 4)), np.ones((3, 4)), np.zeros(3)
 REAL = "must hold real numbers (float16, 32 or 64, integers or bool), got"
 NO_LABELS = "targets are distributions, not labels (a sample_weight of 0 leaves a row out)"
 SUM_TO_ZERO = 'the weights of the rows that take part must not sum to zero with reduction="mean"'
-
-
-def read_only(array):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
 
 
 def broken(**parts):
@@ -68,7 +62,7 @@ ARRAYS = {
     "out must be a NumPy array, got list": lambda: fs.softmax(Z, out=[[0.0] * 3] * 2),
     "out must have shape (2, 3), got (3, 2)": lambda: fs.softmax(Z, out=np.empty((3, 2))),
     "out must have dtype float64, got float32": lambda: fs.softmax(Z, out=np.empty((2, 3), np.float32)),
-    "out must be writable, got a read-only array": lambda: fs.softmax(Z, out=read_only(Z)),
+    "out must be writable, got a read-only array": lambda: fs.softmax(Z, out=locked(Z)),
     "out must not overlap itself": lambda: fs.softmax(Z, out=overlapping_itself()),
     "out must not partly overlap logits": lambda: fs.softmax(BUFFER[:2], out=BUFFER[1:]),
     "out must not partly overlap cotangent": lambda: fs.softmax_vjp(Z, BUFFER[:2], out=BUFFER[1:]),

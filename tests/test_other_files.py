@@ -16,12 +16,6 @@ X, Y = load_iris(return_X_y=True)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def write(folder):
     """write(columns, name): a .parquet file, as pandas writes it by pyarrow."""
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")

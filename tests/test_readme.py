@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_cli import run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,15 +40,14 @@ def test_two_commands_do_all_the_set_up():
         assert install in COMMANDS[number]
 
 
-def test_the_options_it_names_exist():
+def test_the_options_it_names_exist(capsys):
     commands = ["train", "predict", "export", "compare", "bench", "explain", "warmup", "doctor", "completion"]
     named = re.findall(rf"[`\n](?:fastsoftmax )?({'|'.join(commands)})\b([^`#\n]*)", README)
     assert {command for command, _ in named} == set(commands)
     for command in {command for command, _ in named}:
         options = {option for name, text in named if name == command for option in re.findall(r"--[a-z-]+", text)}
-        text = subprocess.run(
-            [sys.executable, "-m", "fastsoftmax", command, "--help"], capture_output=True, text=True, check=True
-        ).stdout
+        status, text, _ = run(capsys, command, "--help")
+        assert status == 0
         assert all(option in text for option in options), command
 
 

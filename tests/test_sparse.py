@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from helpers import JIT, rng, same_bits, tolerance
+from helpers import JIT, all_same_bits, rng, tolerance
 
 import fastsoftmax as fs
 from fastsoftmax._gate.samples import Samples
@@ -49,10 +49,6 @@ def assert_close(results, expected, dtype, size):
             assert ours.dtype == theirs.dtype == dtype
             largest = np.abs(theirs).max(initial=1 / size[0])
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=4 * tolerance(dtype, max(size)) * largest)
-
-
-def all_same_bits(some, others):
-    return all(a is b is None or same_bits(a, b) for a, b in zip(some, others, strict=True))
 
 
 def rebuilt(X, data=None, indices=None, indptr=None):
