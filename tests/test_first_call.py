@@ -31,7 +31,11 @@ def test_types_of_arrays_are_numbas(type_of, char):
         assert found in sum_row._types_active_call
 
 
-@pytest.mark.parametrize("value", [np.zeros(2, np.longdouble), np.zeros(2, ">f8"), object()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [np.zeros(2, np.longdouble), np.zeros(2, ">f8"), object()],
+    ids=lambda value: type(value).__name__ + str(getattr(value, "dtype", "")),
+)
 def test_what_numba_has_no_type_for_is_a_python_object(type_of, value):
     assert type_of(value) == numba.types.pyobject
 
