@@ -19,7 +19,14 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastsoftmax.kernels.jit.numba_internals import cgutils, cpu_target, excinfo_ptr_t, signature, typing
+from fastsoftmax.kernels.jit.numba_internals import (
+    cgutils,
+    cpu_target,
+    excinfo_ptr_t,
+    global_compiler_lock,
+    signature,
+    typing,
+)
 
 _NUMBER = ir.IntType(64)
 _ADDRESS, _IS_WANTED, _FAILURE = range(3)  # what is in a cell
@@ -56,11 +63,12 @@ class Deferred:
     def make_ready(self):
         """Have it compiled or loaded, and let callers know its address. -> its library."""
         self._state[_IS_WANTED] = 0
-        self._dispatcher.compile(self._arguments)
-        result = self._dispatcher.overloads[self._arguments]
-        if not self.is_ready:
-            self._state[_ADDRESS] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-        return result.library
+        with global_compiler_lock:  # until LLVM has said where it is, too: nobody forks meanwhile
+            self._dispatcher.compile(self._arguments)
+            result = self._dispatcher.overloads[self._arguments]
+            if not self.is_ready:
+                self._state[_ADDRESS] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+            return result.library
 
     def fail(self, code):
         """Let helpers that wait for it know that it will not be ready."""

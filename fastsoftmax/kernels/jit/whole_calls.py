@@ -20,7 +20,7 @@ from llvmlite import binding
 from numba import types
 
 from fastsoftmax.kernels.jit.entries import ENTRIES, FLOATS, INT64, LARGE, entry_cell, entry_name
-from fastsoftmax.kernels.jit.numba_internals import config, from_dtype
+from fastsoftmax.kernels.jit.numba_internals import config, from_dtype, global_compiler_lock
 
 
 class WholeCall:
@@ -60,9 +60,10 @@ class WholeCall:
             return None
         dtype = arguments[0].dtype
         kinds = [types.Array(from_dtype(dtype if n > 1 else INT64), n, "C") for n in self._form.dimensions]
-        self._kernel.compile((*kinds, types.intp))
-        result = self._kernel.overloads[*kinds, types.intp]
-        entry = result.library.get_pointer_to_function(entry_name(result.fndesc))
+        with global_compiler_lock:  # until LLVM has said where the entry is, too: nobody forks meanwhile
+            self._kernel.compile((*kinds, types.intp))
+            result = self._kernel.overloads[*kinds, types.intp]
+            entry = result.library.get_pointer_to_function(entry_name(result.fndesc))
         self._cells[dtype.name].value = entry
         if self.call == self._compile_and_call:
             self.call = _built_in_function(self._kernel.__name__, entry, self._compile_and_call)
