@@ -277,6 +277,27 @@ def test_any_option_leads_through_the_gate(name):
         assert not same_bits(grad, plain[1])
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "squared_error"])
+def test_a_negative_ignore_index_goes_the_direct_way_if_no_row_has_it(name, monkeypatch):
+    logits, labels = uneven((6, 4)), np.array([0, 3, 1, 1, 2, 0])
+    some = np.where(labels == 1, -100, labels)
+    expected = [
+        getattr(fs, f"{name}_value_and_grad")(logits, given.tolist(), ignore_index=-100) for given in (labels, some)
+    ]
+    for given, (loss, grad) in zip((labels, some), expected, strict=True):
+        found, found_grad = getattr(fs, f"{name}_value_and_grad")(logits, given, ignore_index=-100)
+        assert same_bits(found, loss)
+        assert same_bits(found_grad, grad)
+        assert same_bits(getattr(fs, name)(logits, given, ignore_index=-100), loss)
+    for wrong in (-1, -99):
+        with pytest.raises(ValueError, match="= -100 is not a class"):
+            getattr(fs, name)(logits, some, ignore_index=wrong)
+    monkeypatch.setattr("fastsoftmax.functional.losses.Rows", None)
+    getattr(fs, name)(logits, labels, ignore_index=-100)
+    with pytest.raises(TypeError):
+        getattr(fs, name)(logits, some, ignore_index=-100)
+
+
 @pytest.mark.parametrize("name", ["cross_entropy_value_and_grad", "squared_error_value_and_grad"])
 @pytest.mark.parametrize("labels", [np.int32([2, 0, 1]), np.int64([2, 9, 0, 9, 1])[::2], np.uint8([2, 0, 1])])
 def test_labels_that_are_not_plain_go_through_the_gate(name, labels):

@@ -244,7 +244,9 @@ def _evaluate(
     out: Array | None,
 ) -> tuple[Any, Any]:
     """Check everything, then run the kernel and reduce: (loss, None or grad_logits)."""
-    plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and ignore_index is None
+    # a label that is to be left out is refused there, as any that is no class
+    leaves_none = ignore_index is None or (type(ignore_index) is int and ignore_index < 0)
+    plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and leaves_none
     if plain and reduction == "mean":
         call = loss.direct_with_grad.call if with_grad else loss.direct.call
         arrays = (logits, targets, out) if with_grad else (logits, targets)
