@@ -73,11 +73,8 @@ def check_regular(name: str, value: ArrayLike) -> Array:
         return array
     except ValueError as error:
         raise ValueError(f"{name} must be an array: {error}") from None
-    except (
-        RuntimeError,
-        TypeError,
-        BufferError,
-    ) as error:  # as torch has it for tensors that are on a GPU, or need a gradient
+    # as torch has it for tensors that are on a GPU, or need a gradient
+    except (RuntimeError, TypeError, BufferError) as error:
         raise TypeError(f"{name} must be an array: {error}") from None
 
 

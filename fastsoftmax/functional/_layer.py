@@ -21,8 +21,8 @@ from fastsoftmax._gate.arrays import (
 from fastsoftmax._gate.numbers import read_flag
 from fastsoftmax._gate.samples import Samples
 from fastsoftmax._threads import run
+from fastsoftmax.functional._loss_targets import LossTargets, read_loss_targets
 from fastsoftmax.functional._losses import Loss
-from fastsoftmax.functional.losses import LossTargets, read_loss_targets
 
 MULTIPLICATIONS = 8  # that take as long as one element of a row
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

@@ -3,24 +3,19 @@
 The four functions are one computation, `_evaluate`, for two losses, with the gradient or without it.
 """
 
-import math
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import Array, Rows, real_array, scalar
-from fastsoftmax._gate.numbers import read_smoothing
-from fastsoftmax._gate.targets import read_targets, read_weights, split_targets
+from fastsoftmax._gate.arrays import Array, Rows, real_array
 from fastsoftmax._threads import run
+from fastsoftmax.functional._loss_targets import read_loss_targets
 from fastsoftmax.functional._losses import CROSS_ENTROPY, SQUARED_ERROR, Loss
 from fastsoftmax.kernels.jit.entries import LARGE
 
 Reduction = Literal["none", "sum", "mean"]
 ZERO = 0.0  # the default label_smoothing, by identity
-_ALL = slice(None)
 
 
 def cross_entropy(
@@ -244,7 +239,7 @@ def _evaluate(
     out: Array | None,
 ) -> tuple[Any, Any]:
     """Check everything, then run the kernel and reduce: (loss, None or grad_logits)."""
-    # a label that is to be left out is refused there, as any that is no class
+    # the direct way refuses every label that is no class: also one that is to be left out, if it is negative
     leaves_none = ignore_index is None or (type(ignore_index) is int and ignore_index < 0)
     plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and leaves_none
     if plain and reduction == "mean":
@@ -269,69 +264,3 @@ def _evaluate(
     if reduction == "none":
         return rows.deliver_reduced(losses, keepdims=False), grad_logits
     return loss_targets.reduce(losses, rows.dtype), grad_logits
-
-
-@dataclass(frozen=True)
-class LossTargets:
-    """What a loss compares logits with, for kernels: labels, distributions, weights, and the scale of a sum."""
-
-    labels: Array
-    distribution: Array
-    by_row: Array
-    by_class: Array
-    smoothing: float
-    scale: float
-
-    @property
-    def for_kernels(self) -> tuple[Any, ...]:
-        """In the order of a kernel's arguments; a mean over nothing is NaN, but its gradient 0."""
-        scale = 0.0 if math.isnan(self.scale) else self.scale
-        return self.labels, self.distribution, self.by_row, self.by_class, self.smoothing, scale
-
-    def of_rows(self, rows: slice) -> "LossTargets":
-        """Those of some rows, with the scale of all."""
-        if rows == _ALL:
-            return self
-        return replace(self, labels=self.labels[rows], distribution=self.distribution[rows], by_row=self.by_row[rows])
-
-    def reduce(self, losses: Array, dtype: np.dtype[Any]) -> Any:
-        """The losses of all rows as one number."""
-        return scalar(kernels.sum_row(losses) * self.scale, dtype)
-
-
-def read_loss_targets(
-    loss: Loss,
-    targets: Array,
-    shape: tuple[int, ...],
-    compute: np.dtype[Any],
-    sample_weight: ArrayLike | None,
-    class_weight: ArrayLike | None,
-    label_smoothing: float,
-    ignore_index: int | None,
-    reduction: str,
-) -> LossTargets:
-    """Check the arguments of a loss for logits of the shape."""
-    if reduction not in ("none", "sum", "mean"):
-        raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
-    smoothing = read_smoothing(label_smoothing)
-    labels, distribution = split_targets(read_targets(targets, shape, compute, ignore_index), shape[-1], compute)
-    by_row = read_weights("sample_weight", sample_weight, shape[:-1], np.float64)
-    by_class = read_weights("class_weight", class_weight, shape[-1:], compute)
-    scale = 1.0
-    if reduction == "mean":
-        for name, weight in (("sample_weight", by_row), ("class_weight", by_class)):
-            if weight.size and not weight.any():
-                raise ValueError(f'{name} must not be all zero with reduction="mean"')
-        weighing = by_class if len(labels) or loss.weighs_rows else by_class[:0]
-        scale = _one_over_weight(labels, distribution, by_row, weighing)
-    return LossTargets(labels, distribution, by_row, by_class, smoothing, scale)
-
-
-def _one_over_weight(labels: Array, distribution: Array, by_row: Array, by_class: Array) -> float:
-    """1 / (sum of the weights that take part in a mean); NaN if no row does."""
-    present, total = kernels.weight_taking_part(labels, distribution, by_row, by_class)
-    if total > 0:
-        return 1.0 / total
-    if present and (by_row.size or by_class.size):
-        raise ValueError('the weights of the rows that take part must not sum to zero with reduction="mean"')
-    return math.nan

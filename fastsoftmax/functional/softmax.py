@@ -1,7 +1,7 @@
 """softmax, log_softmax and logsumexp along any axis.
 
 logits -> Rows (a matrix whose rows run along the axis, or blocks whose columns do) -> _threads -> kernel -> the shape,
-dtype and out of the caller; small plain matrices go straight to kernels/rows/direct.py
+dtype and out of the caller; arrays that need no preparation go straight to kernels/rows/direct.py
 """
 
 from collections.abc import Callable
