@@ -1,10 +1,11 @@
 """dense and dense_vjp: against exact sums and the reference, at every edge of the tiles and blocks."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
-from helpers import FLOATS, JIT, layouts, rng, same_bits, tolerance
+from helpers import FLOATS, JIT, layouts, rng, same_bits, tolerance, uneven
 
 import fastsoftmax as fs
 
@@ -175,3 +176,27 @@ def test_float16_is_rounded_once_at_the_end():
     assert same_bits(fs.dense(X, weight, bias, out=np.empty((5, 3), np.float16)), expected)
     for grad, right in zip(fs.dense_vjp(X, weight, cotangent), fs.dense_vjp(wide[0], wide[1], wide[3]), strict=True):
         assert same_bits(grad, right.astype(np.float16))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [(1, 1, 1), (5, 3, 4), (300, 20, 10)])
+def test_plain_arrays_go_a_short_way_to_the_same_bits(size, dtype, monkeypatch):
+    n, d, c = size
+    X, weight, cotangent = uneven((n, d), dtype), uneven((c, d), dtype, seed=1), uneven((n, c), dtype, seed=2)
+    locked = weight.copy()
+    locked.flags.writeable = False
+    logits, grads = fs.dense(X, locked), fs.dense_vjp(X, locked, cotangent)
+    monkeypatch.setattr(sys.modules["fastsoftmax.functional.dense"], "Layer", None)
+    assert same_bits(fs.dense(X, weight), logits)
+    found = fs.dense_vjp(X, weight, cotangent)
+    without = fs.dense_vjp(X, weight, cotangent, with_grad_X=False)
+    assert without[0] is None
+    for here, there, expected in zip(found, (grads[0], *without[1:]), grads, strict=True):
+        assert same_bits(here, expected)
+        assert same_bits(there, expected)
+    for not_plain in (cotangent[:-1], cotangent.tolist(), cotangent.astype(np.float16), cotangent[:, None]):
+        with pytest.raises(TypeError):  # is for Layer, which finds words for what does not fit
+            fs.dense_vjp(X, weight, not_plain)
+    for option in ({"with_grad_X": 1}, {"out": fs.LinearGrads(None, None)}):
+        with pytest.raises(TypeError):
+            fs.dense_vjp(X, weight, cotangent, **option)

@@ -94,14 +94,15 @@ def test_it_refuses_labels_that_are_no_classes(name):
     call, loss_alone = getattr(direct, f"{name}_value_and_grad").call, getattr(direct, name).call
     for labels in ([0, 1, 2, 5], [0, -1, 2, 3], [0, 1, 2]):
         assert call(logits, np.array(labels, np.int64), out) is None
-        assert loss_alone(logits, np.array(labels, np.int64)) is None
+        assert loss_alone(logits, np.array(labels, np.int64), None) is None
     assert call(np.empty((0, 5)), np.empty(0, np.int64), np.empty((0, 5))) is None
-    assert loss_alone(np.empty((0, 5)), np.empty(0, np.int64)) is None
+    assert loss_alone(np.empty((0, 5)), np.empty(0, np.int64), None) is None
     shared = np.zeros(20)
     assert call(logits, shared[:4].view(np.int64), shared.reshape(4, 5)) is None
     assert (out == 7).all()
     loss, grad = call(logits, np.array([0, 1, 2, 4]), out)
-    assert loss == loss_alone(logits, np.array([0, 1, 2, 4])) >= 0
+    assert loss_alone(logits, np.array([0, 1, 2, 4]), None) == (loss, None)
+    assert loss >= 0
     assert grad is out
 
 
@@ -196,7 +197,7 @@ def test_it_refuses_other_labels(labels):
     out = np.full((2, 3), 7.0)
     for name in ("cross_entropy", "squared_error"):
         assert getattr(direct, f"{name}_value_and_grad").call(np.ones((2, 3)), labels, out) is None
-        assert getattr(direct, name).call(np.ones((2, 3)), labels) is None
+        assert getattr(direct, name).call(np.ones((2, 3)), labels, None) is None
     assert (out == 7).all()
 
 
@@ -275,6 +276,22 @@ def test_any_option_leads_through_the_gate(name):
         assert same_bits(loss, same_loss)
         assert same_bits(grad, same_grad)
         assert not same_bits(grad, plain[1])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(6, 4), (2, 3, 5), (1, 1), (400, 5)])
+def test_the_loss_of_each_row_goes_the_direct_way(name, dtype, shape, monkeypatch):
+    logits, labels = uneven(shape, dtype), rng().integers(0, shape[-1], shape[:-1])
+    expected = getattr(fs, name)(logits.tolist(), labels, reduction="none").astype(dtype)
+    if dtype == np.float32:  # a list is float64
+        expected = getattr(fs, name)(np.asfortranarray(logits), labels.tolist(), reduction="none")
+    monkeypatch.setattr("fastsoftmax.functional.losses.Rows", None)
+    found = getattr(fs, name)(logits, labels, reduction="none")
+    assert found.shape == shape[:-1]
+    assert same_bits(found, expected)
+    with pytest.raises(TypeError):  # what is no class is for the gate
+        getattr(fs, name)(logits, labels + shape[-1], reduction="none")
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "squared_error"])

@@ -280,12 +280,14 @@ def test_the_short_way_is_for_plain_arrays_of_one_dtype_that_fit():
     for dtype, plain in (("f4", True), ("f8", True), ("i8", False), ("f2", False), (">f4", False)):
         assert _layer.are_plain(*[a.astype(dtype) for a in arrays]) is plain
     assert _layer.are_plain(np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
+    assert _layer.are_plain(*arrays[:2], None)
     assert not _layer.are_plain(np.ones((0, 3)), *arrays[1:])
     assert not _layer.are_plain(arrays[0], np.ones((0, 3)), np.ones(0))
     for k, array in enumerate(arrays):
         for odd in unlike(array):
             assert not _layer.are_plain(*arrays[:k], odd, *arrays[k + 1 :])
     assert _layer.can_take(np.empty((2, 4)), *arrays)
+    assert _layer.can_take(np.empty((2, 4)), *arrays[:2], None)
     memory = np.ones(20)
     for out in (*unlike(np.empty((2, 4))), np.empty((3, 4))):
         assert not _layer.can_take(out, *arrays)

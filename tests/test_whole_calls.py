@@ -43,8 +43,10 @@ def weighted(x, labels, out, team):
     return 1.0 * labels[-1] + 10.0 * x.shape[0] + 100.0 * x.shape[1]
 
 
-@whole_call(2, 1, small=SMALL, fills=False, counts_references=True)
-def total(x, labels, team):
+@whole_call(2, 1, 1, small=SMALL, counts_references=True)
+def total(x, labels, out, team):
+    for n in range(out.shape[0]):
+        out[n] = x[n, 0] + labels[n]
     return -1.0 if labels.shape[0] == 0 else x.sum() + labels.sum()
 
 
@@ -78,9 +80,23 @@ def test_losses_with_and_without_an_array(dtype):
     loss, array = weighted.call(x, labels, None)
     assert loss == 465
     assert same_bits(array, x)
-    loss = total.call(np.ones((2, 3), dtype), np.array([5, 6]))
-    assert (loss, type(loss)) == (17.0, dtype)
-    assert weighted.call(x[:0], labels[:0], None) is total.call(x[0, :0], labels[0, :0]) is None
+    assert weighted.call(x[:0], labels[:0], None) is total.call(x[0, :0], labels[0, :0], None) is None
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_losses_with_and_without_one_number_for_each_row(dtype):
+    x, labels, out = np.ones((2, 3), dtype), np.array([5, 6]), np.empty(2, dtype)
+    loss, nothing = total.call(x, labels, None)
+    assert (loss, type(loss), nothing) == (17.0, dtype, None)
+    loss, array = total.call(x, labels, out)
+    assert (loss, array is out) == (17.0, True)
+    assert (out == [6, 7]).all()
+    (other,) = {np.float32, np.float64} - {dtype}
+    locked = np.zeros(2, dtype)
+    locked.flags.writeable = False
+    for odd in (np.zeros(3, dtype), np.zeros(2, other), np.zeros(2, np.int64), np.zeros((2, 1), dtype), locked, [0, 0]):
+        assert total.call(x, labels, odd) is None
+    assert (np.asarray(out) == [6, 7]).all()
 
 
 def test_much_work_waits_until_a_team_is_said():
@@ -94,9 +110,9 @@ def test_much_work_waits_until_a_team_is_said():
     assert double.call(many, out, -1) is LARGE
     assert (out == 7).all()
     assert weighted.call(many, np.zeros(SMALL, int), out) is LARGE
-    assert total.call(many, np.zeros(SMALL, int)) is LARGE
+    assert total.call(many, np.zeros(SMALL, int), None) is LARGE
     assert (out == 7).all()
-    assert total.call(many, np.ones(SMALL, int), 0) == SMALL
+    assert total.call(many, np.ones(SMALL, int), None, 0) == (SMALL, None)
 
 
 @needs_jit
@@ -118,6 +134,7 @@ def test_a_kernel_that_raises():
 def test_no_reference_is_lost_and_no_memory(monkeypatch):
     double, raises, refused = doubled(), np.full((30, 30), -1.0), np.full((30, 30), -2.0)
     x, labels, out, large = np.zeros((30, 30)), np.zeros(30, int), np.empty((30, 30)), np.zeros((40, 30))
+    row = np.empty(30)
 
     def calls():
         for target in (None, out):
@@ -125,11 +142,11 @@ def test_no_reference_is_lost_and_no_memory(monkeypatch):
             weighted.call(x, labels, target), weighted.call(x[:0], labels[:0], target), double.call(refused, target, -1)
             with pytest.raises(ArithmeticError):
                 double.call(raises, target, -1)
-        total.call(x, labels), total.call(x, labels[:-1])
+        total.call(x, labels, None), total.call(x, labels, row), total.call(x, labels[:-1], row)
         for odd in (x.T[::2], np.float32(1), "x", None):
             double.call(odd, x, -1), double.call(x, odd, -1), double.call(x, out, odd)
 
-    things = x, labels, out, large, raises, refused, 0.0, LARGE, x.dtype
+    things = x, labels, out, row, large, raises, refused, 0.0, LARGE, x.dtype
     calls()
     before = [sys.getrefcount(thing) for thing in things]
     tracemalloc.start()

@@ -27,7 +27,10 @@ _OVERLAP_WORK = 100_000  # np.shares_memory gives up after this much; then the a
 
 def real_array(name: str, value: ArrayLike) -> Array:
     """The value as a plain array of bool, integer or float of at most 64 bits, in whatever layout it has."""
-    array = _plain_array(name, value, "its data, and ~mask as where= if the call has it")
+    if type(value) is np.ndarray:
+        array = value
+    else:
+        array = _plain_array(name, value, "its data, and ~mask as where= if the call has it")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must hold real numbers (float16, 32 or 64, integers or bool), got {array.dtype}")
     return array
@@ -206,6 +209,8 @@ def _overlap(a: Array, b: Array) -> bool:
 
 def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Non-negative axes in increasing order; None is all of them. A scalar counts as having one axis, as in torch."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     if axis is None:
         return tuple(range(ndim))
     try:
@@ -246,31 +251,36 @@ class Rows:
             for name, array in self._arrays.items():
                 check_shape(name, array, self.shape)
         self.dtype, self.compute = result_dtypes(*[array.dtype for array in self._arrays.values()])
-        ndim = first.ndim
-        self._axes = (ndim - 1,) if type(axis) is int and axis == -1 and ndim else normalize_axis(axis, ndim)
-        self._work_shape, self._moved = self._plan()
+        self._axes, self._moved = normalize_axis(axis, len(self.shape)), False
+        self._work_shape = self._plan()
         self.along = "rows" if len(self._work_shape) == 2 else "columns"
         self.inputs = [self.matrix(array, self.compute) for array in self._arrays.values()]
 
-    def _plan(self) -> tuple[Shape, bool]:
-        """The shape that kernels see, and whether the axes must be moved to the end for that."""
-        ndim, axes = len(self.shape), self._axes
-        self.n_columns = math.prod([self.shape[a] for a in axes])
-        self.n_rows = math.prod([n for a, n in enumerate(self.shape) if a not in axes])
-        if not axes or axes[0] == ndim - len(axes):
-            return (self.n_rows, self.n_columns), False
-        outer, inner = math.prod(self.shape[: axes[0]]), math.prod(self.shape[axes[-1] + 1 :])
-        if axes[-1] - axes[0] + 1 == len(axes) and inner >= WIDE:
-            return (outer, self.n_columns, inner), False
-        return (self.n_rows, self.n_columns), True
+    def _plan(self) -> Shape:
+        """The shape that kernels see; _moved: whether the axes must be moved to the end for that."""
+        shape, axes = self.shape, self._axes
+        start = axes[0] if axes else len(shape)
+        end = start + len(axes)
+        together = not axes or axes[-1] == end - 1
+        if together:
+            outer, self.n_columns, inner = math.prod(shape[:start]), math.prod(shape[start:end]), math.prod(shape[end:])
+            self.n_rows = outer * inner
+            if end < len(shape) and inner >= WIDE:
+                return outer, self.n_columns, inner
+            self._moved = end < len(shape)
+        else:
+            self.n_columns = math.prod([shape[a] for a in axes])
+            self.n_rows = math.prod([shape[a] for a in self._kept])
+            self._moved = True
+        return self.n_rows, self.n_columns
 
     @property
-    def _kept(self) -> tuple[int, ...]:
-        return tuple(a for a in range(len(self.shape)) if a not in self._axes)
+    def _kept(self) -> list[int]:
+        return [a for a in range(len(self.shape)) if a not in self._axes]
 
     @property
     def _order(self) -> tuple[int, ...]:
-        return self._kept + self._axes
+        return *self._kept, *self._axes
 
     def matrix(self, array: Array, dtype: np.dtype[Any]) -> Array:
         """An array of the callers' shape in the shape that kernels see; a view where a kernel can read it."""
@@ -284,10 +294,11 @@ class Rows:
         mask = _plain_array("where", where, "where.filled(False)")
         if mask.dtype != np.bool_:
             raise TypeError(f"where must hold bool, got {mask.dtype}")
-        try:
-            mask = np.broadcast_to(mask, self.shape)
-        except ValueError:
-            raise ValueError(f"where must broadcast to shape {self.shape}, got {mask.shape}") from None
+        if mask.shape != self.shape:
+            try:
+                mask = np.broadcast_to(mask, self.shape)
+            except ValueError:
+                raise ValueError(f"where must broadcast to shape {self.shape}, got {mask.shape}") from None
         self.note_input("where", mask)
         return self.matrix(mask, mask.dtype)
 
@@ -312,6 +323,6 @@ class Rows:
 
     def deliver_reduced(self, values: Array, keepdims: bool) -> Any:
         """One value a row, in the callers' shape less the axes (or with axes of length 1) and dtype."""
-        kept = self._kept
-        shape = [n if a in kept else 1 for a, n in enumerate(self.shape) if keepdims or a in kept]
+        axes = self._axes
+        shape = [1 if a in axes else n for a, n in enumerate(self.shape) if keepdims or a not in axes]
         return deliver(values.reshape(shape), self.dtype)[()]

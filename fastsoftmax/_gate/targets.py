@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._gate.arrays import QUIET, Array, Shape, check_shape, contiguous, real_array
+from fastsoftmax._gate.arrays import Array, Shape, check_shape, contiguous, real_array
 from fastsoftmax._gate.numbers import read_integer
 from fastsoftmax.kernels import first_bad_label
 
@@ -57,10 +57,9 @@ def read_weights(name: str, value: ArrayLike | None, shape: Shape, dtype: Any) -
         return np.empty(0, dtype)
     array = real_array(name, value)
     check_shape(name, array, shape)
-    with QUIET():  # what is infinite in the dtype is no weight
-        flat = array.astype(dtype).ravel()
-    bad = ~((flat >= 0) & (flat < np.inf))
-    if bad.any():
+    flat = contiguous(array, dtype).ravel()  # (what is infinite in the dtype is no weight)
+    if flat.size and not (flat.min() >= 0 and flat.max() < np.inf):
+        bad = ~((flat >= 0) & (flat < np.inf))
         raise ValueError(
             f"{_element(name, array, int(bad.argmax()))} is not a weight: it must be finite and at least 0"
         )

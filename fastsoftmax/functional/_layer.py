@@ -53,31 +53,38 @@ class LinearGrads(NamedTuple):
 
 
 def are_plain(X: Any, weight: Any, bias: Any) -> bool:
-    """Whether a kernel takes all as they are: fitting arrays, not empty, of one float dtype."""
+    """Whether a kernel takes all as they are: fitting arrays, not empty, of one float dtype; a bias may be None."""
     return (
-        type(X) is type(weight) is type(bias) is np.ndarray
+        type(X) is type(weight) is np.ndarray
         and ((kind := X.dtype) is _FLOAT32 or kind is _FLOAT64)
-        and weight.dtype is bias.dtype is kind
+        and weight.dtype is kind
         and X.ndim == weight.ndim == 2
         and X.shape[1] == weight.shape[1]
-        and bias.shape == (len(weight),)
         and X.size > 0
         and weight.size > 0
         and X.flags.carray  # aligned, C-contiguous and writable (read-only ones take Numba long to look up)
         and weight.flags.carray
-        and bias.flags.carray
+        and (bias is None or is_plain_of(bias, kind, (len(weight),)))
     )
+
+
+def is_plain_of(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+    """Whether a kernel takes another array as it is."""
+    return type(array) is np.ndarray and array.dtype is dtype and array.shape == shape and array.flags.carray
 
 
 def can_take(out: Any, X: Any, weight: Any, bias: Any) -> bool:
     """Whether a kernel can write its result there while it reads such arrays."""
     return (
-        type(out) is np.ndarray
-        and out.dtype is X.dtype
-        and out.shape == (len(X), len(weight))
-        and out.flags.carray
-        and not (np.may_share_memory(out, X) or np.may_share_memory(out, weight) or np.may_share_memory(out, bias))
+        is_plain_of(out, X.dtype, (len(X), len(weight)))
+        and not (np.may_share_memory(out, X) or np.may_share_memory(out, weight))
+        and (bias is None or not np.may_share_memory(out, bias))
     )
+
+
+def bias_or_zeros(bias: Array | None, weight: Array) -> Array:
+    """A bias for kernels."""
+    return np.zeros(len(weight), weight.dtype) if bias is None else bias
 
 
 class Layer:
@@ -110,9 +117,7 @@ class Layer:
         floats = [array.dtype for name, array in self.arrays.items() if not name.startswith("X")]
         self.dtype, self.compute = result_dtypes(self._samples.dtype, *floats)
         self.weight = contiguous(given, self.compute)
-        self.bias = (
-            contiguous(self.arrays["bias"], self.compute) if self.has_bias else np.zeros(self.n_classes, self.compute)
-        )
+        self.bias = contiguous(bias_or_zeros(self.arrays.get("bias"), self.weight), self.compute)
         self.work = self._samples.n_numbers * self.n_classes // MULTIPLICATIONS
 
     def read(self, name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:

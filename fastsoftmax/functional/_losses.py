@@ -20,7 +20,7 @@ class Loss:
     name : as users write it
     weighs_rows : whether the weight of a class weighs the rows of that class, and not its share of a target
     rows : loss and gradient in the logits
-    direct, direct_with_grad : the mean loss for plain arrays and labels
+    direct, direct_with_grad : (mean loss, losses or gradient) for plain arrays and labels
     linear_rows, linear_hvp_rows : of a dense layer with the loss on top, in one pass
     linear_iteration : of L-BFGS, on such a layer
     network_rows, network_epoch : of a network of dense layers

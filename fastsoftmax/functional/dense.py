@@ -8,7 +8,16 @@ from numpy.typing import ArrayLike
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import Array, deliver, real_array
 from fastsoftmax._threads import run
-from fastsoftmax.functional._layer import MULTIPLICATIONS, Grads, Layer, LinearGrads, are_plain, can_take
+from fastsoftmax.functional._layer import (
+    MULTIPLICATIONS,
+    Grads,
+    Layer,
+    LinearGrads,
+    are_plain,
+    bias_or_zeros,
+    can_take,
+    is_plain_of,
+)
 
 
 def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array:
@@ -46,7 +55,7 @@ def dense(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out
     array([[ 1.,  2., 13.]])
     """
     if are_plain(X, weight, bias) and (out is None or can_take(out, X, weight, bias)):
-        return _of_plain(X, weight, bias, out)
+        return _of_plain(X, weight, bias_or_zeros(bias, weight), out)  # type: ignore[arg-type]
     layer = Layer(X, weight, bias)
     filled = layer.target("out", out, (layer.n_samples, layer.n_classes))
     for rows, X_here in layer.pieces():
@@ -112,6 +121,13 @@ def dense_vjp(
     array([[ 0.5,  1. ],
            [-0.5, -1. ]])
     """
+    if (
+        out is None
+        and type(with_grad_X) is bool
+        and are_plain(X, weight, None)
+        and is_plain_of(cotangent, X.dtype, (len(X), len(weight)))  # type: ignore[arg-type,union-attr]
+    ):
+        return _vjp_of_plain(X, weight, cotangent, with_grad_X)
     given = real_array("cotangent", cotangent)
     layer = Layer(X, weight, None, cotangent=given)
     layer.has_bias = True  # of the layer that the cotangent comes from; its value does not matter
@@ -121,3 +137,11 @@ def dense_vjp(
         run(kernels.dense_vjp_rows, layer.work, X_here, layer.weight, ready[rows], *grads.of_rows(rows))
     grad_weight, grad_bias, grad_X = grads.deliver()
     return grad_X, grad_weight, grad_bias
+
+
+def _vjp_of_plain(X: Any, weight: Any, cotangent: Any, with_grad_X: bool) -> tuple[Any, Array, Array]:
+    grad_weight, grad_bias = np.zeros(weight.shape, X.dtype), np.zeros(len(weight), X.dtype)  # kernels add to these
+    grad_X = np.empty(X.shape if with_grad_X else (0, 0), X.dtype)
+    work = X.size * len(weight) // MULTIPLICATIONS
+    run(kernels.dense_vjp_rows, work, X, weight, cotangent, grad_weight, grad_bias, grad_X)
+    return grad_X if with_grad_X else None, grad_weight, grad_bias

@@ -10,7 +10,7 @@ from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import ONE, Array, deliver
 from fastsoftmax._gate.numbers import read_temperature
 from fastsoftmax._threads import run
-from fastsoftmax.functional._layer import MULTIPLICATIONS, Layer, are_plain, can_take
+from fastsoftmax.functional._layer import MULTIPLICATIONS, Layer, are_plain, bias_or_zeros, can_take
 
 LOOKS = 8  # numbers are looked at, whether they are finite, in the time of one number of softmax
 
@@ -131,8 +131,8 @@ def linear_argmax(X: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None
 def labels_of_layer(X: Any, weight: Any, bias: Any) -> tuple[Array, bool]:
     """linear_argmax, and whether the largest logit of each row is finite."""
     if are_plain(X, weight, bias):
-        labels = np.empty(len(X), np.int64)
-        run(kernels.linear_argmax_rows, X.size * len(weight) // MULTIPLICATIONS, X, weight, bias, labels)
+        labels, work = np.empty(len(X), np.int64), X.size * len(weight) // MULTIPLICATIONS
+        run(kernels.linear_argmax_rows, work, X, weight, bias_or_zeros(bias, weight), labels)
     else:
         layer = Layer(X, weight, bias)
         if not layer.n_classes:
@@ -158,7 +158,8 @@ def probs_of_layer(
     if are_plain(X, weight, bias) and (out is None or can_take(out, X, weight, bias)):
         filled = np.empty((len(X), len(weight) + n_pinned), X.dtype) if out is None else out
         scalar = read_temperature(temperature, X.dtype) or X.dtype.type(1)
-        run(kernel, X.size * len(weight) // MULTIPLICATIONS + filled.size, X, weight, bias, scalar, filled)
+        work = X.size * len(weight) // MULTIPLICATIONS + filled.size
+        run(kernel, work, X, weight, bias_or_zeros(bias, weight), scalar, filled)
         return filled
     layer = Layer(X, weight, bias)
     scalar = read_temperature(temperature, layer.compute) or layer.compute.type(1)

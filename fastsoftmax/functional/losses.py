@@ -3,6 +3,7 @@
 The four functions are one computation, `_evaluate`, for two losses, with the gradient or without it.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -226,6 +227,11 @@ def squared_error_value_and_grad(
     )
 
 
+def _directly(call: Callable[..., Any], logits: Any, targets: Any, filled: Any) -> Any:
+    done = call(logits, targets, filled)
+    return run(call, logits.size, logits, targets, filled) if done is LARGE else done
+
+
 def _evaluate(
     loss: Loss,
     logits: ArrayLike,
@@ -243,13 +249,13 @@ def _evaluate(
     leaves_none = ignore_index is None or (type(ignore_index) is int and ignore_index < 0)
     plain = sample_weight is None and class_weight is None and label_smoothing is ZERO and leaves_none
     if plain and reduction == "mean":
-        call = loss.direct_with_grad.call if with_grad else loss.direct.call
-        arrays = (logits, targets, out) if with_grad else (logits, targets)
-        done = call(*arrays)
-        if done is LARGE:
-            done = run(call, logits.size, *arrays)  # type: ignore[union-attr]
+        done = _directly(loss.direct_with_grad.call if with_grad else loss.direct.call, logits, targets, out)
         if done is not None:
-            return done if with_grad else (done, None)
+            return done
+    elif plain and reduction == "none" and not with_grad and type(logits) is np.ndarray and logits.ndim > 1:
+        each = np.empty(logits.shape[:-1], logits.dtype)
+        if _directly(loss.direct.call, logits, targets, each) is not None:
+            return each, None
     rows = Rows(-1, logits=logits)
     if not rows.shape:
         raise ValueError("logits must have shape (n_samples, n_classes), got ()")

@@ -26,14 +26,12 @@ class Form:
     ----------
     dimensions : tuple of int
         Of the arrays, as its kernel sees them: 3, (outer, n, inner) around the axis; 2, (rows, n), the axis being the
-        last; 1, int64, one for each row.
-    fills : whether the last of them is filled
+        last; 1, one number for each row. The last array is filled, with floats; others of one dimension are int64.
     small : how many elements are not few any more
     least_inner : the least `inner` but 1 that its kernel takes
     """
 
     dimensions: tuple
-    fills: bool
     small: int
     least_inner: int
 
@@ -41,6 +39,11 @@ class Form:
     def has_axis(self):
         """Whether an axis follows the arrays."""
         return 3 in self.dimensions
+
+    @property
+    def makes(self):
+        """Whether what is to be filled is made where there is None; else an empty array is filled."""
+        return self.dimensions[-1] > 1
 
     @property
     def n_arguments(self):
@@ -116,8 +119,9 @@ class _Entry:
         last = builder.sub(ndim, _NUMBER(1))
         extents = self.extents(first, ndim, self.axis(ndim) if form.has_axis else last)
         for k, array in enumerate(arrays[1:], 1):
-            is_target = form.fills and k == len(arrays) - 1
-            dtype, n = (self.dtype, ndim) if form.dimensions[k] > 1 else (INT64.name, last)
+            is_target = k == len(arrays) - 1
+            dtype = self.dtype if form.dimensions[k] > 1 or is_target else INT64.name
+            n = ndim if form.dimensions[k] > 1 else last
             with builder.if_then(self.is_not(array, self.known("None"))) if is_target else nullcontext():
                 self.check_array(array, _WRITABLE if is_target else _READABLE)
                 self.check_dtype(array, dtype)
@@ -127,8 +131,7 @@ class _Entry:
         is_large = builder.icmp_signed(">=", size, _NUMBER(form.small))
         with builder.if_then(builder.and_(is_large, builder.not_(has_team)), likely=False):
             self.give(self.known("LARGE"))
-        if form.fills:
-            arrays[-1] = self.target(first, arrays[-1])
+        arrays[-1] = self.target(first, arrays[-1])
         self.call_kernel(arrays, extents, has_team)
 
     # what is there
@@ -228,6 +231,9 @@ class _Entry:
 
     def target(self, first, given):
         """A reference of our own to what is filled."""
+        if not self.form.makes:
+            self.python.incref(given)
+            return given
         builder, target = self.builder, cgutils.alloca_once_value(self.builder, given)
         with builder.if_else(self.is_not(given, self.known("None"))) as (present, absent):
             with present:
@@ -247,7 +253,8 @@ class _Entry:
     def call_kernel(self, arrays, extents, has_team):
         builder, context, description = self.builder, self.context, self.description
         kinds, restype = description.argtypes, description.restype
-        values = [self.view(array, kind, extents[: kind.ndim]) for array, kind in zip(arrays, kinds, strict=False)]
+        values = [self.view(array, kind, extents[: kind.ndim]) for array, kind in zip(arrays[:-1], kinds, strict=False)]
+        values.append(self.view_of_target(arrays[0], arrays[-1], kinds[len(values)], extents))
         team, running = (cgutils.alloca_once_value(builder, kind(None)) for kind in (_NUMBER, _OBJECT))
         builder.store(_NUMBER(0), team)
         with builder.if_then(has_team):
@@ -261,10 +268,17 @@ class _Entry:
             self.python.restore_thread(builder.load(running))
         with builder.if_then(status.is_error, likely=False):
             context.call_conv.raise_error(builder, self.python, status)
-            if self.form.fills:
-                self.python.decref(arrays[-1])
+            self.python.decref(arrays[-1])
             builder.ret(_OBJECT(None))
         self.give_result(value, arrays[-1])
+
+    def view_of_target(self, first, target, kind, extents):
+        builder = self.builder
+        if not self.form.makes:
+            is_there = self.is_not(target, self.known("None"))
+            target = builder.select(is_there, target, first)
+            extents = [builder.select(is_there, extents[0], _NUMBER(0))]
+        return self.view(target, kind, extents[: kind.ndim])
 
     def view(self, array, kind, shape):
         """What kernels know as an array, without an owner."""
@@ -281,8 +295,7 @@ class _Entry:
         builder, python, is_loss = self.builder, self.python, self.description.restype == types.float64
         refused = builder.fcmp_ordered("<", value, value.type(0)) if is_loss else builder.not_(value)
         with builder.if_then(refused, likely=False):
-            if self.form.fills:
-                python.decref(target)
+            python.decref(target)
             self.give(self.known("None"))
         if not is_loss:
             builder.ret(target)
@@ -290,11 +303,10 @@ class _Entry:
         value = value if self.dtype == "float64" else builder.fptrunc(value, ir.FloatType())
         place = builder.bitcast(cgutils.alloca_once_value(builder, value), _OBJECT)
         loss = self.of_numpy(_SCALAR, place, self.known(self.dtype), _OBJECT(None))
-        if self.form.fills:
-            with builder.if_then(cgutils.is_not_null(builder, loss), likely=True):
-                pair = python.tuple_pack([loss, target])
-                python.decref(loss)
-                python.decref(target)
-                builder.ret(pair)
+        with builder.if_then(cgutils.is_not_null(builder, loss), likely=True):
+            pair = python.tuple_pack([loss, target])
+            python.decref(loss)
             python.decref(target)
+            builder.ret(pair)
+        python.decref(target)
         builder.ret(loss)

@@ -29,10 +29,10 @@ class WholeCall:
     Attributes
     ----------
     call : callable(*arrays[, axis][, team])
-        Gives what the kernel filled, or a new array like the first where None is in its place; of a kernel that returns
-        a loss, that or (loss, array). None if the arguments are not for it, and nothing was written. LARGE, and nothing
-        is done yet, if there is so much to do that threads may pay, and no team was said (an address, or 0 for none;
-        then other threads of Python may run).
+        Gives the last array, filled, or a new one like the first if that is None; of a kernel that returns a loss,
+        (loss, array). One number for each row is only filled where there is an array for it. None if the arguments are
+        not for it, and nothing was written. LARGE, and nothing is done yet, if there is so much to do that threads may
+        pay, and no team was said (an address, or 0 for none; then other threads of Python may run).
     """
 
     __slots__ = ("_cells", "_form", "_kernel", "call")
@@ -59,7 +59,9 @@ class WholeCall:
         if self._views(arguments) is None:
             return None
         dtype = arguments[0].dtype
-        kinds = [types.Array(from_dtype(dtype if n > 1 else INT64), n, "C") for n in self._form.dimensions]
+        *ndims, ndim_of_target = self._form.dimensions
+        kinds = [types.Array(from_dtype(dtype if n > 1 else INT64), n, "C") for n in ndims]
+        kinds.append(types.Array(from_dtype(dtype), ndim_of_target, "C"))
         with global_compiler_lock:  # until LLVM has said where the entry is, too: nobody forks meanwhile
             self._kernel.compile((*kinds, types.intp))
             result = self._kernel.overloads[*kinds, types.intp]
@@ -77,16 +79,17 @@ class WholeCall:
         if len(arguments) == form.n_arguments and arguments[0].size >= form.small:
             return LARGE
         arrays = list(arguments[: len(form.dimensions)])
-        if form.fills and arrays[-1] is None:
+        if arrays[-1] is None and form.makes:
             arrays[-1] = np.empty_like(arrays[0])
             views.append(arrays[-1].reshape(views[0].shape))
+        elif arrays[-1] is None:
+            views.append(np.empty(0, arrays[0].dtype))
         value = self._kernel(*views, 0)
         if value is False or value < 0:
             return None
         if value is True:
             return arrays[-1]
-        loss = arrays[0].dtype.type(value)
-        return (loss, arrays[-1]) if form.fills else loss
+        return arrays[0].dtype.type(value), arrays[-1]
 
     def _views(self, arguments):
         """The arrays as the kernel takes them, without one that is to be made; None if they are not for it."""
@@ -102,10 +105,11 @@ class WholeCall:
             return None
         views = []
         for k, (array, ndim) in enumerate(zip(arguments, form.dimensions, strict=False)):
-            is_target = form.fills and k == len(form.dimensions) - 1
+            is_target = k == len(form.dimensions) - 1
             if is_target and array is None:
                 break
-            dtype, shape = (INT64, first.shape[:-1]) if ndim == 1 else (first.dtype, first.shape)
+            dtype = first.dtype if ndim > 1 or is_target else INT64
+            shape = first.shape if ndim > 1 else first.shape[:-1]
             if not (type(array) is np.ndarray and array.dtype == dtype and array.shape == shape):
                 return None
             if not (array.flags.c_contiguous and array.flags.aligned and (array.flags.writeable or not is_target)):
