@@ -20,6 +20,23 @@ def test_products_equal_the_jacobian_built(name, shape, dtype):
     assert result.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_columns", [1, 3, 8, 10, 16, 17])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_row_does_not_depend_on_the_rows_beside_it(name, n_columns, dtype):
+    """What is not finite stays in its row, and a row alone has the same bits; blocks of 64 rows, and pairs, end early."""
+    shape = (131, n_columns)
+    at, vector = point(name, uneven(shape, dtype)), uneven(shape, dtype, seed=1)
+    vector[1::3], vector[2::3] = -0.0, np.nan
+    at[2::6] = np.inf
+    found = getattr(fs, name)(at, vector)
+    for n in range(len(at)):
+        assert same_bits(found[n], getattr(fs, name)(at[n], vector[n]))
+    assert np.isfinite(found[::3]).all()
+    in_place = vector.copy()
+    assert same_bits(getattr(fs, name)(at, in_place, out=in_place), found)
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 @pytest.mark.parametrize("shape", [(3, 2), (4, 10), (2, 40)])
 def test_products_equal_finite_differences(name, shape):

@@ -72,6 +72,9 @@ def lanes_and_folds(x, where, count, lane, out):
     simd.store(simd.one_hot(x, lane, 2.5), target, 0)
     simd.store(simd.select(simd.first_lanes(x, count), vector, nothing), target, width)
     simd.store(simd.select(simd.load_mask(simd.pointer(where), 1, count, x), vector, nothing), target, 2 * width)
+    one, two = simd.sums_of_two(vector, simd.load(p, width))
+    simd.store(one, target, 3 * width)
+    simd.store(two, target, 4 * width)
     simd.prefetch(p, 10_000_000)  # outside: no fault
     return simd.sum_of(vector), simd.max_of(vector)
 
@@ -82,16 +85,21 @@ def test_lanes_masks_and_folds(dtype):
     x, where = numbers(dtype), rng(2).uniform(size=64) < 0.5
     for count in range(width + 1):
         for lane in (-1, 0, count, width - 1, width, 2**20):
-            out = np.empty(3 * width, dtype)
+            out = np.empty(5 * width, dtype)
             total, top = lanes_and_folds(x, where, count, lane, out)
-            hot, first, shown = out.reshape(3, width)
+            hot, first, shown, one, two = out.reshape(5, width)
             assert hot.tolist() == [2.5 if j == lane else 0 for j in range(width)]
             assert same_bits(first, np.where(np.arange(width) < count, x[:width], dtype(0)))
             assert same_bits(shown, np.where((np.arange(width) < count) & where[1 : 1 + width], x[:width], dtype(0)))
-            halves = x[:width]
-            while halves.size > 1:  # in this order and no other
-                halves = halves[: halves.size // 2] + halves[halves.size // 2 :]
-            assert (total, top) == (halves[0], x[:width].max())
+            sums = [folded(x[:width]), folded(x[width : 2 * width])]
+            assert (total, top) == (sums[0], x[:width].max())
+            assert same_bits(np.array([one, two]), np.repeat(sums, width).reshape(2, width))
+
+
+def folded(halves):
+    while halves.size > 1:  # in this order and no other
+        halves = halves[: halves.size // 2] + halves[halves.size // 2 :]
+    return halves[0]
 
 
 @kernel

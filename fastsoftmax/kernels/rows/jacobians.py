@@ -1,31 +1,37 @@
 """Products of the Jacobian of softmax and of log_softmax with a vector, over the rows of a matrix, without building it.
 
 Shapes: N rows, C columns, C-contiguous, one dtype for all. Each kernel checks nothing, and hands spans of rows to
-threads if it is given a team (threads.py). A row of up to four vectors is read once and stays in registers (10 columns:
-AVX2 1.8 ns a row against 3.9, AVX-512 1.5 against 3.5; 37 columns: 5.9 against 8.3, 4.5 against 9.2), and is never
-written past the caches (300000 x 10: 0.7 ms against 1.6, AVX-512 0.75 against 2.5). out may be either input.
+threads if it is given a team (threads.py). A row of up to four vectors is read once and stays in registers (37 columns:
+AVX2 5.9 ns a row against 8.3, AVX-512 4.5 against 9.2), and is never written past the caches (300000 x 10: 0.7 ms
+against 1.6, AVX-512 0.75 against 2.5). out may be either input.
 """
 
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.rows.elementary import exp
 from fastsoftmax.kernels.rows.vecmath import AHEAD, CHUNK, fetch_ahead, fill_row, streams, sum_lanes, sum_values
 from fastsoftmax.kernels.simd import (
+    first_lanes,
     fma,
     lanes,
+    load,
     load_masked,
     pointer,
     prefetch,
+    select,
     splat,
+    stack_tiles,
     store,
     store_fence,
     store_masked,
     sum_of,
+    sums_of_two,
 )
 from fastsoftmax.kernels.threads import share
 
 # From here on rows are fetched ahead: 65536 x 10 in 0.9 of the time (AVX2). Below, it would take 1.2 times as long
 # (AVX-512, 1797 x 10), and so would a branch in the loop, of which there are two therefore
 FAR_BYTES = 2**21
+PACKED_ROWS = 64  # rows of one vector at the most that are worked on together: with their sums they lie in L1
 
 
 @kernel
@@ -36,7 +42,7 @@ def softmax_jvp_rows(probs, tangent, out, team):
 
 @routine
 def _softmax_jvp_span(first, last, probs, tangent, out, streaming):
-    _fill_by_sums(first, last, probs, tangent, out, streaming, _product_added, _softmax_jvp_at)
+    _fill_by_sums(first, last, probs, tangent, out, streaming, _product_added, _softmax_jvp_at, False)
 
 
 @inlined
@@ -63,7 +69,7 @@ def log_softmax_jvp_rows(log_probs, tangent, out, team):
 
 @routine
 def _log_softmax_jvp_span(first, last, log_probs, tangent, out, streaming):
-    _fill_by_sums(first, last, log_probs, tangent, out, streaming, _prob_times_added, _less)
+    _fill_by_sums(first, last, log_probs, tangent, out, streaming, _prob_times_added, _less, True)
 
 
 @inlined
@@ -86,7 +92,7 @@ def log_softmax_vjp_rows(log_probs, cotangent, out, team):
 
 @routine
 def _log_softmax_vjp_span(first, last, log_probs, cotangent, out, streaming):
-    _fill_by_sums(first, last, log_probs, cotangent, out, streaming, _cotangent_added, _less_share)
+    _fill_by_sums(first, last, log_probs, cotangent, out, streaming, _cotangent_added, _less_share, True)
 
 
 @inlined
@@ -101,15 +107,25 @@ def _less_share(j, count, start, total, log_p, u, streaming):
 
 
 @inlined
-def _fill_by_sums(first, last, x, y, out, streaming, added, value):
-    # each row of out from the same rows of x and y and a sum over them: added and value as in sum_values and fill_row
+def _fill_by_sums(first, last, x, y, out, streaming, added, value, packs):
+    # each row of out from the same rows of x and y and a sum over them: added and value as in sum_values and fill_row.
+    # packs: whether short rows are worth packing
     n_columns, width, target, a, b = out.shape[1], lanes(out), pointer(out), pointer(x), pointer(y)
-    if n_columns <= 2 * width:
-        last_spill, far = _last_spill(first, last, x, y, out), out.size * out.itemsize >= FAR_BYTES
+    far = out.size * out.itemsize >= FAR_BYTES
+    if n_columns <= width and packs:
+        _fill_packed(first, last, a, b, out, added, value, far)
+    elif n_columns <= width:
+        last_pair = min(_last_spill(first, last, x, y, out), out.size - width + 1) - n_columns
         if far:
-            _fill_one_or_two(first, last, last_spill, a, b, target, n_columns, added, value, True)
+            _fill_in_pairs(first, last, last_pair, a, b, out, added, value, True)
         else:
-            _fill_one_or_two(first, last, last_spill, a, b, target, n_columns, added, value, False)
+            _fill_in_pairs(first, last, last_pair, a, b, out, added, value, False)
+    elif n_columns <= 2 * width:
+        last_spill = _last_spill(first, last, x, y, out)
+        if far:
+            _fill_two(first, last, last_spill, a, b, target, n_columns, added, value, True)
+        else:
+            _fill_two(first, last, last_spill, a, b, target, n_columns, added, value, False)
     elif n_columns <= 4 * width:
         _fill_three_or_four(first, last, _last_spill(first, last, x, y, out), a, b, target, n_columns, added, value)
     elif streaming:
@@ -171,28 +187,80 @@ def _fill_three_or_four(first, last, last_spill, a, b, out, n_columns, added, va
 
 
 @inlined
-def _fill_one_or_two(first, last, last_spill, a, b, out, n_columns, added, value, far):
-    # rows of one vector or two; what they spill over is the next row's
+def _fill_two(first, last, last_spill, a, b, out, n_columns, added, value, far):
+    # rows of two vectors; what they spill over is the next row's
     width = lanes(out)
     high, start, stop = n_columns - width, first * n_columns, last * n_columns
-    while start < stop:  # no row is counted, or LLVM has no register for its number (10 columns: 0.75 of the speed)
+    while start < stop:  # no row is counted, or LLVM has no register for its number
         if far:
             fetch_ahead(a, start, 1)
             fetch_ahead(b, start, 1)
-        total = added(splat(out, 0), 0, width if high > 0 else n_columns, start, a, b, False)
-        if high > 0:
-            total = added(total, width, high, start, a, b, False)
+        total = added(splat(out, 0), 0, width, start, a, b, False)
+        total = added(total, width, high, start, a, b, False)
         total = splat(out, sum_of(total)) + splat(out, 0)  # -0 becomes 0, as in sum_values
-        low = value(0, width if high > 0 else n_columns, start, total, a, b, False)
-        if high > 0:
-            end = value(width, high, start, total, a, b, False)
-            store(low, out, start)
-            if start < last_spill:
-                store(end, out, start + width)
-            else:
-                store_masked(end, out, start + width, high)
-        elif start < last_spill:
-            store(low, out, start)
+        low, end = value(0, width, start, total, a, b, False), value(width, high, start, total, a, b, False)
+        store(low, out, start)
+        if start < last_spill:
+            store(end, out, start + width)
         else:
-            store_masked(low, out, start, n_columns)
+            store_masked(end, out, start + width, high)
         start += n_columns
+
+
+@inlined
+def _fill_in_pairs(first, last, last_pair, a, b, out, added, value, far):
+    # rows of one vector at the most. Before last_pair two begin whose vectors can be read and stored whole (1797 x 10:
+    # 0.8 of the time of one row after another, AVX2 and AVX-512)
+    width, n_columns, target = lanes(out), out.shape[1], pointer(out)
+    own, nothing = first_lanes(out, n_columns), splat(out, 0)
+    start, stop = first * n_columns, last * n_columns
+    while start < last_pair:
+        if far:
+            for row in range(2):
+                fetch_ahead(a, start + row * n_columns, 1)
+                fetch_ahead(b, start + row * n_columns, 1)
+        one, two = sums_of_two(
+            select(own, added(nothing, 0, width, start, a, b, False), nothing),
+            select(own, added(nothing, n_columns, width, start, a, b, False), nothing),
+        )
+        low, high = value(0, width, start, one, a, b, False), value(n_columns, width, start, two, a, b, False)
+        store(low, target, start)
+        store(high, target, start + n_columns)
+        start += 2 * n_columns
+    while start < stop:
+        total = splat(out, sum_of(added(nothing, 0, n_columns, start, a, b, False))) + nothing
+        store_masked(value(0, n_columns, start, total, a, b, False), target, start, n_columns)
+        start += n_columns
+
+
+@inlined
+def _fill_packed(first, last, a, b, out, added, value, far):
+    # rows of one vector at the most: first the sum of its row for each element of some rows, then all these elements in
+    # vectors across the rows, so that no exp is computed for nobody (log_softmax_vjp, 65536 x 10: 0.7 of the time of a
+    # vector for each row, AVX-512 0.8; 50000 x 3: 0.4 and 0.5)
+    width, n_columns, target = lanes(out), out.shape[1], pointer(out)
+    own, nothing, sums = first_lanes(out, n_columns), splat(out, 0), stack_tiles(out)
+    for n in range(first, last, PACKED_ROWS):
+        start, rows = n * n_columns, min(PACKED_ROWS, last - n)
+        length, row = rows * n_columns, 0
+        while row < rows - 1 and start + (row + 1) * n_columns + width <= out.size:
+            at = start + row * n_columns
+            if far:
+                fetch_ahead(a, at, 2)
+                fetch_ahead(b, at, 2)
+            one, two = sums_of_two(
+                select(own, added(nothing, 0, width, at, a, b, False), nothing),
+                select(own, added(nothing, n_columns, width, at, a, b, False), nothing),
+            )
+            store(one, sums, row * n_columns)
+            store(two, sums, (row + 1) * n_columns)
+            row += 2
+        while row < rows:
+            total = sum_of(added(nothing, 0, n_columns, start + row * n_columns, a, b, False))
+            store(splat(out, total) + nothing, sums, row * n_columns)
+            row += 1
+        for j in range(0, length - length % width, width):
+            store(value(j, width, start, load(sums, j), a, b, False), target, start + j)
+        j, count = length - length % width, length % width
+        if count > 0:
+            store_masked(value(j, count, start, load(sums, j), a, b, False), target, start + j, count)

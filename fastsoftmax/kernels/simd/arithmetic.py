@@ -41,7 +41,10 @@ __all__ = [
     "splat",
     "sqrt",
     "sum_of",
+    "sums_of_two",
 ]
+
+_SMALLEST_REGISTER = 128  # bits
 
 
 @intrinsic
@@ -251,3 +254,26 @@ def _folded(step):
 
 sum_of = _folded(lambda builder, a, b: builder.fadd(a, b))
 max_of = _folded(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+
+
+@intrinsic
+def sums_of_two(typingctx, a, b):
+    def codegen(context, builder, signature, args):
+        both, n = joined(builder, *args), a.count  # n elements of a, n of b
+        while n * a.kind.bitwidth > _SMALLEST_REGISTER:
+            n //= 2
+            low, high = ([start + k for start in (at, 2 * n + at) for k in range(n)] for at in (0, n))
+            both = builder.fadd(_ordered(builder, both, low), _ordered(builder, both, high))
+        distance = n // 2
+        while distance:  # no element fewer: that would be one more instruction
+            swapped = _ordered(builder, both, [k ^ distance for k in range(2 * n)])
+            both, distance = builder.fadd(both, swapped), distance // 2
+        both = builder.fadd(both, ir.Constant(both.type, None))
+        filled = [_ordered(builder, both, [at] * a.count) for at in (0, n)]
+        return context.make_tuple(builder, signature.return_type, filled)
+
+    return types.UniTuple(a, 2)(a, b), codegen
+
+
+def _ordered(builder, value, order):
+    return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(INT32, len(order)), order))
