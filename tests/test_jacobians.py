@@ -24,7 +24,7 @@ def test_products_equal_the_jacobian_built(name, shape, dtype):
 @pytest.mark.parametrize("n_columns", [1, 3, 8, 10, 16, 17])
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_row_does_not_depend_on_the_rows_beside_it(name, n_columns, dtype):
-    """What is not finite stays in its row, and a row alone has the same bits; blocks of 64 rows, and pairs, end early."""
+    """What is not finite stays in its row, and a row alone has the same bits; 131 rows end amid blocks and pairs."""
     shape = (131, n_columns)
     at, vector = point(name, uneven(shape, dtype)), uneven(shape, dtype, seed=1)
     vector[1::3], vector[2::3] = -0.0, np.nan
