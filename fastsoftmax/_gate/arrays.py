@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsoftmax._gate.halves import FLOAT16, FLOAT32, narrow, widen
 from fastsoftmax._gate.numbers import index
-from fastsoftmax.kernels.rows.direct import WIDE
+from fastsoftmax.kernels.rows.thin import WIDE
 
 Array = NDArray[Any]
 LAST, ONE = -1, 1.0  # the default axis and temperature, by identity

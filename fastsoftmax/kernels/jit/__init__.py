@@ -56,12 +56,11 @@ def kernel(function=None, *, counts_references=False, deferred=False):
     return _decorated(function, compiled, counts_references, no_cfunc_wrapper=True)
 
 
-def whole_call(*dimensions, small, least_inner=1, counts_references=False):
+def whole_call(*dimensions, small, counts_references=False):
     """What a public function does with arrays that need no preparation: see entries.Form, and WholeCall."""
 
     def decorate(function):
-        form = Form(dimensions, small, least_inner)
-        return WholeCall(kernel(function, counts_references=counts_references), form)
+        return WholeCall(kernel(function, counts_references=counts_references), Form(dimensions, small))
 
     return decorate
 

@@ -101,8 +101,6 @@ class WholeCall:
             return None
         axis %= first.ndim
         outer, n, inner = math.prod(first.shape[:axis]), first.shape[axis], math.prod(first.shape[axis + 1 :])
-        if 1 < inner < form.least_inner:
-            return None
         views = []
         for k, (array, ndim) in enumerate(zip(arguments, form.dimensions, strict=False)):
             is_target = k == len(form.dimensions) - 1

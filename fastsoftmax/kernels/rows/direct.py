@@ -22,15 +22,15 @@ from fastsoftmax.kernels.rows.jacobians import log_softmax_jvp_rows, log_softmax
 from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
 from fastsoftmax.kernels.rows.softmax import log_softmax_rows, softmax_rows
 from fastsoftmax.kernels.rows.targets import first_bad_label
+from fastsoftmax.kernels.rows.thin import is_thin, thin_product, thin_softmax
 from fastsoftmax.kernels.rows.vecmath import sum_row
 from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.kernels.views import matrix, part
 
 REFUSED = -1.0  # no loss is negative
 FEW_OF_PRODUCTS = 40_960  # which take less time than softmax (vjp of 256 x 100: 2.9 us alone, 3.4 with a helper)
-WIDE = 4  # neighbours along an axis that is not the last; with fewer, a copy that has the axis last is faster
 
-_along_axis = partial(whole_call, small=SMALL, least_inner=WIDE)
+_along_axis = partial(whole_call, small=SMALL)
 _with_labels = partial(whole_call, small=SMALL, counts_references=True)
 
 
@@ -40,6 +40,8 @@ def softmax(logits, out, team):
         return False
     if logits.shape[2] == 1:
         softmax_rows(_rows(logits), None, _rows(out), team)
+    elif is_thin(logits):
+        thin_softmax(logits, False, out, team)
     else:
         softmax_columns(logits, None, out, team)
     return True
@@ -51,6 +53,8 @@ def log_softmax(logits, out, team):
         return False
     if logits.shape[2] == 1:
         log_softmax_rows(_rows(logits), None, _rows(out), team)
+    elif is_thin(logits):
+        thin_softmax(logits, True, out, team)
     else:
         log_softmax_columns(logits, None, out, team)
     return True
@@ -62,6 +66,8 @@ def softmax_jvp(probs, tangent, out, team):
         return False
     if probs.shape[2] == 1:
         softmax_jvp_rows(_rows(probs), _rows(tangent), _rows(out), team)
+    elif is_thin(probs):
+        thin_product(probs, tangent, False, False, out, team)
     else:
         softmax_jvp_columns(probs, tangent, out, team)
     return True
@@ -73,6 +79,8 @@ def log_softmax_jvp(log_probs, tangent, out, team):
         return False
     if log_probs.shape[2] == 1:
         log_softmax_jvp_rows(_rows(log_probs), _rows(tangent), _rows(out), team)
+    elif is_thin(log_probs):
+        thin_product(log_probs, tangent, True, False, out, team)
     else:
         log_softmax_jvp_columns(log_probs, tangent, out, team)
     return True
@@ -84,6 +92,8 @@ def log_softmax_vjp(log_probs, cotangent, out, team):
         return False
     if log_probs.shape[2] == 1:
         log_softmax_vjp_rows(_rows(log_probs), _rows(cotangent), _rows(out), team)
+    elif is_thin(log_probs):
+        thin_product(log_probs, cotangent, True, True, out, team)
     else:
         log_softmax_vjp_columns(log_probs, cotangent, out, team)
     return True
