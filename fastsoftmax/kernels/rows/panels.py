@@ -6,7 +6,8 @@ none is there any more when it is asked for again. A panel is read from memory, 
 - `take_panel` copies it; what is done to its columns then meets lines one beside the other, and `put_panel` writes what
   comes of them (AVX-512, softmax of 16 pictures, 21 classes, 64 x 64: 0.36 ns an element; 0.99 column by column, in
   place).
-- `sum_panel` adds up its columns row by row, where it lies: for what is read twice and not changed in between.
+- `sum_panel` adds up its columns, a few rows at a time, where it lies: for what is read twice and not changed in
+  between. (A panel that fits L1 is narrower, and slower: 1.05 to 1.3 of the time.)
 """
 
 from fastsoftmax.kernels.jit import inlined, routine
@@ -18,6 +19,7 @@ NEAR_BYTES = 512  # rows that are no longer lie in lines one beside the other as
 LEAST_VECTORS, MOST_VECTORS = 16, 64  # of a run: a kilobyte, if the panel takes CACHE_BYTES at the most, and a page
 CACHED_BYTES, CACHE_BYTES = 96 * 1024, 256 * 1024  # of a copied panel: as it is to be, and a fourth of a core's L2
 MOST_STRIPS = 4  # of float32, each of one register, that are added up one after another
+ROWS = 4  # that are added to a sum while it is in a register
 SUMS = 5  # rows of a sum's room: the part, the total, what it lost; the blocks before, what they dropped
 
 
@@ -129,14 +131,24 @@ def _add_rows(like, start, inner, count, n_rows, added, arguments, sums):
     # sums of a few rows, from nothing on
     width = lanes(like)
     full = count - count % width
-    for k in range(0, count, width):
-        store(splat(like, 0), sums, k)
-    for c in range(n_rows):
+    few = n_rows % ROWS
+    for k in range(0, full, width):
+        store(_sum_of_rows(splat(like, 0), start + k, inner, few, width, added, arguments), sums, k)
+    if full < count:
+        store(_sum_of_rows(splat(like, 0), start + full, inner, few, count - full, added, arguments), sums, full)
+    for c in range(few, n_rows, ROWS):
         at = start + c * inner
         for k in range(0, full, width):
-            store(added(load(sums, k), at + k, width, *arguments), sums, k)
+            store(_sum_of_rows(load(sums, k), at + k, inner, ROWS, width, added, arguments), sums, k)
         if full < count:
-            store(added(load(sums, full), at + full, count - full, *arguments), sums, full)
+            store(_sum_of_rows(load(sums, full), at + full, inner, ROWS, count - full, added, arguments), sums, full)
+
+
+@inlined
+def _sum_of_rows(total, at, inner, n_rows, count, added, arguments):
+    for _ in range(n_rows):
+        total, at = added(total, at, count, *arguments), at + inner
+    return total
 
 
 @inlined
