@@ -1,16 +1,20 @@
 """Built-in functions made of kernels: what they give, and that nothing is left behind however a call ends."""
 
+import ctypes
+import os
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
+from types import SimpleNamespace
 
+import forked
 import numpy as np
 import pytest
-from helpers import FLOATS, JIT, same_bits, uneven
+from helpers import FLOATS, JIT, locked, same_bits, uneven
 
-from fastsoftmax.kernels.jit import whole_call
+from fastsoftmax.kernels.jit import layout, whole_call, whole_calls
 from fastsoftmax.kernels.jit.entries import LARGE
 
 SMALL = 1000
@@ -216,3 +220,63 @@ for dtype in ("{first}", "float32", "float64"):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         lines = [f"{dtype} {dtype} {dtype} 2.0" for dtype in (first, "float32", "float64")]
         assert done.stdout.splitlines() == lines
+
+
+def test_the_layout_is_known_here():
+    """Of CPython of 64 bits, of any kind, and NumPy 2: those that the package is for."""
+    assert layout.LAYOUT_IS_KNOWN
+    assert layout.is_known()
+
+
+class Renamed:
+    """ctypes of a machine of 32 bits."""
+
+    c_void_p, sizeof = ctypes.c_void_p, staticmethod(lambda kind: 4)
+
+
+OTHER_PLACES = [("sys.implementation", SimpleNamespace(name="pypy")), ("ctypes", Renamed), ("np._core", None)]
+OTHER_PLACES += [("_API", layout._API + 0x1000000)]  # of NumPy 3
+OTHER_PLACES += [(name, getattr(layout, name) + 8) for name in ("TYPE", "DATA", "NDIM", "SHAPE", "DTYPE", "FLAGS")]
+OTHER_PLACES += [("FLAGS", np.ndarray.__basicsize__)]
+
+
+@pytest.mark.parametrize(("name", "value"), OTHER_PLACES)
+def test_another_layout_is_seen(name, value, monkeypatch):
+    monkeypatch.setattr(f"fastsoftmax.kernels.jit.layout.{name}", value)
+    assert not layout.is_known()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_where_the_layout_is_not_known_python_does_the_same(dtype, monkeypatch):
+    monkeypatch.setattr(whole_calls, "LAYOUT_IS_KNOWN", False)
+    double, x = doubled(), locked(np.arange(24, dtype=dtype).reshape(2, 3, 4))
+    i, j, k = np.indices(x.shape)
+    expected = 2 * x + (100 * i + 10 * j + k).astype(dtype)
+    for out in (None, np.empty_like(x)):
+        found = double.call(x, out, 1)
+        assert found is out or out is None
+        assert same_bits(found, expected)
+        assert same_bits(double.call(x, out, 1, 7 if JIT else 0), expected + dtype(7 if JIT else 0))
+    assert double.call(x, x, 1) is double.call(x, None, 3) is double.call(x.T, None, 1) is None
+    assert double.call(np.zeros((SMALL, 1), dtype), None, -1) is LARGE
+
+
+ELSEWHERE = """
+import sys, numpy as np, numba, scipy.special, sklearn
+if "pypy": sys.implementation.name = "pypy"
+import fastsoftmax as fs
+from fastsoftmax.kernels.rows import direct
+z = np.array([[1.0, 2.0, 3.0], [3.0, 1.0, 1.5]])
+loss, grad = fs.cross_entropy_value_and_grad(z, np.array([0, 1]))
+print([fs.softmax(z).tolist(), float(loss), grad.tolist()], type(direct.softmax.call).__name__)
+"""
+
+
+@needs_jit
+def test_the_package_where_the_layout_is_not_known(tmp_path):
+    """The same numbers, by Numba's way in; and neither way loads the other's machine code."""
+    here, there = (forked.run(code, dict(os.environ), tmp_path) for code in (ELSEWHERE.replace("pypy", ""), ELSEWHERE))
+    assert here.returncode == there.returncode == 0, here.stderr + there.stderr
+    (numbers, kind), (same_numbers, other_kind) = (done.stdout.strip().rsplit(" ", 1) for done in (here, there))
+    assert numbers == same_numbers
+    assert (kind, other_kind) == ("builtin_function_or_method", "method")

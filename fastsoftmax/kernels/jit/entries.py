@@ -1,10 +1,8 @@
 """The entry of a whole call (whole_calls.py), in LLVM code: from Python's objects to the kernel, and back.
 
-It needs the layout of NumPy's arrays (PyArrayObject_fields), of the header of Python's objects, and the numbers of two
-functions of NumPy's C API: all of them are what extension modules are built upon.
+It is made where the layout of Python's objects and of NumPy's arrays is known (layout.py).
 """
 
-import ctypes
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -12,6 +10,20 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 
+from fastsoftmax.kernels.jit.layout import (
+    DATA,
+    DTYPE,
+    FLAGS,
+    LAYOUT_IS_KNOWN,
+    NDIM,
+    NEW_LIKE,
+    READABLE,
+    SCALAR,
+    SHAPE,
+    TYPE,
+    WRITABLE,
+    addresses_in_numpy,
+)
 from fastsoftmax.kernels.jit.numba_internals import cgutils
 
 FLOATS, INT64 = (np.dtype(np.float32), np.dtype(np.float64)), np.dtype(np.int64)
@@ -52,10 +64,6 @@ class Form:
 ENTRIES = {}  # the forms, by the functions of kernels that get an entry
 
 _NUMBER, _INT, _OBJECT = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
-_HEADER = object.__basicsize__  # of an object: its type comes last
-_TYPE, _DATA, _NDIM, _SHAPE, _DTYPE, _FLAGS = (_HEADER + at for at in (-8, 0, 8, 16, 40, 48))
-_READABLE = 0x0001 | 0x0100  # NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED
-_WRITABLE = _READABLE | 0x0400
 _C_ORDER = 0
 
 # Objects that machine code knows by their addresses, which differ from process to process
@@ -65,16 +73,9 @@ for _name, _object in _KNOWN.items():
     binding.add_symbol(f"fastsoftmax.object.{_name}", id(_object))
 
 # np.empty_like, and np.float32(loss), called from here would take 0.2 us more
-_NEW_LIKE, _SCALAR = "PyArray_NewLikeArray", "PyArray_Scalar"
-_NUMBERS = {_NEW_LIKE: 277, _SCALAR: 60}
-
-
-_pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", ctypes.pythonapi)
-)
-_table = ctypes.cast(_pointer_in(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
-for _name, _number in _NUMBERS.items():
-    binding.add_symbol(f"fastsoftmax.numpy.{_name}", _table[_number])
+if LAYOUT_IS_KNOWN:
+    for _name, _address in addresses_in_numpy().items():
+        binding.add_symbol(f"fastsoftmax.numpy.{_name}", _address)
 
 
 def entry_cell(function, dtype):
@@ -111,9 +112,9 @@ class _Entry:
         builder, form = self.builder, self.form
         arrays = [self.item(self.given, k) for k in range(len(form.dimensions))]
         first = arrays[0]
-        self.check_array(first, _READABLE)
+        self.check_array(first, READABLE)
         self.leave_to_other_dtype(first)
-        ndim = builder.sext(self.field(first, _NDIM, _INT), _NUMBER)
+        ndim = builder.sext(self.field(first, NDIM, _INT), _NUMBER)
         last = builder.sub(ndim, _NUMBER(1))
         extents = self.extents(first, ndim, self.axis(ndim) if form.has_axis else last)
         for k, array in enumerate(arrays[1:], 1):
@@ -121,7 +122,7 @@ class _Entry:
             dtype = self.dtype if form.dimensions[k] > 1 or is_target else INT64.name
             n = ndim if form.dimensions[k] > 1 else last
             with builder.if_then(self.is_not(array, self.known("None"))) if is_target else nullcontext():
-                self.check_array(array, _WRITABLE if is_target else _READABLE)
+                self.check_array(array, WRITABLE if is_target else READABLE)
                 self.check_dtype(array, dtype)
                 self.check_shape(array, first, n)
         has_team = builder.icmp_signed(">", self.n_given, _NUMBER(form.n_arguments))
@@ -162,24 +163,24 @@ class _Entry:
     # checks
 
     def check_array(self, value, wanted):
-        self.refuse_if(self.is_not(self.field(value, _TYPE, _OBJECT), self.known("ndarray")))
-        flags = self.builder.and_(self.field(value, _FLAGS, _INT), _INT(wanted))
+        self.refuse_if(self.is_not(self.field(value, TYPE, _OBJECT), self.known("ndarray")))
+        flags = self.builder.and_(self.field(value, FLAGS, _INT), _INT(wanted))
         self.refuse_if(self.is_not(flags, _INT(wanted)))
 
     def check_dtype(self, array, name):
-        self.refuse_if(self.is_not(self.field(array, _DTYPE, _OBJECT), self.known(name)))
+        self.refuse_if(self.is_not(self.field(array, DTYPE, _OBJECT), self.known(name)))
 
     def check_shape(self, array, first, n):
         """That of the first array, or of its leading dimensions."""
         builder = self.builder
-        self.refuse_if(self.is_not(builder.sext(self.field(array, _NDIM, _INT), _NUMBER), n))
-        shape, wanted = (self.field(each, _SHAPE, _NUMBER.as_pointer()) for each in (array, first))
+        self.refuse_if(self.is_not(builder.sext(self.field(array, NDIM, _INT), _NUMBER), n))
+        shape, wanted = (self.field(each, SHAPE, _NUMBER.as_pointer()) for each in (array, first))
         with cgutils.for_range(builder, n) as loop:
             self.refuse_if(self.is_not(self.item(shape, loop.index), self.item(wanted, loop.index)))
 
     def leave_to_other_dtype(self, array):
         """The call to the entry for it, or to whoever compiles that."""
-        builder, dtype = self.builder, self.field(array, _DTYPE, _OBJECT)
+        builder, dtype = self.builder, self.field(array, DTYPE, _OBJECT)
         with builder.if_then(self.is_not(dtype, self.known(self.dtype)), likely=False):
             self.refuse_if(self.is_not(dtype, self.known(self.other)))
             cell = ir.GlobalVariable(builder.module, _NUMBER, entry_cell(self.function, self.other))
@@ -197,7 +198,7 @@ class _Entry:
     def axis(self, ndim):
         """From 0 on."""
         builder, given = self.builder, self.item(self.given, len(self.form.dimensions))
-        self.refuse_if(self.is_not(self.field(given, _TYPE, _OBJECT), self.known("int")))
+        self.refuse_if(self.is_not(self.field(given, TYPE, _OBJECT), self.known("int")))
         kind = ir.FunctionType(_NUMBER, [_OBJECT, _INT.as_pointer()])
         read = cgutils.get_or_insert_function(builder.module, kind, "PyLong_AsLongLongAndOverflow")
         overflow = cgutils.alloca_once(builder, _INT)
@@ -211,7 +212,7 @@ class _Entry:
         """Outer, n, inner."""
         builder = self.builder
         self.refuse_if(builder.icmp_signed("<", ndim, _NUMBER(1)))
-        shape = self.field(array, _SHAPE, _NUMBER.as_pointer())
+        shape = self.field(array, SHAPE, _NUMBER.as_pointer())
         places = [cgutils.alloca_once_value(builder, _NUMBER(1)) for _ in range(3)]
         with cgutils.for_range(builder, ndim) as loop:
             here, length = loop.index, self.item(shape, loop.index)
@@ -233,7 +234,7 @@ class _Entry:
             with present:
                 self.python.incref(given)
             with absent:
-                new = self.of_numpy(_NEW_LIKE, first, _INT(_C_ORDER), _OBJECT(None), _INT(0))
+                new = self.of_numpy(NEW_LIKE, first, _INT(_C_ORDER), _OBJECT(None), _INT(0))
                 with builder.if_then(cgutils.is_null(builder, new), likely=False):
                     builder.ret(new)
                 builder.store(new, target)
@@ -281,7 +282,7 @@ class _Entry:
         strides = [_NUMBER(context.get_abi_sizeof(context.get_data_type(kind.dtype)))]
         for length in reversed(shape[1:]):
             strides.insert(0, builder.mul(strides[0], length))
-        data = builder.bitcast(self.field(array, _DATA, _OBJECT), made.data.type)
+        data = builder.bitcast(self.field(array, DATA, _OBJECT), made.data.type)
         context.populate_array(made, data=data, shape=shape, strides=strides, itemsize=strides[-1], meminfo=None)
         return made._getvalue()
 
@@ -296,7 +297,7 @@ class _Entry:
             return
         value = value if self.dtype == "float64" else builder.fptrunc(value, ir.FloatType())
         place = builder.bitcast(cgutils.alloca_once_value(builder, value), _OBJECT)
-        loss = self.of_numpy(_SCALAR, place, self.known(self.dtype), _OBJECT(None))
+        loss = self.of_numpy(SCALAR, place, self.known(self.dtype), _OBJECT(None))
         with builder.if_then(cgutils.is_not_null(builder, loss), likely=True):
             pair = python.tuple_pack([loss, target])
             python.decref(loss)

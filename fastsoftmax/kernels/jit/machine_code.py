@@ -35,6 +35,7 @@ import platformdirs
 
 from fastsoftmax.kernels.jit.code_files import PACKAGE, distrusted, read, write
 from fastsoftmax.kernels.jit.deferred import deferred
+from fastsoftmax.kernels.jit.layout import HEADER, LAYOUT_IS_KNOWN
 from fastsoftmax.kernels.jit.libraries import has_a_name, pack, unpack
 from fastsoftmax.kernels.jit.numba_internals import caching, config, rtsys, serialize
 
@@ -151,7 +152,7 @@ def _texts():
 
 # Taken at import, because that is the text that is compiled, whatever the files hold by then.
 _TEXTS = _texts()
-_VERSIONS = _digest(numba.__version__, llvmlite.__version__, sys.version)
+_VERSIONS = _digest(numba.__version__, llvmlite.__version__, sys.version, HEADER, LAYOUT_IS_KNOWN)
 
 
 @functools.cache

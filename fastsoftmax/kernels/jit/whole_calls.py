@@ -7,7 +7,8 @@ each of its kernels, an entry of the kind that Python calls METH_FASTCALL,
     PyObject *entry(PyObject *self, PyObject *const *arguments, Py_ssize_t n)
 
 which looks at the arguments, calls the kernel, and gives what the public function returns (entries.py). Whatever is not
-as it should be is refused: the caller has another way, which finds words for what is wrong.
+as it should be is refused: the caller has another way, which finds words for what is wrong. Without the JIT, and where
+arrays are not laid out as entries read them (layout.py), the same is done in Python.
 """
 
 import ctypes
@@ -20,6 +21,7 @@ from llvmlite import binding
 from numba import types
 
 from fastsoftmax.kernels.jit.entries import ENTRIES, FLOATS, INT64, LARGE, entry_cell, entry_name
+from fastsoftmax.kernels.jit.layout import LAYOUT_IS_KNOWN
 from fastsoftmax.kernels.jit.numba_internals import config, from_dtype, global_compiler_lock
 
 
@@ -40,7 +42,7 @@ class WholeCall:
 
     def __init__(self, kernel, form):
         self._kernel, self._form = kernel, form
-        if config.DISABLE_JIT:
+        if config.DISABLE_JIT or not LAYOUT_IS_KNOWN:
             self.call = self._call_in_python
             return
         self.call = self._compile_and_call
@@ -76,7 +78,8 @@ class WholeCall:
         if views is None:
             return None
         form = self._form
-        if len(arguments) == form.n_arguments and arguments[0].size >= form.small:
+        team = arguments[form.n_arguments :]
+        if not team and arguments[0].size >= form.small:
             return LARGE
         arrays = list(arguments[: len(form.dimensions)])
         if arrays[-1] is None and form.makes:
@@ -84,7 +87,7 @@ class WholeCall:
             views.append(arrays[-1].reshape(views[0].shape))
         elif arrays[-1] is None:
             views.append(np.empty(0, arrays[0].dtype))
-        value = self._kernel(*views, 0)
+        value = self._kernel(*views, *team or (0,))
         if value is False or value < 0:
             return None
         if value is True:
