@@ -1,6 +1,7 @@
 """Code for other CPUs than this one: right where masks are dear, and free of what is slow there."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +202,47 @@ print("no fault")
 def test_nothing_outside_an_array_is_touched(target):
     """A row's last vector may go past its end, but not past the end of the array; in place not even past the row's."""
     assert run(GUARDED, **(AVX2 if target == "avx2" else {})).strip() == "no fault"
+
+
+# The entry of a whole call, which Python calls, as it would be on a machine of the given triple
+ENTRY = """
+import re, sys
+from types import SimpleNamespace
+import llvmlite.binding as llvm
+import numpy as np
+import fastsoftmax as fs
+from fastsoftmax.kernels.jit.entries import add_entry
+from fastsoftmax.kernels.jit.numba_internals import cpu_target
+from fastsoftmax.kernels.rows import direct
+
+fs.cross_entropy_value_and_grad(np.ones((2, 3)), np.array([0, 1])), fs.softmax(np.ones((2, 3)))
+llvm.initialize_all_targets()
+llvm.initialize_all_asmprinters()
+machine = llvm.Target.from_triple(TRIPLE).create_target_machine(opt=3, codemodel="jitdefault", jit=True)
+for whole in (direct.cross_entropy_value_and_grad, direct.softmax):
+    (result,), library = whole._kernel.overloads.values(), SimpleNamespace()
+    library.add_ir_module = lambda module: setattr(library, "text", str(module))
+    add_entry(cpu_target.target_context, library, whole._kernel.py_func, result.fndesc)
+    module = llvm.parse_assembly(re.sub(r"^target (triple|datalayout) = .*$", "", library.text, flags=re.M))
+    module.triple, module.data_layout = TRIPLE, str(machine.target_data)
+    print(machine.emit_assembly(module))
+"""
+TRIPLES = [
+    ("aarch64-unknown-linux-gnu", "", r"bl\s+PyTuple_Pack", ["w0, #2", "x1, x", "x2, x"]),
+    # what stands for `...` goes on the stack on Apple's arm64 alone
+    ("arm64-apple-macosx14.0", "_", r"_PyTuple_Pack@GOTPAGEOFF", ["w0, #2", r"stp\s+x\d+, x\d+, \[sp\]"]),
+    ("x86_64-pc-windows-msvc", "", r"\$PyTuple_Pack, %rax", [r"\$2, %ecx", r", %rdx", r", %r8"]),
+]
+
+
+@pytest.mark.parametrize(("triple", "prefix", "call", "arguments"), TRIPLES)
+def test_entries_call_python_as_other_machines_do(triple, prefix, call, arguments):
+    code = run(f"TRIPLE = {triple!r}\n{ENTRY}")
+    lines = code.splitlines()
+    at = next(i for i, line in enumerate(lines) if re.search(call, line))
+    around = "\n".join(lines[at - 6 : at + 7])
+    assert [each for each in arguments if not re.search(each, around)] == []
+    called = set(re.findall(r"\b_?Py[A-Z]\w+", code.replace("numpy.Py", "")))
+    assert {f"{prefix}PyTuple_Pack", f"{prefix}PyLong_AsLongLongAndOverflow"} < called
+    assert {name for name in called if name.startswith("_") != bool(prefix)} == set()
+    assert re.search(r"PyLong_AsLong\b", code) is None  # a `long` of Windows has 32 bits
