@@ -114,7 +114,12 @@ def num_threads(n: int) -> Iterator[None]:
 
 def run(kernel: Callable[..., Any], n_elements: int, *arguments: Any) -> Any:
     """kernel(*arguments, team): by this thread alone (team 0), or by as many as pay for so many elements."""
-    if n_elements < SMALL or _ALONE or (threads := get_num_threads()) == 1:
+    return kernel(*arguments, 0) if n_elements < SMALL else run_with_team(kernel, *arguments)
+
+
+def run_with_team(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """The same where it is known that a team pays."""
+    if _ALONE or (threads := get_num_threads()) == 1:
         return kernel(*arguments, 0)
     team = _team
     try:

@@ -1,5 +1,6 @@
 """Kernels that are compiled when another kernel first calls them, by whatever thread that is."""
 
+import io
 import sys
 
 import numba
@@ -154,6 +155,25 @@ def test_a_compilation_that_ends_early_is_an_error_and_the_next_call_tries_again
     assert x[0] == 0
     choose(x, 1, 1)
     assert x[0] == 1
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_why_it_is_not_compiled_is_told(monkeypatch, capfd, is_closed):
+    """By Python's own hook, too, which takes nothing that others make; and the call ends if there is nowhere to say it."""
+    choose, _, _ = chooser()
+
+    def stop(self):
+        raise ValueError("no such type")
+
+    monkeypatch.setattr(Deferred, "make_ready", stop)
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    if is_closed:
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        sys.stderr.close()
+    with pytest.raises(RuntimeError, match="could not be compiled"):
+        choose(np.zeros(1), 1, 1)
+    told = capfd.readouterr().err
+    assert ("Not compiled" in told and "ValueError: no such type" in told) is not is_closed
 
 
 HELPED, LEADER = 0, 1

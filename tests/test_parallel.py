@@ -21,6 +21,7 @@ from fastsoftmax import _threads
 from fastsoftmax.kernels import board, system
 from fastsoftmax.kernels.jit import kernel
 from fastsoftmax.kernels.rows import direct
+from fastsoftmax.kernels.rows.panels import panel_width, panels_of
 from fastsoftmax.kernels.threads import GRAIN, SMALL, share
 
 needs_jit = pytest.mark.skipif(not JIT, reason="without machine code one thread does all the work")
@@ -85,6 +86,40 @@ def test_helpers_do_rows():
     finally:
         _threads._team.free.append(None)
     assert not met()
+
+
+@kernel
+def _count_span(first, last, spans, panels):
+    spans[0] = max(spans[0], last - first)
+    spans[1] += last - first
+
+
+@kernel
+def _count_rows(spans, n_rows, n_columns, team):
+    share(team, n_rows, n_columns, _count_span, (spans, n_rows))
+
+
+@kernel
+def _panels(array, is_copied, team):
+    return panels_of(array, panel_width(array, is_copied, team))[0]
+
+
+@needs_jit
+def test_a_few_long_rows_are_for_all_threads():
+    """One at a time; of short ones as many as fill the lanes of vectors; and there are enough panels."""
+    _threads._team.free.pop()
+    try:
+        team = _threads._team.summon(1)
+        for n_rows, n_columns, most in ((2, 50_000, 1), (10, 10_000, 1), (40, 1000, 10), (4000, 10, 992), (3, 5, 3)):
+            spans = np.zeros(2, np.int64)
+            _count_rows(spans, n_rows, n_columns, team)
+            assert 0 < spans[0] <= most
+        wide, narrow = np.empty((1, 10, 1000), np.float32), np.empty((1, 10, 20), np.float32)
+        for is_copied in (False, True):
+            assert _panels(wide, is_copied, 0) == _panels(narrow, is_copied, team) == 1
+            assert _panels(wide, is_copied, team) == 2
+    finally:
+        _threads._team.free.append(None)
 
 
 def test_the_number_of_threads_is_set_for_all_or_for_a_block():

@@ -18,13 +18,14 @@ from fastsoftmax.kernels.jit import layout, whole_call, whole_calls
 from fastsoftmax.kernels.jit.entries import LARGE
 
 SMALL = 1000
+FEW = {"float32": SMALL, "float64": SMALL}
 needs_jit = pytest.mark.skipif(not JIT, reason="about machine code")
 
 
 def doubled():
     """A new one: each is compiled for the dtypes that it meets, in their order."""
 
-    @whole_call(3, 3, small=SMALL)
+    @whole_call(3, 3, small=FEW)
     def double(x, out, team):
         if x.size and x[0, 0, 0] == -1:
             raise ArithmeticError("-1 is first")
@@ -39,7 +40,7 @@ def doubled():
     return double
 
 
-@whole_call(2, 1, 2, small=SMALL, counts_references=True)
+@whole_call(2, 1, 2, small=FEW, counts_references=True)
 def weighted(x, labels, out, team):
     out[:] = x
     if labels.shape[0] == 0:
@@ -47,7 +48,7 @@ def weighted(x, labels, out, team):
     return 1.0 * labels[-1] + 10.0 * x.shape[0] + 100.0 * x.shape[1]
 
 
-@whole_call(2, 1, 1, small=SMALL, counts_references=True)
+@whole_call(2, 1, 1, small=FEW, counts_references=True)
 def total(x, labels, out, team):
     for n in range(out.shape[0]):
         out[n] = x[n, 0] + labels[n]
@@ -168,7 +169,7 @@ def test_no_reference_is_lost_and_no_memory(monkeypatch):
 
 @needs_jit
 def test_other_threads_of_python_run_where_a_team_was_said():
-    @whole_call(2, 2, small=SMALL)
+    @whole_call(2, 2, small=FEW)
     def slow(x, out, team):
         for i in range(3_000_000):
             out[0, 0] = np.exp(out[0, 0] - i) + x[0, 0]

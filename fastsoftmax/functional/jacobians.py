@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import LAST, Array, Axis, Rows
-from fastsoftmax._threads import run
+from fastsoftmax._threads import run, run_with_team
 from fastsoftmax.kernels.jit.entries import LARGE
 from fastsoftmax.kernels.jit.whole_calls import WholeCall
 from fastsoftmax.kernels.rows import direct
@@ -153,7 +153,7 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAS
 def _plain_product(whole: WholeCall, at: Any, vector: Any, out: Any, axis: Any) -> Any:
     """The product by one of direct.py, or None where it is not for these arguments."""
     done = whole.call(at, vector, out, axis)
-    return run(whole.call, at.size, at, vector, out, axis) if done is LARGE else done
+    return run_with_team(whole.call, at, vector, out, axis) if done is LARGE else done
 
 
 def _product(rows: Rows, out: Array | None, by_rows: Callable[..., None], by_columns: Callable[..., None]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax._gate.arrays import Array, Rows, real_array
-from fastsoftmax._threads import run
+from fastsoftmax._threads import run, run_with_team
 from fastsoftmax.functional._loss_targets import read_loss_targets
 from fastsoftmax.functional._losses import CROSS_ENTROPY, SQUARED_ERROR, Loss
 from fastsoftmax.kernels.jit.entries import LARGE
@@ -229,7 +229,7 @@ def squared_error_value_and_grad(
 
 def _directly(call: Callable[..., Any], logits: Any, targets: Any, filled: Any) -> Any:
     done = call(logits, targets, filled)
-    return run(call, logits.size, logits, targets, filled) if done is LARGE else done
+    return run_with_team(call, logits, targets, filled) if done is LARGE else done
 
 
 def _evaluate(

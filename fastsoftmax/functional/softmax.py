@@ -14,7 +14,7 @@ from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows
 from fastsoftmax._gate.numbers import read_flag, read_temperature
 from fastsoftmax._gate.plain import is_plain
-from fastsoftmax._threads import run
+from fastsoftmax._threads import run, run_with_team
 from fastsoftmax.kernels.jit.entries import LARGE
 from fastsoftmax.kernels.rows import direct
 
@@ -70,7 +70,7 @@ def softmax(
     if temperature is ONE and where is None:
         done = direct.softmax.call(logits, out, axis)
         if done is LARGE:
-            done = run(direct.softmax.call, logits.size, logits, out, axis)  # type: ignore[union-attr]
+            done = run_with_team(direct.softmax.call, logits, out, axis)
         if done is not None:
             return done
     return _softmax_like("softmax", logits, axis, temperature, where, out)
@@ -110,7 +110,7 @@ def log_softmax(
     if temperature is ONE and where is None:
         done = direct.log_softmax.call(logits, out, axis)
         if done is LARGE:
-            done = run(direct.log_softmax.call, logits.size, logits, out, axis)  # type: ignore[union-attr]
+            done = run_with_team(direct.log_softmax.call, logits, out, axis)
         if done is not None:
             return done
     return _softmax_like("log_softmax", logits, axis, temperature, where, out)

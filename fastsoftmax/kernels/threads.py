@@ -12,7 +12,8 @@ from fastsoftmax.kernels.closures import call, closure_in, raise_status
 from fastsoftmax.kernels.jit import inlined, routine
 from fastsoftmax.kernels.jit.numba_internals import cgutils, config
 
-GRAIN = 16_384  # elements that a thread takes at a time, at the most, but 16 rows: 2 to 10 us
+GRAIN = 16_384  # elements that a thread takes at a time, at the most, but one row: 2 to 10 us
+SIDE_BY_SIDE = 16  # rows: of as many a grain has a multiple, unless it has fewer, because they fill a vector's lanes
 LEAST_GRAIN = 4_096  # elements; above, a thread's share has two grains at least
 SMALL = 24_576  # elements: below, one thread is enough, and the overhead of a call counts
 
@@ -63,7 +64,9 @@ def _dealt(typingctx, dealer, counts, span, arguments):
 @routine(deferred=True)
 def _share_rows(team, job, n_rows, n_columns):
     elements = max(LEAST_GRAIN, min(GRAIN, n_rows * n_columns // (2 * team_size(team))))
-    raise_status(lead(team, job, n_rows, 16 * max(1, elements // (16 * max(1, n_columns))), team_size(team)))
+    rows = max(1, elements // max(1, n_columns))
+    rows -= rows % SIDE_BY_SIDE if rows > SIDE_BY_SIDE else 0
+    raise_status(lead(team, job, n_rows, rows, team_size(team)))
 
 
 @routine(deferred=True)

@@ -8,11 +8,13 @@ it wants and waits, and whoever leads it compiles that while he waits for helper
 Such a kernel returns nothing: what it would return is not known before it is compiled.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import sys
+import traceback
 from types import SimpleNamespace
 
 from llvmlite import binding, ir
@@ -119,9 +121,19 @@ def _make_ready(address):
             code = _INTERRUPTED if isinstance(error, KeyboardInterrupt) else _FAILED
             each.fail(code)
             if code == _FAILED:
-                told = {"exc_type": type(error), "exc_value": error, "exc_traceback": error.__traceback__}
-                sys.unraisablehook(SimpleNamespace(err_msg="Not compiled", object=each.identity, **told))
+                with contextlib.suppress(Exception):  # sys.stderr may be None, or closed
+                    _tell(error, each.identity)
     return code
+
+
+def _tell(error, identity):
+    """Say why, as Python says it of an error that nobody can catch."""
+    if sys.unraisablehook is sys.__unraisablehook__:  # which takes nothing but what Python itself makes
+        print(f"Not compiled: {identity}", file=sys.stderr)
+        traceback.print_exception(error)
+    else:
+        told = {"exc_type": type(error), "exc_value": error, "exc_traceback": error.__traceback__}
+        sys.unraisablehook(SimpleNamespace(err_msg="Not compiled", object=identity, **told))
 
 
 _wanted = ctypes.c_int64(0)

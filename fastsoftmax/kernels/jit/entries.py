@@ -39,11 +39,12 @@ class Form:
     dimensions : tuple of int
         Of the arrays, as its kernel sees them: 3, (outer, n, inner) around the axis; 2, (rows, n), the axis being the
         last; 1, one number for each row. The last array is filled, with floats; others of one dimension are int64.
-    small : how many elements are not few any more
+    small : dict of str to int
+        How many elements are not few any more, by the name of their dtype.
     """
 
     dimensions: tuple
-    small: int
+    small: dict
 
     @property
     def has_axis(self):
@@ -127,7 +128,7 @@ class _Entry:
                 self.check_shape(array, first, n)
         has_team = builder.icmp_signed(">", self.n_given, _NUMBER(form.n_arguments))
         size = builder.mul(builder.mul(*extents[:2]), extents[2])
-        is_large = builder.icmp_signed(">=", size, _NUMBER(form.small))
+        is_large = builder.icmp_signed(">=", size, _NUMBER(form.small[self.dtype]))
         with builder.if_then(builder.and_(is_large, builder.not_(has_team)), likely=False):
             self.give(self.known("LARGE"))
         arrays[-1] = self.target(first, arrays[-1])

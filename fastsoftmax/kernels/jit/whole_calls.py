@@ -79,7 +79,7 @@ class WholeCall:
             return None
         form = self._form
         team = arguments[form.n_arguments :]
-        if not team and arguments[0].size >= form.small:
+        if not team and arguments[0].size >= form.small[arguments[0].dtype.name]:
             return LARGE
         arrays = list(arguments[: len(form.dimensions)])
         if arrays[-1] is None and form.makes:

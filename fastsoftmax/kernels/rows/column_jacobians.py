@@ -17,14 +17,15 @@ from fastsoftmax.kernels.threads import share
 @kernel(deferred=True)
 def softmax_jvp_columns(probs, tangent, out, team):
     # (J v)_j = p_j (v_j - <p, v>);  probs, tangent (outer, C, inner) -> out (outer, C, inner)
-    n_panels, size = panels_of(probs, panel_width(probs, False))
-    share(team, n_panels, size, _softmax_jvp_span, (probs, tangent, out))
+    width = panel_width(probs, False, team)
+    n_panels, size = panels_of(probs, width)
+    share(team, n_panels, size, _softmax_jvp_span, (probs, tangent, out, width))
 
 
 @routine(counts_references=True)
-def _softmax_jvp_span(first, last, probs, tangent, out):
+def _softmax_jvp_span(first, last, probs, tangent, out, width):
     x, y = pointer(probs), pointer(tangent)
-    _product_span(first, last, probs, x, y, out, _product, _softmax_jvp, _softmax_jvp_in_panel)
+    _product_span(first, last, probs, x, y, out, width, _product, _softmax_jvp, _softmax_jvp_in_panel)
 
 
 softmax_vjp_columns = softmax_jvp_columns  # J is symmetric: J^T u is J u
@@ -48,14 +49,17 @@ def _softmax_jvp_in_panel(j, some, row, p, v, sums):
 @kernel(deferred=True)
 def log_softmax_jvp_columns(log_probs, tangent, out, team):
     # (J v)_j = v_j - <p, v>;  log_probs, tangent (outer, C, inner) -> out (outer, C, inner)
-    n_panels, size = panels_of(log_probs, panel_width(log_probs, False))
-    share(team, n_panels, size, _log_softmax_jvp_span, (log_probs, tangent, out))
+    width = panel_width(log_probs, False, team)
+    n_panels, size = panels_of(log_probs, width)
+    share(team, n_panels, size, _log_softmax_jvp_span, (log_probs, tangent, out, width))
 
 
 @routine(counts_references=True)
-def _log_softmax_jvp_span(first, last, log_probs, tangent, out):
+def _log_softmax_jvp_span(first, last, log_probs, tangent, out, width):
     x, y = pointer(log_probs), pointer(tangent)
-    _product_span(first, last, log_probs, x, y, out, _product_with_exp, _log_softmax_jvp, _log_softmax_jvp_in_panel)
+    _product_span(
+        first, last, log_probs, x, y, out, width, _product_with_exp, _log_softmax_jvp, _log_softmax_jvp_in_panel
+    )
 
 
 @inlined
@@ -76,14 +80,15 @@ def _log_softmax_jvp_in_panel(j, some, row, log_p, v, sums):
 @kernel(deferred=True)
 def log_softmax_vjp_columns(log_probs, cotangent, out, team):
     # (J^T u)_k = u_k - p_k sum_j u_j;  log_probs, cotangent (outer, C, inner) -> out (outer, C, inner)
-    n_panels, size = panels_of(log_probs, panel_width(log_probs, False))
-    share(team, n_panels, size, _log_softmax_vjp_span, (log_probs, cotangent, out))
+    width = panel_width(log_probs, False, team)
+    n_panels, size = panels_of(log_probs, width)
+    share(team, n_panels, size, _log_softmax_vjp_span, (log_probs, cotangent, out, width))
 
 
 @routine(counts_references=True)
-def _log_softmax_vjp_span(first, last, log_probs, cotangent, out):
+def _log_softmax_vjp_span(first, last, log_probs, cotangent, out, width):
     x, y = pointer(log_probs), pointer(cotangent)
-    _product_span(first, last, log_probs, x, y, out, _cotangent, _log_softmax_vjp, _log_softmax_vjp_in_panel)
+    _product_span(first, last, log_probs, x, y, out, width, _cotangent, _log_softmax_vjp, _log_softmax_vjp_in_panel)
 
 
 @inlined
@@ -102,10 +107,10 @@ def _log_softmax_vjp_in_panel(j, some, row, log_p, u, sums):
 
 
 @inlined(counts_references=True)
-def _product_span(first, last, array, x, y, out, added, value, value_in_panel):
+def _product_span(first, last, array, x, y, out, width, added, value, value_in_panel):
     # out at j, `some` elements: value(j, some, total of their columns, x, y), or, at row + j of a panel,
     # value_in_panel(j, some, row, x, y, sums); added: see sum_strip, of (x, y)
-    length, inner, width, streaming = array.shape[1], array.shape[2], panel_width(array, False), streams(out)
+    length, inner, streaming = array.shape[1], array.shape[2], streams(out)
     room = np.empty(SUMS * width, array.dtype)
     for number in range(first, last):
         (block, left, count), sums = panel_at(array, width, number), pointer(room)

@@ -43,7 +43,7 @@ from fastsoftmax.kernels.threads import share
 @kernel(deferred=True)
 def softmax_columns(logits, temperature, out, team):
     # p_j = e_j / sum_k e_k,  e_j = exp((z_j - max z) / T);  logits (outer, C, inner) -> out (outer, C, inner)
-    width = panel_width(logits, True)
+    width = panel_width(logits, True, team)
     n_panels, size = panels_of(logits, width)
     share(team, n_panels, size, _softmax_span, (logits, temperature, out, width, streams(out)))
 
@@ -93,7 +93,7 @@ def _scaled(j, some, at, e, factors):
 @kernel(deferred=True)
 def log_softmax_columns(logits, temperature, out, team):
     # log p_j = (z_j - max z) / T - log sum_k e_k;  logits (outer, C, inner) -> out (outer, C, inner)
-    width = panel_width(logits, True)
+    width = panel_width(logits, True, team)
     n_panels, size = panels_of(logits, width)
     share(team, n_panels, size, _log_softmax_span, (logits, temperature, out, width, streams(out)))
 
@@ -142,7 +142,7 @@ def _log_prob(j, some, at, z, tops, log_sums_at, scale):
 @kernel
 def logsumexp_columns(logits, out, team):
     # lse = max z + log sum_k e_k;  logits (outer, C, inner) -> out (outer * inner,)
-    width = panel_width(logits, True)
+    width = panel_width(logits, True, team)
     n_panels, size = panels_of(logits, width)
     share(team, n_panels, size, _logsumexp_span, (logits, out, width))
 

@@ -28,10 +28,13 @@ from fastsoftmax.kernels.threads import SMALL
 from fastsoftmax.kernels.views import matrix, part
 
 REFUSED = -1.0  # no loss is negative
-FEW_OF_PRODUCTS = 40_960  # which take less time than softmax (vjp of 256 x 100: 2.9 us alone, 3.4 with a helper)
+# Elements that one thread has done before another has begun; products take less time than softmax (vjp of 256 x 100:
+# 2.9 us alone, 3.4 with a helper), float64 more than float32 (log_softmax of 100 x 100: 10 us alone, 7 with a helper)
+FEW = {"float32": SMALL, "float64": SMALL // 3}
+FEW_OF_PRODUCTS = {"float32": 40_960, "float64": 20_480}
 
-_along_axis = partial(whole_call, small=SMALL)
-_with_labels = partial(whole_call, small=SMALL, counts_references=True)
+_along_axis = partial(whole_call, small=FEW)
+_with_labels = partial(whole_call, small=FEW, counts_references=True)
 
 
 @_along_axis(3, 3)
@@ -67,7 +70,7 @@ def softmax_jvp(probs, tangent, out, team):
     if probs.shape[2] == 1:
         softmax_jvp_rows(_rows(probs), _rows(tangent), _rows(out), team)
     elif is_thin(probs):
-        thin_product(probs, tangent, False, False, out, team)
+        thin_product(probs, tangent, False, False, out)
     else:
         softmax_jvp_columns(probs, tangent, out, team)
     return True
@@ -80,7 +83,7 @@ def log_softmax_jvp(log_probs, tangent, out, team):
     if log_probs.shape[2] == 1:
         log_softmax_jvp_rows(_rows(log_probs), _rows(tangent), _rows(out), team)
     elif is_thin(log_probs):
-        thin_product(log_probs, tangent, True, False, out, team)
+        thin_product(log_probs, tangent, True, False, out)
     else:
         log_softmax_jvp_columns(log_probs, tangent, out, team)
     return True
@@ -93,7 +96,7 @@ def log_softmax_vjp(log_probs, cotangent, out, team):
     if log_probs.shape[2] == 1:
         log_softmax_vjp_rows(_rows(log_probs), _rows(cotangent), _rows(out), team)
     elif is_thin(log_probs):
-        thin_product(log_probs, cotangent, True, True, out, team)
+        thin_product(log_probs, cotangent, True, True, out)
     else:
         log_softmax_vjp_columns(log_probs, cotangent, out, team)
     return True

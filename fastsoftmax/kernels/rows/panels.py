@@ -10,6 +10,7 @@ none is there any more when it is asked for again. A panel is read from memory, 
   between. (A panel that fits L1 is narrower, and slower: 1.05 to 1.3 of the time.)
 """
 
+from fastsoftmax.kernels.board import team_size
 from fastsoftmax.kernels.jit import inlined, routine
 from fastsoftmax.kernels.rows.strips import ROWS_OF_BLOCK, finish_strip
 from fastsoftmax.kernels.rows.vecmath import CHUNK, add, fill_row
@@ -38,8 +39,9 @@ def are_near_for_sums(array):
 
 
 @inlined
-def panel_width(array, is_copied):
-    # the columns of a panel, but for the last along inner: whole vectors, and a copied one is to stay in a cache
+def panel_width(array, is_copied, team):
+    # the columns of a panel, but for the last along inner: whole vectors, a copied one is to stay in a cache, and each
+    # of a team is to have one
     n_vectors = -(-array.shape[2] // lanes(array))
     if n_vectors == 0 or are_near(array):
         return max(1, n_vectors) * lanes(array)
@@ -48,6 +50,8 @@ def panel_width(array, is_copied):
         vector_bytes = max(1, array.shape[1]) * lanes(array) * array.itemsize
         most = min(most, max(min(LEAST_VECTORS, CACHE_BYTES // vector_bytes), CACHED_BYTES // vector_bytes, 1))
     n_across = -(-n_vectors // most)
+    if team != 0 and array.shape[0] * n_across < team_size(team):
+        n_across = max(n_across, min(-(-team_size(team) // max(1, array.shape[0])), n_vectors // LEAST_VECTORS))
     return -(-n_vectors // n_across) * lanes(array)
 
 

@@ -20,7 +20,7 @@ def is_thin(array):
 @routine(counts_references=True, deferred=True)
 def thin_softmax(logits, is_log, out, team):
     # softmax or log_softmax
-    rows = _rows_of(logits)
+    rows = _copied_rows(logits)
     if is_log:
         log_softmax_rows(rows, None, rows, team)
     else:
@@ -29,20 +29,20 @@ def thin_softmax(logits, is_log, out, team):
 
 
 @routine(counts_references=True, deferred=True)
-def thin_product(point, vector, is_log, is_transposed, out, team):
-    # J v or, if it is transposed, J^T v of softmax or log_softmax
-    at, rows = _rows_of(point), _rows_of(vector)
+def thin_product(point, vector, is_log, is_transposed, out):
+    # J v or, if it is transposed, J^T v of softmax or log_softmax. A helper would have to fetch the copies: no gain
+    at, rows = _copied_rows(point), _copied_rows(vector)
     if not is_log:
-        softmax_jvp_rows(at, rows, rows, team)
+        softmax_jvp_rows(at, rows, rows, 0)
     elif is_transposed:
-        log_softmax_vjp_rows(at, rows, rows, team)
+        log_softmax_vjp_rows(at, rows, rows, 0)
     else:
-        log_softmax_jvp_rows(at, rows, rows, team)
+        log_softmax_jvp_rows(at, rows, rows, 0)
     _put_rows(rows, out)
 
 
 @inlined(counts_references=True)
-def _rows_of(array):
+def _copied_rows(array):
     outer, n, inner = array.shape
     rows = np.empty((outer * inner, n), array.dtype)
     for i in range(outer):
