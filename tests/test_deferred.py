@@ -159,7 +159,7 @@ def test_a_compilation_that_ends_early_is_an_error_and_the_next_call_tries_again
 
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_why_it_is_not_compiled_is_told(monkeypatch, capfd, is_closed):
-    """By Python's own hook, too, which takes nothing that others make; and the call ends if there is nowhere to say it."""
+    """By Python's own hook, too, which takes nothing that others make; and the call ends where none is."""
     choose, _, _ = chooser()
 
     def stop(self):

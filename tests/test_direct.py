@@ -9,7 +9,7 @@ from helpers import FLOATS, JIT, rng, same_bits, uneven
 import fastsoftmax as fs
 from fastsoftmax import _threads
 from fastsoftmax.kernels.rows import direct
-from fastsoftmax.kernels.rows.direct import FEW_OF_PRODUCTS
+from fastsoftmax.kernels.rows.direct import FEW_WITHOUT_EXP
 
 SHAPES = [(1, 1), (1, 10), (7, 3), (5, 37), (3, 600)]
 
@@ -244,7 +244,7 @@ def through(monkeypatch):
 @pytest.mark.parametrize("with_out", [False, True])
 def test_plain_matrices_skip_the_gate_and_small_ones_the_threads(dtype, with_out, monkeypatch):
     handed = through(monkeypatch)
-    for n_rows, parts in ((3, 0), (max(FEW_OF_PRODUCTS.values()) // 10 + 1, 1)):
+    for n_rows, parts in ((3, 0), (max(FEW_WITHOUT_EXP.values()) // 10 + 1, 1)):
         logits, labels = uneven((n_rows, 10), dtype), np.arange(n_rows) % 10
         out = {"out": np.empty_like(logits)} if with_out else {}
         calls = dict.fromkeys(("softmax", "log_softmax"), (logits,))

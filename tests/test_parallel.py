@@ -116,8 +116,10 @@ def test_a_few_long_rows_are_for_all_threads():
             assert 0 < spans[0] <= most
         wide, narrow = np.empty((1, 10, 1000), np.float32), np.empty((1, 10, 20), np.float32)
         for is_copied in (False, True):
-            assert _panels(wide, is_copied, 0) == _panels(narrow, is_copied, team) == 1
+            assert _panels(wide, is_copied, 0) == _panels(narrow, is_copied, 0) == 1
             assert _panels(wide, is_copied, team) == 2
+        assert (_panels(narrow, False, team), _panels(narrow, True, team)) == (1, 2)
+        assert _panels(np.empty((2, 10, 1000), np.float32), False, team) == 2
     finally:
         _threads._team.free.append(None)
 

@@ -42,16 +42,15 @@ def are_near_for_sums(array):
 def panel_width(array, is_copied, team):
     # the columns of a panel, but for the last along inner: whole vectors, a copied one is to stay in a cache, and each
     # of a team is to have one
-    n_vectors = -(-array.shape[2] // lanes(array))
-    if n_vectors == 0 or are_near(array):
-        return max(1, n_vectors) * lanes(array)
-    most = MOST_VECTORS
-    if is_copied:
+    n_vectors, near = max(1, -(-array.shape[2] // lanes(array))), are_near(array)
+    most = n_vectors if near else MOST_VECTORS
+    if is_copied and not near:
         vector_bytes = max(1, array.shape[1]) * lanes(array) * array.itemsize
         most = min(most, max(min(LEAST_VECTORS, CACHE_BYTES // vector_bytes), CACHED_BYTES // vector_bytes, 1))
     n_across = -(-n_vectors // most)
-    if team != 0 and array.shape[0] * n_across < team_size(team):
-        n_across = max(n_across, min(-(-team_size(team) // max(1, array.shape[0])), n_vectors // LEAST_VECTORS))
+    if team != 0 and array.shape[0] * n_across < team_size(team) and (is_copied or not near):
+        least = 1 if near else LEAST_VECTORS  # what exp is computed of is worth it, though both read the same lines
+        n_across = max(n_across, min(-(-team_size(team) // max(1, array.shape[0])), n_vectors // least))
     return -(-n_vectors // n_across) * lanes(array)
 
 

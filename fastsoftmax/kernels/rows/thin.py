@@ -29,15 +29,15 @@ def thin_softmax(logits, is_log, out, team):
 
 
 @routine(counts_references=True, deferred=True)
-def thin_product(point, vector, is_log, is_transposed, out):
-    # J v or, if it is transposed, J^T v of softmax or log_softmax. A helper would have to fetch the copies: no gain
+def thin_product(point, vector, is_log, is_transposed, out, team):
+    # J v or, if it is transposed, J^T v of softmax or log_softmax
     at, rows = _copied_rows(point), _copied_rows(vector)
     if not is_log:
-        softmax_jvp_rows(at, rows, rows, 0)
+        softmax_jvp_rows(at, rows, rows, 0)  # a helper would take longer to fetch the copies than they are worked on
     elif is_transposed:
-        log_softmax_vjp_rows(at, rows, rows, 0)
+        log_softmax_vjp_rows(at, rows, rows, team)
     else:
-        log_softmax_jvp_rows(at, rows, rows, 0)
+        log_softmax_jvp_rows(at, rows, rows, team)
     _put_rows(rows, out)
 
 
