@@ -18,6 +18,7 @@ from fastsoftmax.kernels.simd import lanes, load, load_masked, splat, store, vec
 
 NEAR_BYTES = 512  # rows that are no longer lie in lines one beside the other as they are: a panel is all of them
 LEAST_VECTORS, MOST_VECTORS = 16, 64  # of a run: a kilobyte, if the panel takes CACHE_BYTES at the most, and a page
+TEAM_VECTORS = 5  # of a run, where else some of a team would have nothing to do
 CACHED_BYTES, CACHE_BYTES = 96 * 1024, 256 * 1024  # of a copied panel: as it is to be, and a fourth of a core's L2
 MOST_STRIPS = 4  # of float32, each of one register, that are added up one after another
 ROWS = 4  # that are added to a sum while it is in a register
@@ -49,7 +50,7 @@ def panel_width(array, is_copied, team):
         most = min(most, max(min(LEAST_VECTORS, CACHE_BYTES // vector_bytes), CACHED_BYTES // vector_bytes, 1))
     n_across = -(-n_vectors // most)
     if team != 0 and array.shape[0] * n_across < team_size(team) and (is_copied or not near):
-        least = 1 if near else LEAST_VECTORS  # what exp is computed of is worth it, though both read the same lines
+        least = 1 if near else TEAM_VECTORS  # what exp is computed of is worth it, though both read the same lines
         n_across = max(n_across, min(-(-team_size(team) // max(1, array.shape[0])), n_vectors // least))
     return -(-n_vectors // n_across) * lanes(array)
 
