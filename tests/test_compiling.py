@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 import numba
+import numpy as np
 import pytest
 from helpers import JIT
 from test_cli import run
@@ -131,3 +132,38 @@ def test_who_listens_to_calls_of_llvm_hears_them_again_after_a_compilation():
         assert lock._cblist == [*before, late]
     finally:
         lock._cblist = before
+
+
+@pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
+def test_what_dead_code_calls_first_is_there_for_what_calls_it_last():
+    """LLVM leaves out of a module what nobody has asked for by then: `leaf`, that of `dead`, whose call is no more."""
+
+    @inlined
+    def leaf(x):
+        x[0] += 1.0
+
+    @inlined
+    def dead(x):
+        leaf(x)
+
+    @inlined
+    def deep(x):
+        leaf(x)
+
+    @inlined
+    def live(x):
+        deep(x)
+
+    @inlined
+    def both(x, is_dead):
+        if x.size > 5 and not is_dead:
+            dead(x)
+        live(x)
+
+    @kernel
+    def both_of(x):
+        both(x, True)
+
+    x = np.zeros(3)
+    both_of(x)
+    assert x[0] == 1

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import FLOATS, JIT, rng, same_bits, uneven
+from helpers import FLOATS, JIT, locked, rng, same_bits, uneven
 
 import fastsoftmax as fs
 from fastsoftmax import _threads
@@ -337,3 +337,50 @@ def test_another_axis_of_a_plain_matrix_and_axes_that_are_kept(name):
     assert same_bits(along.T if along.ndim == 2 else along, getattr(fs, name)(np.ascontiguousarray(logits.T)))
     kept = fs.logsumexp(logits, keepdims=True)
     assert same_bits(kept, fs.logsumexp(logits)[:, None])
+
+
+HALF_SHAPES = [(1, 1), (7, 3), (33, 10), (900, 10), (3, 5000), (1, 9000), (2, 3, 5), (4,)]
+
+
+@pytest.mark.parametrize("shape", HALF_SHAPES)
+def test_plain_rows_of_float16_go_a_short_way_to_the_same_bits(shape, monkeypatch):
+    logits, vector = uneven(shape, np.float16), uneven(shape, np.float16, seed=1)
+    functions = dict.fromkeys(("softmax", "log_softmax"), (logits,))
+    functions |= dict.fromkeys(("softmax_vjp", "log_softmax_vjp", "log_softmax_jvp"), (fs.log_softmax(logits), vector))
+    expected = {name: getattr(fs, name)(*map(locked, given)) for name, given in functions.items()}
+    for module in ("softmax", "jacobians"):
+        monkeypatch.setattr(sys.modules[f"fastsoftmax.functional.{module}"], "Rows", None)
+    for name, given in functions.items():
+        function, out = getattr(fs, name), np.empty(shape, np.float16)
+        assert same_bits(function(*given), expected[name])
+        assert same_bits(function(*given, len(shape) - 1), expected[name])
+        assert function(*given, out=out) is out
+        assert same_bits(out, expected[name])
+        last = given[-1].copy()
+        assert same_bits(function(*given[:-1], last, out=last), expected[name])
+        with fs.num_threads(2):
+            assert same_bits(function(*given), expected[name])
+
+
+def test_other_arrays_of_float16_go_through_the_gate():
+    memory = uneven((9, 6), np.float16)
+    logits, before = memory[:4], memory.copy()
+    expected = fs.softmax(logits.astype(np.float32)).astype(np.float16)
+    assert same_bits(fs.softmax(np.asfortranarray(logits)), expected)
+    assert same_bits(fs.softmax(logits.T, 0), np.ascontiguousarray(expected.T))
+    assert same_bits(fs.softmax(logits.astype(">f2")), expected)
+    assert fs.softmax(logits[:0]).shape == (0, 6)
+    for out, words in (
+        (memory[1:5], "partly overlap"),
+        (np.empty((4, 6), np.float32), "dtype float16"),
+        (np.empty((4, 5), np.float16), "shape"),
+        (locked(memory[5:]), "writable"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fs.softmax(logits, out=out)
+    for axis in (2, True, 1.0):
+        with pytest.raises((ValueError, TypeError)):
+            fs.softmax(logits, axis)
+    with pytest.raises(ValueError, match="shape"):
+        fs.softmax_vjp(logits, memory[:3])
+    assert same_bits(memory, before)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import FLOATS, rng, same_bits
+from helpers import FLOATS, JIT, rng, same_bits
 
 from fastsoftmax.kernels import simd
 from fastsoftmax.kernels.jit import kernel
@@ -261,3 +261,28 @@ def test_a_tile_of_outer_products_at_every_size_writes_its_part_and_no_more(dtyp
                 expected[:, 1:-1] = factors[:, 1:].T.astype(float) @ X.astype(float) + (7 if adds else 0)
                 np.testing.assert_allclose(out, expected, atol=1e3 * np.finfo(dtype).eps)
                 assert (out[:, [0, -1]] == 7).all()
+
+
+@kernel
+def through_halves(bits, wide, back):
+    if simd.converts_halves():
+        vector = simd.load_halves(simd.pointer(bits), 1)
+        simd.store(vector, simd.pointer(wide), 0)
+        simd.store_halves(vector, simd.pointer(back), 2)
+    return simd.converts_halves()
+
+
+@pytest.mark.skipif(not JIT, reason="NumPy converts where there is no machine code")
+def test_halves_are_converted_where_the_machine_can():
+    """All numbers: test_arrays.py."""
+    bits, wide, back = (
+        rng(3).integers(0, 2**16, 20).astype(np.uint16),
+        np.zeros(16, np.float32),
+        np.zeros(20, np.uint16),
+    )
+    if not through_halves(bits, wide, back):
+        pytest.skip("this machine has no instructions for float16")
+    assert same_bits(wide, bits[1:17].view(np.float16).astype(np.float32))
+    assert not back[:2].any()
+    assert not back[18:].any()
+    np.testing.assert_array_equal(back[2:18].view(np.float16), bits[1:17].view(np.float16))

@@ -19,5 +19,5 @@ def widen(halves: Array, out: Array) -> None:
 def narrow(values: Array) -> Array:
     """float32 as float16, rounded to the nearest, or even; what is too large becomes infinite."""
     halves = np.empty(values.shape, FLOAT16)
-    kernels.narrow(values.reshape(-1).view(np.uint32), halves.reshape(-1).view(np.uint16))
+    kernels.narrow(values.reshape(-1).view(np.uint32), values.reshape(-1), halves.reshape(-1).view(np.uint16))
     return halves

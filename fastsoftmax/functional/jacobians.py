@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import LAST, Array, Axis, Rows
 from fastsoftmax._threads import run, run_with_team
+from fastsoftmax.functional._halves import of_halves
 from fastsoftmax.kernels.jit.entries import LARGE
 from fastsoftmax.kernels.jit.whole_calls import WholeCall
-from fastsoftmax.kernels.rows import direct
+from fastsoftmax.kernels.rows import direct, half_rows
 
 
 def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out: Array | None = None) -> Any:
@@ -50,7 +51,7 @@ def softmax_jvp(probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST, *, out:
     >>> fs.softmax_jvp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     array([ 0.25 , -0.125, -0.125])
     """
-    if (done := _plain_product(direct.softmax_jvp, probs, tangent, out, axis)) is not None:
+    if (done := _plain_product(direct.softmax_jvp, half_rows.SOFTMAX_JVP, probs, tangent, out, axis)) is not None:
         return done
     rows = Rows(axis, probs=probs, tangent=tangent)
     return _product(rows, out, kernels.softmax_jvp_rows, kernels.softmax_jvp_columns)
@@ -83,7 +84,7 @@ def softmax_vjp(probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAST, *, ou
     >>> fs.softmax_vjp([0.5, 0.25, 0.25], [-2.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
     array([-0.5 ,  0.25,  0.25])
     """
-    if (done := _plain_product(direct.softmax_jvp, probs, cotangent, out, axis)) is not None:
+    if (done := _plain_product(direct.softmax_jvp, half_rows.SOFTMAX_JVP, probs, cotangent, out, axis)) is not None:
         return done
     rows = Rows(axis, probs=probs, cotangent=cotangent)
     return _product(rows, out, kernels.softmax_vjp_rows, kernels.softmax_vjp_columns)
@@ -113,7 +114,9 @@ def log_softmax_jvp(log_probs: ArrayLike, tangent: ArrayLike, axis: Axis = LAST,
     >>> fs.log_softmax_jvp(np.log([0.5, 0.5]), [1.0, 0.0])
     array([ 0.5, -0.5])
     """
-    if (done := _plain_product(direct.log_softmax_jvp, log_probs, tangent, out, axis)) is not None:
+    if (
+        done := _plain_product(direct.log_softmax_jvp, half_rows.LOG_SOFTMAX_JVP, log_probs, tangent, out, axis)
+    ) is not None:
         return done
     rows = Rows(axis, log_probs=log_probs, tangent=tangent)
     return _product(rows, out, kernels.log_softmax_jvp_rows, kernels.log_softmax_jvp_columns)
@@ -144,15 +147,19 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAS
     >>> fs.log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [-1.0, 0.0, 0.0])  # -log p_0: the gradient is p - y
     array([-0.5 ,  0.25,  0.25])
     """
-    if (done := _plain_product(direct.log_softmax_vjp, log_probs, cotangent, out, axis)) is not None:
+    if (
+        done := _plain_product(direct.log_softmax_vjp, half_rows.LOG_SOFTMAX_VJP, log_probs, cotangent, out, axis)
+    ) is not None:
         return done
     rows = Rows(axis, log_probs=log_probs, cotangent=cotangent)
     return _product(rows, out, kernels.log_softmax_vjp_rows, kernels.log_softmax_vjp_columns)
 
 
-def _plain_product(whole: WholeCall, at: Any, vector: Any, out: Any, axis: Any) -> Any:
-    """The product by one of direct.py, or None where it is not for these arguments."""
+def _plain_product(whole: WholeCall, which: int, at: Any, vector: Any, out: Any, axis: Any) -> Any:
+    """The product by one of direct.py, or of halves.py, or None where it is not for these arguments."""
     done = whole.call(at, vector, out, axis)
+    if done is None:
+        return of_halves(which, (at, vector), axis, out)
     return run_with_team(whole.call, at, vector, out, axis) if done is LARGE else done
 
 

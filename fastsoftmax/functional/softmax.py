@@ -15,8 +15,9 @@ from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows
 from fastsoftmax._gate.numbers import read_flag, read_temperature
 from fastsoftmax._gate.plain import is_plain
 from fastsoftmax._threads import run, run_with_team
+from fastsoftmax.functional._halves import of_halves
 from fastsoftmax.kernels.jit.entries import LARGE
-from fastsoftmax.kernels.rows import direct
+from fastsoftmax.kernels.rows import direct, half_rows
 
 
 def softmax(
@@ -71,6 +72,8 @@ def softmax(
         done = direct.softmax.call(logits, out, axis)
         if done is LARGE:
             done = run_with_team(direct.softmax.call, logits, out, axis)
+        elif done is None:
+            done = of_halves(half_rows.SOFTMAX, (logits,), axis, out)
         if done is not None:
             return done
     return _softmax_like("softmax", logits, axis, temperature, where, out)
@@ -111,6 +114,8 @@ def log_softmax(
         done = direct.log_softmax.call(logits, out, axis)
         if done is LARGE:
             done = run_with_team(direct.log_softmax.call, logits, out, axis)
+        elif done is None:
+            done = of_halves(half_rows.LOG_SOFTMAX, (logits,), axis, out)
         if done is not None:
             return done
     return _softmax_like("log_softmax", logits, axis, temperature, where, out)

@@ -63,6 +63,7 @@ from fastsoftmax.kernels.rows.column_jacobians import (
 )
 from fastsoftmax.kernels.rows.columns import log_softmax_columns, logsumexp_columns, softmax_columns
 from fastsoftmax.kernels.rows.finite import all_finite
+from fastsoftmax.kernels.rows.half_rows import half_map_rows, half_product_rows
 from fastsoftmax.kernels.rows.halves import narrow, widen
 from fastsoftmax.kernels.rows.hessians import cross_entropy_hvp_rows, softmax_grad_hess_rows, squared_error_hvp_rows
 from fastsoftmax.kernels.rows.jacobians import (
@@ -102,6 +103,8 @@ __all__ = [
     "feature_squares",
     "feature_sums",
     "first_bad_label",
+    "half_map_rows",
+    "half_product_rows",
     "hessian_of_columns",
     "hessian_sweep",
     "hide",

@@ -142,25 +142,29 @@ def _own_module(library):
 def _reached(libraries, whole):
     """The kernels that are reached from some libraries, those that are deferred, and all others.
 
-    If `whole`, all kernels are among the others.
+    If `whole`, all kernels are among the others. These stand behind all that call them: LLVM takes no more from a
+    module than what the modules before it ask for, and what dead code alone calls it leaves out.
     """
     kernels, deferred, others, seen = [], [], [], set()
-    waiting = list(libraries)
-    while waiting:
-        library = waiting.pop(0)
+
+    def visit(library):
         if library in seen:
-            continue
+            return
         seen.add(library)
+        called, found = [], others
         if isinstance(library, Kernel):
-            (others if whole else kernels).append(library)
-            waiting += library.called + library.deferred if whole else []
+            called, found = (library.called + library.deferred, others) if whole else ([], kernels)
         elif isinstance(library, Deferred):
-            (others if whole else deferred).append(library)
-            waiting += [library.make_ready()] if whole else []
-        else:
-            others.append(library)
-            waiting += library._linking_libraries if isinstance(library, Inlined) else []
-    return kernels, deferred, others
+            called, found = ([library.make_ready()], others) if whole else ([], deferred)
+        elif isinstance(library, Inlined):
+            called = library._linking_libraries
+        for each in reversed(called):
+            visit(each)
+        found.append(library)
+
+    for library in reversed(list(libraries)):
+        visit(library)
+    return kernels, deferred, others[::-1]
 
 
 class _WithoutEnvironment:

@@ -6,6 +6,8 @@ AVX2 5.9 ns a row against 8.3, AVX-512 4.5 against 9.2), and is never written pa
 against 1.6, AVX-512 0.75 against 2.5). out may be either input.
 """
 
+import numpy as np
+
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.rows.elementary import exp
 from fastsoftmax.kernels.rows.vecmath import AHEAD, CHUNK, fetch_ahead, fill_row, streams, sum_lanes, sum_values
@@ -25,12 +27,15 @@ from fastsoftmax.kernels.simd import (
     store_masked,
     sum_of,
     sums_of_two,
+    vector_registers,
 )
 from fastsoftmax.kernels.threads import share
+from fastsoftmax.kernels.views import matrix
 
 # From here on rows are fetched ahead: 65536 x 10 in 0.9 of the time (AVX2). Below, it would take 1.2 times as long
 # (AVX-512, 1797 x 10), and so would a branch in the loop, of which there are two therefore
 FAR_BYTES = 2**21
+COPIED, LONGEST_COPIED = 4096, 16  # elements of rows that are copied together; vectors of the longest
 PACKED_ROWS = 64  # rows of one vector at the most that are worked on together: with their sums they lie in L1
 
 
@@ -42,7 +47,15 @@ def softmax_jvp_rows(probs, tangent, out, team):
 
 @routine
 def _softmax_jvp_span(first, last, probs, tangent, out, streaming):
-    _fill_by_sums(first, last, probs, tangent, out, streaming, _product_added, _softmax_jvp_at, False)
+    if _needs_copies(probs, tangent, out, False):
+        _softmax_jvp_in_place(first, last, probs, tangent, out)
+    else:
+        _fill_by_sums(first, last, probs, tangent, out, streaming, _product_added, _softmax_jvp_at, False)
+
+
+@routine(counts_references=True, deferred=True)
+def _softmax_jvp_in_place(first, last, probs, tangent, out):
+    _from_copies(_softmax_jvp_span, first, last, probs, tangent, out)
 
 
 @inlined
@@ -69,7 +82,15 @@ def log_softmax_jvp_rows(log_probs, tangent, out, team):
 
 @routine
 def _log_softmax_jvp_span(first, last, log_probs, tangent, out, streaming):
-    _fill_by_sums(first, last, log_probs, tangent, out, streaming, _prob_times_added, _less, True)
+    if _needs_copies(log_probs, tangent, out, True):
+        _log_softmax_jvp_in_place(first, last, log_probs, tangent, out)
+    else:
+        _fill_by_sums(first, last, log_probs, tangent, out, streaming, _prob_times_added, _less, True)
+
+
+@routine(counts_references=True, deferred=True)
+def _log_softmax_jvp_in_place(first, last, log_probs, tangent, out):
+    _from_copies(_log_softmax_jvp_span, first, last, log_probs, tangent, out)
 
 
 @inlined
@@ -92,7 +113,15 @@ def log_softmax_vjp_rows(log_probs, cotangent, out, team):
 
 @routine
 def _log_softmax_vjp_span(first, last, log_probs, cotangent, out, streaming):
-    _fill_by_sums(first, last, log_probs, cotangent, out, streaming, _cotangent_added, _less_share, True)
+    if _needs_copies(log_probs, cotangent, out, True):
+        _log_softmax_vjp_in_place(first, last, log_probs, cotangent, out)
+    else:
+        _fill_by_sums(first, last, log_probs, cotangent, out, streaming, _cotangent_added, _less_share, True)
+
+
+@routine(counts_references=True, deferred=True)
+def _log_softmax_vjp_in_place(first, last, log_probs, cotangent, out):
+    _from_copies(_log_softmax_vjp_span, first, last, log_probs, cotangent, out)
 
 
 @inlined
@@ -104,6 +133,32 @@ def _cotangent_added(total, j, count, start, log_p, u, streaming):
 def _less_share(j, count, start, total, log_p, u, streaming):
     minus_prob = splat(u, 0) - exp(load_masked(log_p, start + j, count, 0))
     return fma(minus_prob, total, load_masked(u, start + j, count, 0))
+
+
+@inlined
+def _needs_copies(x, y, out, packs):
+    # whether, in place, a load would wait for a masked store beside it to reach the cache (AVX-512, 1797 x 10: 26 us,
+    # and from copies 3). Packed rows do not meet them, and without mask registers the last vector is stored in parts
+    in_place = out.ctypes.data == x.ctypes.data or out.ctypes.data == y.ctypes.data
+    is_packed = packs and out.shape[1] <= lanes(out)
+    return in_place and vector_registers() == 1 and not is_packed and out.shape[1] <= LONGEST_COPIED * lanes(out)
+
+
+@inlined(counts_references=True)
+def _from_copies(span, first, last, x, y, out):
+    # span(first, last, x, y, out, False) in place, some rows at a time, from a copy of them
+    n_columns, from_x, from_y = out.shape[1], x.ctypes.data == out.ctypes.data, y.ctypes.data == out.ctypes.data
+    at_once = max(1, COPIED // max(1, n_columns))
+    copy = np.empty((min(at_once, last - first), n_columns), out.dtype)
+    for n in range(first, last, at_once):
+        start, rows = n * n_columns, min(at_once, last - n)
+        source, target = pointer(out), pointer(copy)
+        for j in range(rows * n_columns):
+            target[j] = source[start + j]
+        copied = matrix(copy, 0, rows, n_columns)
+        some_x = copied if from_x else matrix(x, start, rows, n_columns)
+        some_y = copied if from_y else matrix(y, start, rows, n_columns)
+        span(0, rows, some_x, some_y, matrix(out, start, rows, n_columns), False)
 
 
 @inlined

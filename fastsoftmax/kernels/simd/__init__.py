@@ -87,6 +87,21 @@ def store_masked(vector, array, position, count):
     array[position : position + count] = vector[:count]
 
 
+def converts_halves():
+    """Whether the machine has instructions for float16, which `load_halves` and `store_halves` are made of."""
+    return False
+
+
+def load_halves(array, position):
+    """The vector of float32 made of the float16 whose bits (uint16) start at the position."""
+    return array[position : position + VECTOR_BYTES // 4].view(np.float16).astype(np.float32)
+
+
+def store_halves(vector, array, position):
+    """Round float32 to float16, to the nearest, or even, and put their bits (uint16) at the position."""
+    array[position : position + len(vector)] = vector.astype(np.float16).view(np.uint16)
+
+
 def store_nontemporal(vector, array, position):
     """Put the vector at the position, whose address is a multiple of 64, past the caches."""
     store(vector, array, position)

@@ -5,6 +5,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastsoftmax.kernels.jit.numba_internals import cgutils
+from fastsoftmax.kernels.simd import target
 from fastsoftmax.kernels.simd.types import (
     INT32,
     TILE_VECTORS,
@@ -24,9 +25,11 @@ from fastsoftmax.kernels.simd.types import (
 )
 
 __all__ = [
+    "converts_halves",
     "either",
     "lanes",
     "load",
+    "load_halves",
     "load_mask",
     "load_masked",
     "load_pair",
@@ -39,6 +42,7 @@ __all__ = [
     "stack_tiles",
     "store",
     "store_fence",
+    "store_halves",
     "store_masked",
     "store_nontemporal",
 ]
@@ -176,6 +180,41 @@ def store_masked(typingctx, vector, array, position, count):
         return context.get_dummy_value()
 
     return types.void(vector, array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def converts_halves(typingctx):
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.boolean, target.converts_halves(context))
+
+    return types.boolean(), codegen
+
+
+@intrinsic
+def load_halves(typingctx, array, position):
+    vector = Vector(types.float32)
+
+    def codegen(context, builder, signature, args):
+        if not target.converts_halves(context):
+            return ir.Constant(vector.llvm, ir.Undefined)  # LLVM would call a function that may not be there
+        kind = ir.VectorType(ir.HalfType(), vector.count)
+        halves = builder.load(place_in(context, builder, array, *args, kind), align=2)
+        return builder.fpext(halves, vector.llvm)
+
+    return vector(array, types.intp), codegen
+
+
+@intrinsic
+def store_halves(typingctx, vector, array, position):
+    check_writable(array)
+
+    def codegen(context, builder, signature, args):
+        if target.converts_halves(context):
+            halves = builder.fptrunc(args[0], ir.VectorType(ir.HalfType(), vector.count))
+            builder.store(halves, place_in(context, builder, array, *args[1:], halves.type), align=2)
+        return context.get_dummy_value()
+
+    return types.void(vector, array, types.intp), codegen
 
 
 @intrinsic

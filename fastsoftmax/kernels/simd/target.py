@@ -48,6 +48,11 @@ def has_masked_loads(context):
     return is_x86(context)
 
 
+def converts_halves(context):
+    """Whether float16 is widened and rounded by an instruction: every CPU with AVX2 has F16C, and every arm64 it."""
+    return has_avx2(context) or is_arm64(context)
+
+
 def instruction_set(context):
     """The name of what vectors are made of."""
     if is_x86(context):
