@@ -67,6 +67,14 @@ def test_either_dtype_may_come_first(dtypes):
     assert len(double.signatures) == (2 if JIT else 0)
 
 
+def test_a_first_call_may_be_wrapped():
+    double, x = doubled(), np.zeros((2, 3))
+    first = double.call
+    double.call = lambda *arguments: first(*arguments)
+    for dtype in FLOATS:
+        assert double.call(x.astype(dtype), None, -1).dtype == dtype
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_axis_parts_the_dimensions(dtype):
     double, x = doubled(), np.zeros((2, 3, 4, 5), dtype)

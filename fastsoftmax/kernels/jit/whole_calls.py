@@ -69,9 +69,10 @@ class WholeCall:
             result = self._kernel.overloads[*kinds, types.intp]
             entry = result.library.get_pointer_to_function(entry_name(result.fndesc))
         self._cells[dtype.name].value = entry
+        compiled = _built_in_function(self._kernel.__name__, entry, self._compile_and_call)
         if self.call == self._compile_and_call:
-            self.call = _built_in_function(self._kernel.__name__, entry, self._compile_and_call)
-        return self.call(*arguments)
+            self.call = compiled
+        return compiled(*arguments)
 
     def _call_in_python(self, *arguments):
         views = self._views(arguments)
