@@ -25,12 +25,13 @@ from fastsoftmax._cores import usable_cores
 from fastsoftmax._gate.numbers import read_count
 from fastsoftmax.kernels import board as team_board
 from fastsoftmax.kernels.jit.numba_internals import config
+from fastsoftmax.kernels.system import has_threads
 from fastsoftmax.kernels.threads import SMALL
 
 RETRY_SECONDS = 1.0  # before the system is asked again for a thread that it had not got
 
-# Python loops would only wait for each other, and the threads are POSIX's.
-_ALONE = bool(config.DISABLE_JIT) or os.name != "posix"
+# Python loops would only wait for each other.
+_ALONE = bool(config.DISABLE_JIT) or not has_threads()
 
 _set_for_all: int | None = None
 _set_here: ContextVar[int | None] = ContextVar("num_threads", default=None)

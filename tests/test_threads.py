@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from helpers import rng, same_bits, uneven
 
 import fastsoftmax as fs
+from fastsoftmax.kernels.system import has_threads
 
 LOGITS = uneven((300, 40), np.float32)
 LABELS = rng().integers(0, 40, 300)
@@ -50,3 +52,14 @@ def test_joblibs_workers(backend):
     expected = fs.softmax(LOGITS)
     for result in joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(fs.softmax)(LOGITS) for _ in range(4)):
         assert same_bits(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [("os", SimpleNamespace(name="nt")), ("sys", SimpleNamespace(maxsize=2**31))]
+)
+def test_helpers_are_for_posix_and_addresses_of_64_bits(place, value, monkeypatch):
+    """Else the calling thread is alone: what is handed to the C library would be of another length."""
+    with monkeypatch.context() as patched:
+        patched.setattr(f"fastsoftmax.kernels.system.{place}", value)
+        assert not has_threads()
+    assert has_threads() == (os.name == "posix")

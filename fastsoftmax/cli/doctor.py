@@ -192,7 +192,7 @@ def _warnings(found: dict[str, Any]) -> list[str]:
             told.append(f"{place['folder']}: {place['n_damaged']} files are damaged, and compiled again when needed")
     if not threads["jit"]:
         told.append("NUMBA_DISABLE_JIT is set: kernels run as Python, a thousand times as slow")
-    elif os.name == "posix" and threads["helpers"] == 0:
+    elif not _threads._ALONE and threads["helpers"] == 0:
         told.append("no thread can be had: calls run on one")
     told += [f"{name} is not installed" for name, version in found["versions"].items() if version is None]
     return told

@@ -90,15 +90,20 @@ def set_float_mode(typingctx, mode):
     return types.void(types.int64), codegen
 
 
+def has_threads() -> bool:
+    """Whether helpers can be started: by POSIX threads, of a C library whose addresses are int64."""
+    return os.name == "posix" and sys.maxsize > 2**32
+
+
 def _c_function(name, n_arguments):
     """An intrinsic that calls a function of the C library: its arguments are as long as an address, its result an int.
 
-    Where there are no POSIX threads nothing is called: no helper is ever started there.
+    Where there are no threads nothing is called: no helper is ever started there.
     """
     number = ir.IntType(64)
 
     def codegen(context, builder, signature, args):
-        if os.name != "posix":
+        if not has_threads():
             return number(0)
         return builder.sext(_call(builder, name, ir.IntType(32), list(args)), number)
 
