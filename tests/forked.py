@@ -40,7 +40,9 @@ class _Forking:
     """The process that forks, from the first program to the end of this process."""
 
     def __init__(self) -> None:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "COV", "PYTHON"))}
+        others = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "COV", "PYTHON"))}
+        # where Numba itself may be (.ci/arm64.sh)
+        env = others | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         command = [sys.executable, __file__]
         self.process = subprocess.Popen(command, env=env | ONE_THREAD, start_new_session=True, **pipes)

@@ -56,7 +56,8 @@ def copy(tmp_path):
 
 def settings_for(copy, environment):
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "COV", "XDG_"))}
-    settings |= {"PYTHONPATH": str(copy / "site"), "HOME": str(copy / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    paths = [str(copy / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]  # where Numba itself may be
+    settings |= {"PYTHONPATH": os.pathsep.join(paths), "HOME": str(copy / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
     settings |= environment
     return {name: value for name, value in settings.items() if value is not None}
 
