@@ -1,5 +1,6 @@
 """Tolerances from the dtype and the length of a row, the nasty arrays, the layouts, and a numerical derivative."""
 
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastsoftmax as fs
 
 JIT = not numba.config.DISABLE_JIT
+EMULATED = "ARM64_QEMU_CPU" in os.environ  # by .ci/arm64.sh
 FLOATS = (np.float32, np.float64)
 SHAPES = [(1, 1), (1, 2), (3, 10), (130, 10), (7, 37), (5, 512), (2, 513), (3, 1500)]  # one row, short rows in several
 # blocks, odd lengths, and the border of CHUNK, above which a row is summed in pieces

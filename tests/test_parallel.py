@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import FLOATS, JIT, rng, same_bits, uneven
+from helpers import EMULATED, FLOATS, JIT, rng, same_bits, uneven
 
 import fastsoftmax as fs
 from fastsoftmax import _threads
@@ -25,6 +25,7 @@ from fastsoftmax.kernels.rows.panels import panel_width, panels_of
 from fastsoftmax.kernels.threads import GRAIN, SMALL, share
 
 needs_jit = pytest.mark.skipif(not JIT, reason="without machine code one thread does all the work")
+forks_amid_threads = pytest.mark.skipif(EMULATED, reason="a child of QEMU's waits for locks of threads that it has not")
 SHAPES = [(SMALL // 4, 5), (SMALL // 30, 37), (40, 1000), (3, SMALL), (30_001, 10), (1, 2 * SMALL)]
 
 
@@ -364,6 +365,7 @@ def test_under_green_threads(before, after):
 
 @needs_jit
 @on_linux
+@pytest.mark.skipif(EMULATED, reason="QEMU does not limit the address space")
 def test_threads_that_cannot_be_had():
     """As many work as there are, and it is tried again a moment later."""
     code = """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import quiet, same_bits, same_parameters, uneven
 from sklearn.base import clone
-from test_parallel import needs_jit, on_linux, printed
+from test_parallel import forks_amid_threads, needs_jit, on_linux, printed
 
 import fastsoftmax as fs
 
@@ -68,6 +68,7 @@ print(all(found[n][(k - n) % 8] == calls[k]() for n in range(8) for k in range(8
 
 @needs_jit
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@forks_amid_threads
 def test_a_fork_of_a_fork_each_after_a_threaded_call():
     """And from a thread that is not the main one, while others are in the middle of a call."""
     code = """
@@ -170,6 +171,7 @@ def test_joblibs_workers_with_arrays_from_files(backend, large):
 
 @needs_jit
 @on_linux
+@forks_amid_threads
 def test_every_kind_of_exit_while_helpers_run():
     """Of a forked child, so that one process begins for all: none hangs and none is a crash."""
     code = """
