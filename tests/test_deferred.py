@@ -13,7 +13,7 @@ from fastsoftmax import _threads
 from fastsoftmax.kernels import system
 from fastsoftmax.kernels import threads as board
 from fastsoftmax.kernels.jit import inlined, kernel, routine
-from fastsoftmax.kernels.jit.deferred import Deferred, make_all_ready
+from fastsoftmax.kernels.jit.deferred import Deferred, call_later, make_all_ready
 
 pytestmark = pytest.mark.skipif(not JIT, reason="without the JIT nothing is compiled")
 
@@ -55,6 +55,29 @@ def test_what_is_not_called_is_not_compiled():
     assert (x[0], len(one.overloads), len(two.overloads)) == (4, 1, 1)
     choose(x, 5, 1)
     assert (x[0], len(choose.overloads)) == (9, 1)
+
+
+def test_a_kernel_that_others_call_at_once_can_be_called_later():
+    @kernel
+    def add(x, value, times):
+        x[0] += value * times
+
+    @kernel
+    def at_once(x):
+        add(x, 1.0, 1)
+
+    @kernel
+    def later(x, value):
+        if value != 0:
+            call_later(add, (x, value, 2))
+
+    x = np.zeros(1)
+    later(x, 0.0)
+    assert len(add.overloads) == 0
+    later(x, 3.0)
+    assert (x[0], len(add.overloads)) == (6, 1)
+    at_once(x)  # its constants are no types of their own
+    assert (x[0], len(add.overloads)) == (7, 1)
 
 
 def test_all_can_be_made_ready_and_what_that_needs_in_turn():

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastsoftmax import kernels
 from fastsoftmax._gate.arrays import (
     Array,
     check_out,
@@ -206,7 +207,7 @@ def evaluate(
     for rows, X_here in layer.pieces():
         some = loss_targets.of_rows(rows)
         arguments = (*some.for_kernels, losses[rows], *grads.of_rows(rows))
-        run(loss.linear_rows, layer.work, X_here, layer.weight, layer.bias, *arguments)
+        run(kernels.linear_loss_rows, layer.work, loss.number, X_here, layer.weight, layer.bias, *arguments)
     value = deliver(losses, layer.dtype) if options[-1] == "none" else loss_targets.reduce(losses, layer.dtype)
     return value, grads.deliver()
 
@@ -236,9 +237,9 @@ def hvp(
         ready = layer.read("probs", probs, (layer.n_samples, layer.n_classes))
     grads = Grads(layer, False, out)
     for rows, X_here in layer.pieces():
-        point = (X_here, layer.weight, layer.bias, weight_tangent, bias_tangent)
-        some = loss_targets.of_rows(rows)
-        run(loss.linear_hvp_rows, 2 * layer.work, *point, *some.for_kernels, ready[rows], *grads.of_rows(rows)[:2])
+        point = (loss.number, X_here, layer.weight, layer.bias, weight_tangent, bias_tangent)
+        targets_here, results = loss_targets.of_rows(rows).for_kernels, grads.of_rows(rows)[:2]
+        run(kernels.linear_loss_hvp_rows, 2 * layer.work, *point, *targets_here, ready[rows], *results)
     return grads.deliver()
 
 

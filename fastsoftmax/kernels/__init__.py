@@ -41,19 +41,17 @@ from fastsoftmax.kernels.fit.optimizers import descend, shuffle
 from fastsoftmax.kernels.fit.vectors import add_multiple, conjugate_step, vector_product
 from fastsoftmax.kernels.layer.activations import activate, times_slope
 from fastsoftmax.kernels.layer.column_hessian import hessian_of_columns, scaled_columns
-from fastsoftmax.kernels.layer.epoch import network_cross_entropy_epoch, network_squared_error_epoch
+from fastsoftmax.kernels.layer.epoch import network_loss_epoch
 from fastsoftmax.kernels.layer.hessian import linear_cross_entropy_hessian_rows
 from fastsoftmax.kernels.layer.inference import linear_argmax_rows, linear_log_softmax_rows, linear_softmax_rows
-from fastsoftmax.kernels.layer.iteration import linear_cross_entropy_iteration, linear_squared_error_iteration
+from fastsoftmax.kernels.layer.iteration import linear_loss_iteration
 from fastsoftmax.kernels.layer.linear import (
     dense_rows,
     dense_vjp_rows,
-    linear_cross_entropy_hvp_rows,
-    linear_cross_entropy_rows,
-    linear_squared_error_hvp_rows,
-    linear_squared_error_rows,
+    linear_loss_hvp_rows,
+    linear_loss_rows,
 )
-from fastsoftmax.kernels.layer.network import network_cross_entropy_rows, network_squared_error_rows, penalise
+from fastsoftmax.kernels.layer.network import network_loss_rows, penalise
 from fastsoftmax.kernels.layer.sparse import range_and_order
 from fastsoftmax.kernels.rows.column_jacobians import (
     log_softmax_jvp_columns,
@@ -111,14 +109,11 @@ __all__ = [
     "lbfgs_direction",
     "linear_argmax_rows",
     "linear_cross_entropy_hessian_rows",
-    "linear_cross_entropy_hvp_rows",
-    "linear_cross_entropy_iteration",
-    "linear_cross_entropy_rows",
     "linear_log_softmax_rows",
+    "linear_loss_hvp_rows",
+    "linear_loss_iteration",
+    "linear_loss_rows",
     "linear_softmax_rows",
-    "linear_squared_error_hvp_rows",
-    "linear_squared_error_iteration",
-    "linear_squared_error_rows",
     "log_softmax_columns",
     "log_softmax_jvp_columns",
     "log_softmax_jvp_rows",
@@ -130,10 +125,8 @@ __all__ = [
     "memory_sweep",
     "move_memory",
     "narrow",
-    "network_cross_entropy_epoch",
-    "network_cross_entropy_rows",
-    "network_squared_error_epoch",
-    "network_squared_error_rows",
+    "network_loss_epoch",
+    "network_loss_rows",
     "next_trial",
     "params_of",
     "penalise",

@@ -65,9 +65,9 @@ class ArrayObjective(EpochObjective):
         work = self.terms.work(part)
         if not (self.is_linear and self.backward == "fused" and is_dense) or others or work > MOST_AT_ONCE:
             return None
-        rows = part.rows, self.terms.targets(part, self.dtype), part.losses, self.total
+        rows = LOSSES[self.loss].number, part.rows, self.terms.targets(part, self.dtype), part.losses, self.total
         constants = *rows, scaling, self.network.sizes, self._penalty, np.empty(SEARCH_SIZE)
-        return partial(run, LOSSES[self.loss].linear_iteration, max(work, self.network.n_params), *constants)
+        return partial(run, kernels.linear_loss_iteration, max(work, self.network.n_params), *constants)
 
     def _probs(self, params: Array) -> list[Array] | None:
         return [probs_of(part, self.terms, params) for part in self._array_parts]
@@ -103,7 +103,7 @@ class ArrayObjective(EpochObjective):
         if self.backward != "fused":
             loss_sum, weight_sum = self._epoch_by_logits(params, order, batch_size, descent)
             return loss_sum / weight_sum
-        kernel, activation = LOSSES[self.loss].network_epoch, ACTIVATIONS[self.network.activation]
+        loss, activation = LOSSES[self.loss].number, ACTIVATIONS[self.network.activation]
         network, steps = (params, self.network.sizes, activation), (self._penalty, np.empty_like(params), *descent)
         work = self.batch_work(int(self.X.size), len(self.targets), batch_size, descent[-1][METHOD])
         targets = (*self.by_kind, self.sample_weight, self._no_class_weight, self.label_smoothing)
@@ -111,7 +111,7 @@ class ArrayObjective(EpochObjective):
         rows = batch_size * max(1, CALL_WORK // work)
         for first in range(0, len(order), rows):  # an interrupt comes between two calls
             here = order[first : first + rows]
-            sums = run(kernel, work, self.rows, *targets, *network, here, batch_size, *steps)
+            sums = run(kernels.network_loss_epoch, work, loss, self.rows, *targets, *network, here, batch_size, *steps)
             loss_sum, weight_sum = loss_sum + sums[0], weight_sum + sums[1]
         return loss_sum / weight_sum
 

@@ -126,7 +126,7 @@ class StreamObjective(EpochObjective):
         """Every row once, a step after each batch: F as it was met."""
         if shuffling.size and not self.parts.is_ordered:
             kernels.shuffle(order, shuffling)
-        kernel, activation = LOSSES[self.loss].network_epoch, ACTIVATIONS[self.network.activation]
+        loss, activation = LOSSES[self.loss].number, ACTIVATIONS[self.network.activation]
         network, steps = (params, self.network.sizes, activation), (self._penalty, np.empty_like(params), *descent)
         loss_sum, weight_sum = 0.0, 0.0
         with closing(self.parts.read(None if self.parts.is_ordered else order)) as parts:  # type: ignore[type-var]
@@ -138,7 +138,8 @@ class StreamObjective(EpochObjective):
                     kernels.shuffle(rows, shuffling)
                 work = self.batch_work(part.n_numbers, part.losses.size, batch_size, descent[-1][METHOD])
                 targets = self.terms.targets(part, params.dtype)
-                sums = run(kernel, work, part.rows, *targets, *network, rows, batch_size, *steps)
+                given = (loss, part.rows, *targets, *network, rows, batch_size, *steps)
+                sums = run(kernels.network_loss_epoch, work, *given)
                 loss_sum, weight_sum = loss_sum + sums[0], weight_sum + sums[1]
                 if self.held_out is not None:
                     self.held_out.look(part, held, self, params)

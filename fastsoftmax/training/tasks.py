@@ -58,14 +58,15 @@ def loss_and_grad(part: Part, terms: Terms, params: Array, out: Array | None = N
     if out is not None:
         grad.fill(0)
     network, targets, scale = terms.network, terms.targets(part, params.dtype), 1.0 / terms.total
+    given: tuple[Any, ...] = (LOSSES[terms.loss].number, part.rows)
     if network.is_linear:
         ((weight, bias),), (grads,) = network.layers(params), network.layers(grad)
-        kernel = LOSSES[terms.loss].linear_rows
-        run(kernel, terms.work(part), part.rows, weight, bias, *targets, scale, part.losses, *grads, weight[:0])
+        given += (weight, bias, *targets, scale, part.losses, *grads, weight[:0])
+        run(kernels.linear_loss_rows, terms.work(part), *given)
     else:
         shape = (params, network.sizes, ACTIVATIONS[network.activation], np.arange(part.losses.size))
-        kernel = LOSSES[terms.loss].network_rows
-        run(kernel, terms.work(part), part.rows, *targets, scale, *shape, part.losses, grad)
+        given += (*targets, scale, *shape, part.losses, grad)
+        run(kernels.network_loss_rows, terms.work(part), *given)
     return kernels.sum_row(part.losses), grad
 
 
@@ -88,8 +89,9 @@ def hessian_product(
     ((weight, bias),), (tangents,) = terms.network.layers(params), terms.network.layers(vector)
     (products,) = terms.network.layers(result)
     here = np.empty((0, len(weight)), params.dtype) if probs is None else probs[part.number]
+    point = (LOSSES[terms.loss].number, part.rows, weight, bias, *tangents)
     targets = (*terms.targets(part, params.dtype), 1.0 / terms.total, here)
-    run(LOSSES[terms.loss].linear_hvp_rows, terms.work(part), part.rows, weight, bias, *tangents, *targets, *products)
+    run(kernels.linear_loss_hvp_rows, terms.work(part), *point, *targets, *products)
     return (result,)
 
 

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 from fastsoftmax.kernels.jit.numba_internals import (
     cgutils,
+    config,
     cpu_target,
     excinfo_ptr_t,
     global_compiler_lock,
@@ -161,6 +162,25 @@ def defer(dispatcher):
     return dispatcher
 
 
+@intrinsic
+def call_later(typingctx, function, arguments):
+    """function(*arguments), a kernel that need not be ready before, as if it were deferred, and returns nothing."""
+    kinds = tuple(map(types.unliteral, arguments.types))
+
+    def codegen(context, builder, signature, args):
+        callee = deferred(function.dispatcher, kinds)
+        context.active_code_library.add_linking_library(callee)
+        values = [
+            context.cast(builder, value, given, wanted)
+            for value, given, wanted in zip(
+                cgutils.unpack_tuple(builder, args[1], len(kinds)), arguments.types, kinds, strict=True
+            )
+        ]
+        return _call_of(callee)(context, builder, types.none(*kinds), values)
+
+    return types.void(function, arguments), codegen
+
+
 def _call_of(callee):
     def call(context, builder, signature, args):
         callee.is_called = True
@@ -251,3 +271,10 @@ def make_wanted_ready(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+if config.DISABLE_JIT:
+
+    def call_later(function, arguments):
+        """Call it."""
+        function(*arguments)

@@ -28,11 +28,7 @@ from fastsoftmax.kernels.layer.lazy import (
     meet_features,
     step_features,
 )
-from fastsoftmax.kernels.layer.network import (
-    cross_entropy_of_block,
-    penalise_units,
-    squared_error_of_block,
-)
+from fastsoftmax.kernels.layer.network import batch_loss, penalise_units
 from fastsoftmax.kernels.layer.network_blocks import (
     cotangent_of_layer,
     forward,
@@ -61,37 +57,19 @@ FIRST, START, COUNT, ROWS, ENDS = range(5)
 TURN_SIZE = 5
 
 
-@kernel
-def network_cross_entropy_epoch(
-    X, labels, distribution, sample_weight, class_weight, smoothing, params, sizes, activation, order,
+@kernel(counts_references=True)
+def network_loss_epoch(
+    loss, X, labels, distribution, sample_weight, class_weight, smoothing, params, sizes, activation, order,
     batch_size, penalty, grad, moment, squares, rule, team,
 ):  # fmt: skip
-    # the rows of X in `order`, a step of the rule after each batch. penalty = (strength, pins_first_class, fits_bias),
-    # see penalise. -> the sum of what rows lose, as met, and of their weights: loss and penalty times weight, added up
-    # over the batches
+    # the rows of X in `order`, a step of the rule after each batch. loss: a number of losses.py. penalty = (strength,
+    # pins_first_class, fits_bias), see penalise. -> the sum of what rows lose, as met, and of their weights: loss and
+    # penalty times weight, added up over the batches
     given, network = (labels, distribution, sample_weight, class_weight), (params, sizes, activation)
-    steps = (penalty, grad, moment, squares, rule)
-    return _epoch_by(cross_entropy_of_block, team, X, given, smoothing, network, (order, batch_size), steps)
-
-
-@kernel
-def network_squared_error_epoch(
-    X, labels, distribution, sample_weight, class_weight, smoothing, params, sizes, activation, order,
-    batch_size, penalty, grad, moment, squares, rule, team,
-):  # fmt: skip
-    # the same for squared_error_rows
-    given, network = (labels, distribution, sample_weight, class_weight), (params, sizes, activation)
-    steps = (penalty, grad, moment, squares, rule)
-    return _epoch_by(squared_error_of_block, team, X, given, smoothing, network, (order, batch_size), steps)
-
-
-@inlined(counts_references=True)
-def _epoch_by(of_block, team, X, given, smoothing, network, batches, steps):
-    # an epoch with the loss that of_block has of a block of logits
-    batch = _new_batch(batches[1], given[0], given[1], given[2])
-    targets = (*batch[:3], given[3], smoothing, *batch[3:])
-    loss = bind(of_block, targets, (0, matrix(steps[1], 0, 0, 0)))
-    result = _epoch(team, X, given, loss, batch, network, batches, steps)
+    steps, batch = (penalty, grad, moment, squares, rule), _new_batch(batch_size, labels, distribution, sample_weight)
+    targets = (loss, *batch[:3], class_weight, smoothing, *batch[3:])
+    on_block = bind(batch_loss, targets, (0, matrix(grad, 0, 0, 0)))
+    result = _epoch(team, X, given, on_block, batch, network, (order, batch_size), steps)
     keep(targets)
     return result
 

@@ -11,7 +11,7 @@ from fastsoftmax.kernels.fit.line_search import FOUND, STEP, TRY, begin_search, 
 from fastsoftmax.kernels.fit.vectors import add_multiple, vector_product
 from fastsoftmax.kernels.jit import inlined, kernel
 from fastsoftmax.kernels.layer.dense import copy_to
-from fastsoftmax.kernels.layer.linear import linear_cross_entropy_rows, linear_squared_error_rows
+from fastsoftmax.kernels.layer.linear import linear_loss_rows
 from fastsoftmax.kernels.layer.network import penalise
 from fastsoftmax.kernels.rows.vecmath import sum_row
 from fastsoftmax.kernels.threads import SMALL
@@ -19,32 +19,14 @@ from fastsoftmax.kernels.views import matrix, part
 
 
 @kernel
-def linear_cross_entropy_iteration(
-    X, targets, losses, total, coordinates, sizes, penalty, search, params, trial, value, noise, grad, memory, ring,
-    products, by_grad, team,
+def linear_loss_iteration(
+    loss, X, targets, losses, total, coordinates, sizes, penalty, search, params, trial, value, noise, grad, memory,
+    ring, products, by_grad, team,
 ):  # fmt: skip
     # From params, where F is `value` and dF/du is grad, one step down: both change. memory, products, by_grad: see
     # fit/lbfgs.py; ring: place for a new pair, how many there are, how many there will be.
     # -> the step along the direction and F there; 0 if none goes down, and nothing has changed
-    objective = X, targets, losses, total, coordinates, sizes, penalty
-    here = search, params, trial, value, noise, grad
-    return _iterate(linear_cross_entropy_rows, objective, here, memory, ring, products, by_grad, team)
-
-
-@kernel
-def linear_squared_error_iteration(
-    X, targets, losses, total, coordinates, sizes, penalty, search, params, trial, value, noise, grad, memory, ring,
-    products, by_grad, team,
-):  # fmt: skip
-    # the same for squared error
-    objective = X, targets, losses, total, coordinates, sizes, penalty
-    here = search, params, trial, value, noise, grad
-    return _iterate(linear_squared_error_rows, objective, here, memory, ring, products, by_grad, team)
-
-
-@inlined
-def _iterate(loss_rows, objective, here, memory, ring, products, by_grad, team):
-    search, params, trial, value, noise, grad = here
+    objective = loss, X, targets, losses, total, coordinates, sizes, penalty
     place, n_pairs, n_pairs_after = ring
     m, few = memory.shape[0] // 2, team if params.size >= SMALL else 0
     slope, first = lbfgs_direction(memory, (place - 1) % m, n_pairs, grad, products, by_grad, place, few)
@@ -54,7 +36,7 @@ def _iterate(loss_rows, objective, here, memory, ring, products, by_grad, team):
     begin_search(search, value, slope, first, noise)
     verdict = TRY
     while verdict == TRY:
-        value = _evaluate(loss_rows, objective, params, direction, search[STEP], trial, grad_there, team, few)
+        value = _evaluate(objective, params, direction, search[STEP], trial, grad_there, team, few)
         verdict = next_trial(search, value, vector_product(grad_there, direction, few))
     if verdict != FOUND:
         return 0.0, value
@@ -64,9 +46,9 @@ def _iterate(loss_rows, objective, here, memory, ring, products, by_grad, team):
 
 
 @inlined
-def _evaluate(loss_rows, objective, start, direction, step, params, grad, team, few):
+def _evaluate(objective, start, direction, step, params, grad, team, few):
     # params = start + step * what the direction is in the parameters; grad: dF/du there. -> F there
-    X, targets, losses, total, (scale, mean, bias_scale), sizes, penalty = objective
+    loss, X, targets, losses, total, (scale, mean, bias_scale), sizes, penalty = objective
     labels, distribution, sample_weight, class_weight, smoothing = targets
     params_of(direction, scale, mean, bias_scale, params, few)
     add_multiple(start, step, params, params, few)
@@ -75,9 +57,9 @@ def _evaluate(loss_rows, objective, start, direction, step, params, grad, team, 
     weight, by_weight = matrix(params, 0, n_classes, n_features), matrix(grad, 0, n_classes, n_features)
     bias, by_bias = part(params, biases, n_classes), part(grad, biases, n_classes)
     grad[:] = 0
-    loss_rows(
-        X, weight, bias, labels, distribution, sample_weight, class_weight, smoothing, 1.0 / total, losses, by_weight,
-        by_bias, weight[:0], team,
+    linear_loss_rows(
+        loss, X, weight, bias, labels, distribution, sample_weight, class_weight, smoothing, 1.0 / total, losses,
+        by_weight, by_bias, weight[:0], team,
     )  # fmt: skip
     value = sum_row(losses) / total + penalise(params, sizes, penalty, grad)
     coordinates_grad_of(grad, scale, mean, bias_scale, grad, few)

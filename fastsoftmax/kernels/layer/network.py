@@ -13,6 +13,7 @@ from fastsoftmax.kernels.board import await_ticket, pass_ticket, team_size
 from fastsoftmax.kernels.closures import bind, call, keep
 from fastsoftmax.kernels.jit import inlined, kernel, routine
 from fastsoftmax.kernels.layer.dense import add_to
+from fastsoftmax.kernels.layer.losses import loss_of_block
 from fastsoftmax.kernels.layer.network_blocks import (
     backward,
     forward,
@@ -23,8 +24,6 @@ from fastsoftmax.kernels.layer.network_blocks import (
     new_workspace,
 )
 from fastsoftmax.kernels.layer.passes import GROUP
-from fastsoftmax.kernels.rows.losses import cross_entropy_rows, squared_error_rows
-from fastsoftmax.kernels.rows.targets import targets_of_rows, weights_of
 from fastsoftmax.kernels.rows.vecmath import dot_row, each_vector
 from fastsoftmax.kernels.simd import fma, load_masked, pointer, splat, store_masked
 from fastsoftmax.kernels.threads import share_each
@@ -32,42 +31,21 @@ from fastsoftmax.kernels.views import matrix, on_huge_pages, part
 
 
 @kernel(counts_references=True)
-def network_cross_entropy_rows(
-    X, labels, distribution, sample_weight, class_weight, smoothing, scale, params, sizes, activation, order, losses,
-    grad, team,
+def network_loss_rows(
+    loss, X, labels, distribution, sample_weight, class_weight, smoothing, scale, params, sizes, activation, order,
+    losses, grad, team,
 ):  # fmt: skip
-    # losses (N,) as cross_entropy_rows gives them for the logits of the network (in the order `order`), and the
-    # gradient of scale * their sum, added to grad; an empty grad is not wanted
-    targets = (labels, distribution, sample_weight, class_weight, smoothing, np.full(1, scale), losses)
-    loss = bind(cross_entropy_of_block, targets, (0, matrix(grad, 0, 0, 0)))
-    _rows(team, X, order, loss, params, sizes, activation, grad)
-    keep(targets)
-
-
-@kernel(counts_references=True)
-def network_squared_error_rows(
-    X, labels, distribution, sample_weight, class_weight, smoothing, scale, params, sizes, activation, order, losses,
-    grad, team,
-):  # fmt: skip
-    # the same for squared_error_rows
-    targets = (labels, distribution, sample_weight, class_weight, smoothing, np.full(1, scale), losses)
-    loss = bind(squared_error_of_block, targets, (0, matrix(grad, 0, 0, 0)))
-    _rows(team, X, order, loss, params, sizes, activation, grad)
+    # losses (N,) as the loss, a number of losses.py, gives them for the logits of the network (in the order `order`),
+    # and the gradient of scale * their sum, added to grad; an empty grad is not wanted
+    targets = (loss, labels, distribution, sample_weight, class_weight, smoothing, np.full(1, scale), losses)
+    _rows(team, X, order, bind(batch_loss, targets, (0, matrix(grad, 0, 0, 0))), params, sizes, activation, grad)
     keep(targets)
 
 
 @inlined
-def cross_entropy_of_block(first, z, labels, distribution, sample_weight, class_weight, smoothing, scale, losses):
-    some, soft = targets_of_rows(labels, distribution, first, len(z))
-    weights, out = weights_of(sample_weight, first, len(z)), part(losses, first, len(z))
-    cross_entropy_rows(z, some, soft, weights, class_weight, smoothing, scale[0], out, z, 0)
-
-
-@inlined
-def squared_error_of_block(first, z, labels, distribution, sample_weight, class_weight, smoothing, scale, losses):
-    some, soft = targets_of_rows(labels, distribution, first, len(z))
-    weights, out = weights_of(sample_weight, first, len(z)), part(losses, first, len(z))
-    squared_error_rows(z, some, soft, weights, class_weight, smoothing, scale[0], out, z, 0)
+def batch_loss(first, z, loss, labels, distribution, sample_weight, class_weight, smoothing, scale, losses):
+    # loss_of_block with a scale that is another in each batch, so that it is bound as an array of one number
+    loss_of_block(first, z, loss, labels, distribution, sample_weight, class_weight, smoothing, scale[0], losses)
 
 
 # Reduction groups of rows, dealt out to threads; a group's gradient is added when it is its turn
