@@ -1,6 +1,7 @@
 """What is compiled, and how often; it is told while it lasts, and nothing where nothing is compiled."""
 
 import re
+import sys
 from typing import NamedTuple
 
 import numba
@@ -12,6 +13,7 @@ from test_cli import run
 from fastsoftmax import functional
 from fastsoftmax.cli import compiling
 from fastsoftmax.kernels.jit import inlined, kernel, linked, numba_internals, routine
+from fastsoftmax.kernels.jit.libraries import with_room
 from fastsoftmax.kernels.jit.pipeline import untold_calls
 
 
@@ -167,3 +169,27 @@ def test_what_dead_code_calls_first_is_there_for_what_calls_it_last():
     x = np.zeros(3)
     both_of(x)
     assert x[0] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts what Linux counts")
+def test_loops_of_a_compilation_ask_for_no_memory_with_each_call():
+    resource = pytest.importorskip("resource", reason="part of Python where there are processes of POSIX")
+
+    def called():
+        return None
+
+    called.__code__ = called.__code__.replace(co_stacksize=200)  # larger than loop's: one of them finds no room for it
+
+    def loop(depth):
+        if depth:
+            return loop(depth - 1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(2000):
+            called()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    def most():
+        return max(loop(depth) for depth in range(200))
+
+    assert most() >= 2000  # at the end of a piece of Python's stack, there is a page that is new in each call
+    assert with_room(most) < 200
