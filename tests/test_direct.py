@@ -370,6 +370,8 @@ def test_other_arrays_of_float16_go_through_the_gate():
     assert same_bits(fs.softmax(logits.T, 0), np.ascontiguousarray(expected.T))
     assert same_bits(fs.softmax(logits.astype(">f2")), expected)
     assert fs.softmax(logits[:0]).shape == (0, 6)
+    scalar = np.array(2, np.float16)
+    assert (fs.softmax(scalar), fs.softmax_jvp(scalar, scalar, out=scalar.copy())) == (1, -4)
     for out, words in (
         (memory[1:5], "partly overlap"),
         (np.empty((4, 6), np.float32), "dtype float16"),

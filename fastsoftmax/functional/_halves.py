@@ -13,9 +13,9 @@ from fastsoftmax._threads import run
 def of_halves(which: int, arrays: tuple[Any, ...], axis: Any, out: Any) -> Array | None:
     """softmax, log_softmax or a product (`which`: as in kernels/rows/half_rows.py); None if they are not plain."""
     first = arrays[0]
-    if not (type(first) is np.ndarray and first.dtype is FLOAT16 and first.size and type(axis) is int):
+    if not (type(first) is np.ndarray and first.dtype is FLOAT16 and first.size and first.ndim):
         return None
-    if axis not in (-1, first.ndim - 1) or not all(_is_plain(array, first.shape) for array in arrays):
+    if type(axis) is not int or axis not in (-1, first.ndim - 1) or not all(_is_plain(array, first.shape) for array in arrays):
         return None
     if out is None:
         out = np.empty(first.shape, FLOAT16)
