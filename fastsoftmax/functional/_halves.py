@@ -15,13 +15,13 @@ def of_halves(which: int, arrays: tuple[Any, ...], axis: Any, out: Any) -> Array
     first = arrays[0]
     if not (type(first) is np.ndarray and first.dtype is FLOAT16 and first.size and first.ndim):
         return None
-    if type(axis) is not int or axis not in (-1, first.ndim - 1) or not all(_is_plain(array, first.shape) for array in arrays):
+    if type(axis) is not int or axis not in (-1, first.ndim - 1):
+        return None
+    if not all(_is_plain(array, first.shape) for array in arrays):
         return None
     if out is None:
         out = np.empty(first.shape, FLOAT16)
-    elif not _is_plain(out, first.shape) or any(
-        out is not array and np.may_share_memory(out, array) for array in arrays
-    ):
+    elif not _is_plain(out, first.shape) or any(np.may_share_memory(out, each) for each in arrays if each is not out):
         return None
     shape = (-1, first.shape[-1])
     bits = [array.view(np.uint16).reshape(shape) for array in (*arrays, out)]
