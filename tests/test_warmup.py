@@ -256,9 +256,7 @@ def test_warmup_beside_the_package(tmp_path, can_write):
 
 
 def test_float16_is_warmed_up_with_float32_in_which_it_is_computed():
-    halves = {
-        dtype: [call for call in warmup._map_calls(dtype) if call.args[0].dtype == np.float16]
-        for dtype in warmup.DTYPES
-    }
-    assert [len(halves[dtype]) for dtype in ("float32", "float64")] == [1, 0]
-    assert halves["float32"][0]().dtype == np.float16
+    for calls in (warmup._map_calls, warmup._product_calls):
+        halves = {dtype: [call for call in calls(dtype) if call.args[0].dtype == np.float16] for dtype in warmup.DTYPES}
+        assert [len(halves[dtype]) for dtype in ("float32", "float64")] == [1, 0]
+        assert halves["float32"][0]().dtype == np.float16

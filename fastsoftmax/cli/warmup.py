@@ -171,6 +171,9 @@ def _product_calls(dtype: Any) -> Iterator[Call]:
     for array, axis in _arrays(dtype):
         for function in (fs.softmax_jvp, fs.log_softmax_jvp, fs.log_softmax_vjp):
             yield partial(function, array, array, axis)
+    if dtype == "float32":
+        half = np.zeros((2, 3), np.float16)
+        yield partial(fs.softmax_jvp, half, half)
 
 
 def _loss_calls(dtype: Any) -> Iterator[Call]:

@@ -156,7 +156,7 @@ def log_softmax_vjp(log_probs: ArrayLike, cotangent: ArrayLike, axis: Axis = LAS
 
 
 def _plain_product(whole: WholeCall, which: int, at: Any, vector: Any, out: Any, axis: Any) -> Any:
-    """The product by one of direct.py, or of halves.py, or None where it is not for these arguments."""
+    """The product by one of direct.py, or of half_rows.py, or None where it is not for these arguments."""
     done = whole.call(at, vector, out, axis)
     if done is None:
         return of_halves(which, (at, vector), axis, out)
