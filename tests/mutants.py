@@ -35,6 +35,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 TEST_FILES = {  # of a module, the names behind test_
     "_gate/arrays": "arrays softmax empty messages numbers read_only direct losses",
+    "_gate/rows": "arrays softmax jacobians empty messages direct losses",
     "_gate/plain": "direct softmax losses",
     "_gate/numbers": "numbers messages losses labels arrays",
     "_gate/samples": "linear sparse classifier_samples messages",

@@ -7,7 +7,8 @@ import pytest
 from helpers import FLOATS, layouts, rng, same_bits, uneven
 
 import fastsoftmax as fs
-from fastsoftmax._gate.arrays import Rows, contiguous, deliver, kernel_target, result_dtypes
+from fastsoftmax._gate.arrays import contiguous, deliver, kernel_target, result_dtypes
+from fastsoftmax._gate.rows import Rows
 
 LABELS = np.array([2, 0, 1, 1])
 

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import Array, Rows, real_array
+from fastsoftmax._gate.arrays import Array, real_array
+from fastsoftmax._gate.rows import Rows
 from fastsoftmax._gate.targets import read_targets, read_weights, split_targets
 from fastsoftmax._threads import run
 

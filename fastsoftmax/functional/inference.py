@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import ONE, Array, deliver
+from fastsoftmax._gate.arrays import Array, deliver
 from fastsoftmax._gate.numbers import read_temperature
+from fastsoftmax._gate.rows import ONE
 from fastsoftmax._threads import run
 from fastsoftmax.functional._layer import MULTIPLICATIONS, Layer, are_plain, bias_or_zeros, can_take
 

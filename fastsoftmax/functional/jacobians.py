@@ -9,7 +9,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import LAST, Array, Axis, Rows
+from fastsoftmax._gate.arrays import Array
+from fastsoftmax._gate.rows import LAST, Axis, Rows
 from fastsoftmax._threads import run, run_with_team
 from fastsoftmax.functional._halves import of_halves
 from fastsoftmax.kernels.jit.entries import LARGE

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsoftmax._gate.arrays import Array, Rows, real_array
+from fastsoftmax._gate.arrays import Array, real_array
+from fastsoftmax._gate.rows import Rows
 from fastsoftmax._threads import run, run_with_team
 from fastsoftmax.functional._loss_targets import read_loss_targets
 from fastsoftmax.functional._losses import CROSS_ENTROPY, SQUARED_ERROR, Loss

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastsoftmax import kernels
-from fastsoftmax._gate.arrays import LAST, ONE, Array, Axis, Rows
+from fastsoftmax._gate.arrays import Array
 from fastsoftmax._gate.numbers import read_flag, read_temperature
 from fastsoftmax._gate.plain import is_plain
+from fastsoftmax._gate.rows import LAST, ONE, Axis, Rows
 from fastsoftmax._threads import run, run_with_team
 from fastsoftmax.functional._halves import of_halves
 from fastsoftmax.kernels.jit.entries import LARGE
